@@ -1,0 +1,20 @@
+"""Reverse-mode automatic differentiation in which every gradient product can be seen.
+
+>>> import minigrad as mg
+>>> x = mg.tensor([1.0, 2.0], requires_grad=True)
+>>> (x * x).sum().backward()
+>>> x.grad
+array([2., 4.])
+"""
+
+from minigrad import kernels, settings
+from minigrad.functional import grad
+from minigrad.fused import fused
+from minigrad.graph import GraphError
+from minigrad.op import elementwise, primitive
+from minigrad.ops import *
+from minigrad import numpy_protocol
+from minigrad.settings import default_dtype, no_grad, seed, set_default_dtype
+from minigrad.tensor import Tensor, tensor
+
+__version__ = "0.1.0"

@@ -1,0 +1,74 @@
+"""A fused op: one kernel each way, and the same computation in primitive ops beside it.
+
+- `fused(name, forward, backward, definition)` defines one.
+
+The kernels train fast. The definition is what they are tested against, what is differentiated for higher
+derivatives, and what a trace shows in their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from minigrad.graph import order, walk
+from minigrad.kernels import choice
+from minigrad.op import Op, identity, signature
+from minigrad.tensor import Tensor, pull_tensors
+
+
+class Fused(Op):
+    """Several primitive ops as one kernel each way; `definition` is the same computation, op by op."""
+
+    def __init__(self, name, forward, backward, definition, formulas, kind, doc):
+        names, defaults = signature(definition, None)
+        super().__init__(name, forward, [None] * (len(names) - len(defaults)), formulas, kind, doc=doc)
+        self.names, self.defaults = names, defaults
+        self.backward = backward
+        self.definition = definition
+
+    def __call__(self, *xs, **params):
+        if choice() == "definition":
+            return self.definition(*xs, **params)
+        return super().__call__(*xs, **params)
+
+    def pull(self, node, g, y, xs):
+        if isinstance(g, Tensor):
+            return self.pull_definition(node, g, xs)
+        products = self.backward(g, y, node.saved, *xs, **node.params)
+        return [
+            self.fitted(products[i], i, x, x.shape) if source is not None and source.requires_grad else None
+            for i, (source, x) in enumerate(zip(node.inputs, xs, strict=True))
+        ]
+
+    def pull_definition(self, node, g, xs):
+        """The contributions as Tensors: the definition is run on copies of the inputs, and the walk sent through it."""
+        copies = [identity(x) if isinstance(x, Tensor) else x for x in xs]  # x₂ = f(x₁) must not count in x₁ twice
+        y = self.definition(*copies, **node.params)
+        ends = [x.node for x in copies if isinstance(x, Tensor)]
+        gradients = walk(order(y.node, until=ends), {y.node: g}, pull_tensors)
+        return [gradients.get(x.node) if isinstance(x, Tensor) else None for x in copies]
+
+
+def fused(
+    name: str,
+    forward: Callable,
+    backward: Callable,
+    definition: Callable,
+    formulas: Sequence[str] | None = None,
+    *,
+    kind: str = "linear",
+    doc: str | None = None,
+) -> Op:
+    """Define an op that runs as one kernel each way and can be opened up into primitive ops.
+
+    Parameters
+    ----------
+    forward : callable
+        `forward(*arrays, **params) -> (output, saved)`.
+    backward : callable
+        `backward(g, output, saved, *arrays, **params)` → one contribution (or None) per input.
+    definition : callable
+        The same function of Tensors, in primitive ops. It must be pure: no random numbers, no state. Its
+        parameters without a default are the inputs.
+    """
+    return Fused(name, forward, backward, definition, formulas, kind, doc)

@@ -1,0 +1,141 @@
+"""The record of a computation, and the one walk that takes gradients back through it.
+
+- `Node`: one op that ran: which inputs it met, and what came out.
+- `order(node)`: everything a node was computed from, each node after all its users.
+- `walk(nodes, gradients, pull)`: send every node's gradient to its inputs and add up what arrives there.
+
+`backward()`, `grad()`, `trace()` and the split by path length are this same walk. They differ in what
+they send (`pull`): arrays, Tensors that carry a graph of their own, arrays that somebody writes down on
+the way, one array per path length.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Iterable
+from operator import attrgetter
+from typing import Any
+
+from minigrad.settings import state
+
+ticket = itertools.count().__next__  # every node draws a number, higher than those of its inputs
+
+
+class GraphError(RuntimeError):
+    """The graph was used in a way that would give a wrong gradient, or none."""
+
+
+class Node:
+    """One op that ran. It holds its inputs and never its users, so a graph has no reference cycles.
+
+    Attributes
+    ----------
+    op : Op
+        Where the derivative rule is written.
+    inputs : tuple
+        A Tensor, or None for a plain array or number, per input.
+    arrays : tuple
+        The values the op computed with; assigning `t.data` later cannot change them.
+    params : dict
+        Keyword arguments such as `axis`.
+    output : ndarray
+        What came out. One node, one array.
+    saved : object
+        What a fused op keeps for its backward kernel, else None.
+    versions : int
+        Sum of the inputs' version counters. They only grow, so an equal sum means nothing was written to.
+    scope : str
+        Path of the module that made it.
+    seq : int
+        Serial number, higher than that of every node it was computed from.
+    """
+
+    __slots__ = ("op", "inputs", "arrays", "params", "output", "saved", "versions", "scope", "seq")
+
+    def __init__(self, op, inputs, arrays, params, output, saved, versions):
+        self.op = op
+        self.inputs = inputs
+        self.arrays = arrays
+        self.params = params
+        self.output = output
+        self.saved = saved
+        self.versions = versions
+        self.scope = state.scope
+        self.seq = ticket()
+
+    def __repr__(self):
+        return f"Node({self.op.name}, shape {self.output.shape}, scope {self.scope!r}, seq {self.seq})"
+
+
+def order(*roots: Node, until: Collection = ()) -> list[Node]:
+    """All nodes that `roots` were computed from, and the roots, each after all its users.
+
+    The search does not enter the nodes in `until`.
+
+    Raises
+    ------
+    GraphError
+        If an array was written to in place after an op had used it: derivatives taken from it would be wrong.
+    """
+    found, stack = set(roots), list(roots)
+    while stack:  # a list, not recursion: graphs are deeper than Python's stack
+        node = stack.pop()
+        versions = 0
+        for x in node.inputs:
+            if x is not None:
+                versions += x.version
+                source = x.node
+                if source is not None and source not in found and source not in until:
+                    found.add(source)
+                    stack.append(source)
+        if versions != node.versions:
+            raise GraphError(
+                f"{node.op.name}: an input was changed in place after it was used here, so its gradient "
+                f"would be wrong; compute the loss again, or change the data after backward()"
+            )
+    return sorted(found, key=attrgetter("seq"), reverse=True)
+
+
+def pull(node: Node, g: Any) -> Iterable:
+    """What `node` sends to each of its inputs when gradient `g` arrives at its output."""
+    return node.op.pull(node, g, node.output, node.arrays)
+
+
+def walk(nodes: Iterable[Node], gradients: dict, pull: Callable = pull, keep: Collection = ()) -> dict:
+    """Send gradients back through `nodes`, each of which comes after all its users.
+
+    Parameters
+    ----------
+    nodes : iterable of Node
+        In the order that `order` gives.
+    gradients : dict
+        Where to start: node → gradient. The walk fills it.
+    pull : callable
+        `pull(node, g)` → one contribution per input, None where an input gets none.
+    keep : collection
+        Nodes whose gradients stay in the result; the others are let go once they are passed on.
+
+    Returns
+    -------
+    dict
+        Tensor → gradient for leaves, node → gradient for the nodes in `keep`.
+    """
+    owned = set()  # whose sum lies in an array made here, which may be added into
+    for node in nodes:
+        g = gradients.get(node) if node in keep else gradients.pop(node, None)
+        if g is None:  # no path from the start leads here
+            continue
+        for x, contribution in zip(node.inputs, pull(node, g), strict=True):
+            if contribution is None:
+                continue
+            target = x.node or x
+            if target not in gradients:
+                gradients[target] = contribution  # may be a view, or g itself: not ours to write to
+            elif target not in owned:
+                gradients[target] = gradients[target] + contribution
+                owned.add(target)
+            else:
+                total = gradients[target]
+                total += contribution
+                gradients[target] = total
+    return gradients

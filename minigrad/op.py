@@ -1,0 +1,265 @@
+"""What an op is: a function on arrays that also records how to take its derivative.
+
+- `elementwise(name, forward, derivatives, formulas)`: states the local derivative ∂y/∂x of each element;
+  the engine multiplies it by the upstream gradient.
+- `primitive(name, forward, vjps, formulas)`: anything else; a rule turns the upstream gradient `g` at the
+  output into the contribution to one input.
+
+A rule is written once, in NumPy, so that it runs on arrays in `backward()` and on Tensors when its result
+is to be differentiated again.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from types import MethodType
+from typing import Any
+
+import numpy as np
+
+from minigrad.graph import GraphError, Node
+from minigrad.settings import state
+from minigrad.tensor import Tensor, accepted, computed, view
+
+PLAIN = (float, int, bool, type(None))  # handed on as they are: next to an array, Python's numbers have no dtype
+numpy_overrides: dict[Callable, Callable] = {}  # NumPy's function → ours, read by numpy_protocol
+
+
+class Op:
+    """A function on arrays; called with a Tensor that requires a gradient, it also records a Node."""
+
+    definition: Callable | None = None
+
+    def __init__(self, name, forward, rules, formulas=None, kind="arithmetic", latex=None, doc=None):
+        self.name = self.__name__ = name
+        self.forward = forward
+        self.rules = rules
+        self.arity = None if callable(rules) else len(rules)  # None: any number of inputs
+        self.formulas = formulas or [""] * (self.arity or 1)
+        self.latex = latex or self.formulas
+        self.kind = kind
+        self.names, self.defaults = signature(forward, self.arity)
+        self.__doc__ = doc or f"{name}({', '.join(self.names)}), with local derivative {', '.join(self.formulas)}"
+
+    def __call__(self, *xs: Any, **params: Any) -> Any:
+        if params or self.defaults or len(xs) != self.arity:
+            xs, params = self.bind(xs, params)
+        inputs, arrays, versions, record = [], [], 0, False
+        for x in xs:
+            if isinstance(x, Tensor):
+                inputs.append(x)
+                arrays.append(x._data)
+                versions += x.version
+                record = record or x.requires_grad
+            else:
+                inputs.append(None)
+                arrays.append(x if type(x) in PLAIN else as_array(x))
+        try:
+            y = self.forward(*arrays, **params)
+        except (ValueError, TypeError, IndexError) as error:
+            raise self.explained(error, arrays) from error
+        y, saved = y if self.definition else (y, None)
+        if type(y) is not np.ndarray:  # in NumPy a 0-d result is a scalar
+            y = np.asarray(y)
+        if record and state.recording:
+            return computed(y, Node(self, tuple(inputs), tuple(arrays), params, y, saved, versions))
+        return unrecorded(y, inputs)
+
+    def __get__(self, instance, owner=None):  # an op that is an attribute of Tensor is a method
+        return self if instance is None else MethodType(self, instance)
+
+    def __repr__(self):
+        return f"<op {self.name}>"
+
+    def bind(self, xs, params):
+        """Sort the arguments of a call into inputs and parameters, in the order of the forward's signature."""
+        if self.arity is not None:
+            params = {**dict(zip(self.names[self.arity :], xs[self.arity :], strict=False)), **params}
+            missing = self.names[len(xs) : self.arity]
+            if len(xs) > len(self.names) or not params.keys() <= set(self.names) or not params.keys() >= set(missing):
+                raise TypeError(f"{self.name}: it is called as {self.name}({', '.join(self.names)})")
+            xs = (*xs[: self.arity], *(params.pop(name) for name in missing))
+        return xs, {**self.defaults, **params}
+
+    def explained(self, error, arrays):
+        """An error of the forward, as one sentence that starts with the op's name and the shapes it was given."""
+        kind = next(k for k in (IndexError, ValueError, TypeError) if isinstance(error, k))
+        shapes = ", ".join(str(np.shape(x)) for x in arrays)
+        message = str(error)
+        return kind(message if message.startswith(f"{self.name}: ") else f"{self.name}: {shapes}: {message}")
+
+    def pull(self, node: Node, g: Any, y: Any, xs: Sequence) -> list:
+        """What each input of `node` receives when gradient `g` arrives at its output; None where nothing does.
+
+        `y` and `xs` are the output and the inputs: arrays, or Tensors when the result is to carry a graph.
+        """
+        return [
+            self.contribution(i, g, y, xs, node.params) if x is not None and x.requires_grad else None
+            for i, x in enumerate(node.inputs)
+        ]
+
+    def contribution(self, i, g, y, xs, params):
+        """Upstream gradient `g` times the local derivative by input `i`, as the input's gradient."""
+        raise NotImplementedError
+
+    def fitted(self, contribution, i, x, shape):
+        """A contribution in its input's dtype, and its shape: summed over the axes that the op broadcast."""
+        if contribution.shape != x.shape:
+            if contribution.shape != shape:
+                raise GraphError(
+                    f"{self.name}: the rule for input {i} returned shape {contribution.shape}, "
+                    f"where shape {shape} was expected"
+                )
+            contribution = sum_to(contribution, x.shape)
+        return contribution if contribution.dtype == x.dtype else contribution.astype(x.dtype)
+
+
+class Elementwise(Op):
+    """y = f(x₁, x₂, …) element by element; a rule is the local derivative ∂y/∂xᵢ, the diagonal of the Jacobian."""
+
+    def local(self, i, y, xs, params):
+        rule = self.rules[i]
+        return rule(y, *xs, **params) if callable(rule) else rule
+
+    def contribution(self, i, g, y, xs, params):
+        if self.rules[i] is None:
+            return None
+        # only a declared 1 passes the upstream on unmultiplied
+        product = g if self.rules[i] == 1 else g * self.local(i, y, xs, params)
+        return self.fitted(product, i, xs[i], y.shape)
+
+
+class Primitive(Op):
+    """Any other function; a rule is the vector-Jacobian product g ↦ g · ∂y/∂xᵢ."""
+
+    def contribution(self, i, g, y, xs, params):
+        if self.arity is None:
+            product = self.rules(i, g, y, *xs, **params)
+        elif self.rules[i] is None:
+            return None
+        else:
+            product = self.rules[i](g, y, *xs, **params)
+        return self.fitted(product, i, xs[i], xs[i].shape)
+
+
+def elementwise(
+    name: str,
+    forward: Callable,
+    derivatives: Sequence[Callable | float | None],
+    formulas: Sequence[str],
+    *,
+    kind: str = "arithmetic",
+    latex: Sequence[str] | None = None,
+    numpy: Callable | None = None,
+    method: bool = False,
+    doc: str | None = None,
+) -> Op:
+    """Define an op that acts on each element.
+
+    Parameters
+    ----------
+    name : str
+        As it is printed.
+    forward : callable
+        `forward(*xs, **params) -> ndarray`; keyword parameters are those of the op.
+    derivatives : sequence
+        Per input `lambda y, *xs, **params: ∂y/∂x`, or a number, or None where there is no derivative.
+    formulas, latex : sequence of str
+        The local derivatives as traces print them.
+    kind : str
+        activation, linear, norm, loss, reduce, view or arithmetic; ledgers sum by it.
+    numpy : callable, optional
+        The NumPy function that should call this op when it meets a Tensor.
+    method : bool
+        Whether Tensors get a method of this name.
+
+    Examples
+    --------
+    >>> import numpy as np, minigrad as mg
+    >>> cube = mg.elementwise("cube", lambda x: x**3, [lambda y, x: 3 * x**2], ["3x²"])
+    >>> x = mg.tensor(2.0, requires_grad=True)
+    >>> cube(x).backward()
+    >>> x.grad
+    array(12.)
+    """
+    return registered(Elementwise(name, forward, derivatives, formulas, kind, latex, doc), numpy, method)
+
+
+def primitive(
+    name: str,
+    forward: Callable,
+    vjps: Sequence[Callable | None] | Callable,
+    formulas: Sequence[str] | None = None,
+    *,
+    kind: str = "linear",
+    latex: Sequence[str] | None = None,
+    numpy: Callable | None = None,
+    method: bool = False,
+    doc: str | None = None,
+) -> Op:
+    """Define an op by its vector-Jacobian products.
+
+    `vjps` holds, per input, `lambda g, y, *xs, **params: contribution` of the input's shape; or it is one
+    `lambda i, g, y, *xs, **params: …` for any number of inputs. The rest is as for `elementwise`.
+
+    Examples
+    --------
+    >>> import numpy as np, minigrad as mg
+    >>> double = mg.primitive("double", lambda x: 2 * x, [lambda g, y, x: 2 * g], ["2 g"])
+    >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
+    >>> double(x).backward([1, 10])
+    >>> x.grad
+    array([ 2., 20.])
+    """
+    return registered(Primitive(name, forward, vjps, formulas, kind, latex, doc), numpy, method)
+
+
+def registered(op: Op, numpy: Callable | None, method: bool) -> Op:
+    if numpy is not None:
+        numpy_overrides[numpy] = op
+    if method:
+        setattr(Tensor, op.name, op)
+    return op
+
+
+def signature(forward: Callable, arity: int | None) -> tuple[list[str], dict[str, Any]]:
+    """The names of a forward's arguments, inputs first, and the defaults of its parameters."""
+    try:
+        given = {} if isinstance(forward, np.ufunc) else inspect.signature(forward).parameters
+    except ValueError:  # some of NumPy's C functions have none
+        given = {}
+    named = [p for p in given.values() if p.kind is not p.VAR_POSITIONAL]
+    names = [p.name for p in named] or [f"x{i + 1}" for i in range(arity or 0)]
+    return names, {p.name: p.default for p in named if p.default is not p.empty}
+
+
+def as_array(x: Any) -> np.ndarray:
+    """An operand that is not a Tensor, as an array that ops accept."""
+    x = np.asarray(x)
+    accepted(x.dtype)
+    return x
+
+
+def operand(x: Any) -> Any:
+    """A Tensor as it is, anything else as an array."""
+    return x if isinstance(x, Tensor) else as_array(x)
+
+
+def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
+    """Undo broadcasting from `shape`: sum `g` over the axes along which the array was repeated."""
+    new = g.ndim - len(shape)
+    repeated = [i + new for i, n in enumerate(shape) if n == 1 and g.shape[i + new] != 1]
+    return g.sum(axis=(*range(new), *repeated)).reshape(shape)
+
+
+def unrecorded(y: np.ndarray, inputs: Sequence[Tensor | None]) -> Any:
+    """The result of an op that leaves no node: a Tensor if there was one among the inputs, else the array."""
+    tensors = [x for x in inputs if x is not None]
+    for x in tensors:
+        if np.may_share_memory(x._data, y):
+            return view(y, x)
+    return computed(y, None) if tensors else y
+
+
+identity = elementwise("identity", lambda x: x, [1], ["1"])

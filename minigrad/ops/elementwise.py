@@ -1,0 +1,193 @@
+"""Functions of each element and their derivatives: name, forward, ∂y/∂x for each input, the same as a formula.
+
+A rule is handed the output first: `lambda y, x: 1 - y * y` is tanh' written by tanh itself. A rule that is
+a comparison is 1 where it holds and 0 elsewhere; at a kink it takes the value that its comment says.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+
+import numpy as np
+
+from minigrad.op import elementwise
+
+__all__ = [
+    "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "astype", "clip", "cos",
+    "cosh", "divide", "elu", "exp", "expm1", "gelu", "hard_tanh", "hypot", "leaky_relu", "log", "log10",
+    "log1p", "log2", "logaddexp", "maximum", "minimum", "multiply", "negative", "power", "reciprocal", "relu",
+    "sigmoid", "silu", "sin", "sinh", "softplus", "softsign", "sqrt", "square", "subtract", "tan", "tanh",
+    "where",
+]  # fmt: skip
+
+# Arithmetic
+
+
+def power_by_base(y, a, b):
+    """b·aᵇ⁻¹, which is 0 for b = 0 even at a = 0."""
+    if isinstance(b, (int, float)):  # a number leaves the dtype to the array
+        return b * a ** (b - 1 if b else 0)
+    return b * a ** np.where(b == 0, 0, b - 1)
+
+
+def power_by_exponent(y, a, b):
+    """aᵇ·ln a, which is 0 at a = 0 and undefined for a < 0."""
+    return y * np.log(np.where(a > 0, a, np.where(a == 0, 1, np.nan)))
+
+
+add = elementwise("add", np.add, [1, 1], ["1", "1"], numpy=np.add)
+subtract = elementwise("subtract", np.subtract, [1, -1], ["1", "−1"], numpy=np.subtract)
+negative = elementwise("negative", np.negative, [-1], ["−1"], numpy=np.negative)
+multiply = elementwise("multiply", np.multiply, [lambda y, a, b: b, lambda y, a, b: a], ["b", "a"], numpy=np.multiply)
+divide = elementwise(
+    "divide", np.divide, [lambda y, a, b: 1 / b, lambda y, a, b: -y / b], ["1/b", "−a/b²"], numpy=np.divide
+)
+power = elementwise("power", operator.pow, [power_by_base, power_by_exponent], ["b·aᵇ⁻¹", "aᵇ·ln a"], numpy=np.power)
+square = elementwise("square", np.square, [lambda y, x: 2 * x], ["2x"], numpy=np.square)
+sqrt = elementwise("sqrt", np.sqrt, [lambda y, x: 0.5 / y], ["1/(2√x)"], numpy=np.sqrt)
+reciprocal = elementwise("reciprocal", lambda x: 1 / x, [lambda y, x: -y * y], ["−1/x²"], numpy=np.reciprocal)
+abs = elementwise("abs", np.abs, [lambda y, x: np.sign(x)], ["sign x"], numpy=np.abs)  # sign 0 = 0
+
+# Exponentials and logarithms
+
+exp = elementwise("exp", np.exp, [lambda y, x: y], ["eˣ"], numpy=np.exp)
+expm1 = elementwise("expm1", np.expm1, [lambda y, x: np.exp(x)], ["eˣ"], numpy=np.expm1)
+log = elementwise("log", np.log, [lambda y, x: 1 / x], ["1/x"], numpy=np.log)
+log1p = elementwise("log1p", np.log1p, [lambda y, x: 1 / (1 + x)], ["1/(1+x)"], numpy=np.log1p)
+log2 = elementwise("log2", np.log2, [lambda y, x: 1 / (x * math.log(2))], ["1/(x·ln 2)"], numpy=np.log2)
+log10 = elementwise("log10", np.log10, [lambda y, x: 1 / (x * math.log(10))], ["1/(x·ln 10)"], numpy=np.log10)
+logaddexp = elementwise(
+    "logaddexp",
+    np.logaddexp,
+    [lambda y, a, b: np.exp(a - y), lambda y, a, b: np.exp(b - y)],
+    ["eᵃ/(eᵃ+eᵇ)", "eᵇ/(eᵃ+eᵇ)"],
+    numpy=np.logaddexp,
+)
+
+# Trigonometric and hyperbolic functions; products and hypot instead of 1 ± x², which overflows
+
+sin = elementwise("sin", np.sin, [lambda y, x: np.cos(x)], ["cos x"], numpy=np.sin)
+cos = elementwise("cos", np.cos, [lambda y, x: -np.sin(x)], ["−sin x"], numpy=np.cos)
+tan = elementwise("tan", np.tan, [lambda y, x: 1 + y * y], ["1+tan²x"], numpy=np.tan)
+arcsin = elementwise("arcsin", np.arcsin, [lambda y, x: 1 / np.sqrt((1 - x) * (1 + x))], ["1/√(1−x²)"], numpy=np.arcsin)
+arccos = elementwise(
+    "arccos", np.arccos, [lambda y, x: -1 / np.sqrt((1 - x) * (1 + x))], ["−1/√(1−x²)"], numpy=np.arccos
+)
+arctan = elementwise("arctan", np.arctan, [lambda y, x: (1 / np.hypot(1, x)) ** 2], ["1/(1+x²)"], numpy=np.arctan)
+sinh = elementwise("sinh", np.sinh, [lambda y, x: np.cosh(x)], ["cosh x"], numpy=np.sinh)
+cosh = elementwise("cosh", np.cosh, [lambda y, x: np.sinh(x)], ["sinh x"], numpy=np.cosh)
+arcsinh = elementwise("arcsinh", np.arcsinh, [lambda y, x: 1 / np.hypot(1, x)], ["1/√(1+x²)"], numpy=np.arcsinh)
+arccosh = elementwise(
+    "arccosh", np.arccosh, [lambda y, x: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1))], ["1/√(x²−1)"], numpy=np.arccosh
+)
+arctanh = elementwise("arctanh", np.arctanh, [lambda y, x: 1 / ((1 - x) * (1 + x))], ["1/(1−x²)"], numpy=np.arctanh)
+arctan2 = elementwise(
+    "arctan2",
+    np.arctan2,
+    [lambda y, a, b: b / np.hypot(a, b) / np.hypot(a, b), lambda y, a, b: -a / np.hypot(a, b) / np.hypot(a, b)],
+    ["b/(a²+b²)", "−a/(a²+b²)"],
+    numpy=np.arctan2,
+)
+hypot = elementwise(  # (0, 0) at the tip of the cone
+    "hypot",
+    np.hypot,
+    [lambda y, a, b: a / np.where(y == 0, 1, y), lambda y, a, b: b / np.where(y == 0, 1, y)],
+    ["a/√(a²+b²)", "b/√(a²+b²)"],
+    numpy=np.hypot,
+)
+
+# Activations
+
+
+def logistic(x):
+    """1/(1+e⁻ˣ), by the exponential that cannot overflow."""
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
+
+
+_erfc = np.frompyfunc(math.erfc, 1, 1)  # NumPy has none
+
+
+def normal_density(x):
+    """φ(x) = e^(−x²/2)/√(2π), of an x kept where its square does not overflow."""
+    return np.exp(-np.square(np.clip(x, -40, 40)) / 2) / math.sqrt(2 * math.pi)
+
+
+sigmoid = elementwise("sigmoid", logistic, [lambda y, x: y * (1 - y)], ["σ(1−σ)"], kind="activation")
+tanh = elementwise("tanh", np.tanh, [lambda y, x: 1 - y * y], ["1−tanh²"], kind="activation", numpy=np.tanh)
+relu = elementwise("relu", lambda x: np.maximum(x, 0), [lambda y, x: x > 0], ["1[z>0]"], kind="activation")  # 0 at 0
+leaky_relu = elementwise(  # slope at 0
+    "leaky_relu",
+    lambda x, slope=0.01: np.where(x > 0, x, slope * x),
+    [lambda y, x, slope: np.where(x > 0, 1, slope)],
+    ["1[z>0]+α·1[z≤0]"],
+    kind="activation",
+)
+elu = elementwise(  # alpha at 0
+    "elu",
+    lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
+    [lambda y, x, alpha: np.where(x > 0, 1, y + alpha)],
+    ["1[z>0]+α·eᶻ·1[z≤0]"],
+    kind="activation",
+)
+softplus = elementwise("softplus", lambda x: np.logaddexp(x, 0), [lambda y, x: sigmoid(x)], ["σ"], kind="activation")
+silu = elementwise(
+    "silu",
+    lambda x: x * logistic(x),
+    [lambda y, x: sigmoid(x) * (1 + x * sigmoid(-x))],
+    ["σ(1+z(1−σ))"],
+    kind="activation",
+)
+normal_cdf = elementwise(
+    "normal_cdf", lambda x: 0.5 * _erfc(-x / math.sqrt(2)).astype(x.dtype), [lambda y, x: normal_density(x)], ["φ"]
+)
+gelu = elementwise(  # Hendrycks and Gimpel, 2016
+    "gelu",
+    lambda x: x * normal_cdf(x),
+    [lambda y, x: normal_cdf(x) + x * normal_density(x)],
+    ["Φ+z·φ"],
+    kind="activation",
+)
+softsign = elementwise(
+    "softsign",
+    lambda x: x / (1 + np.abs(x)),
+    [lambda y, x: (1 / (1 + np.abs(x))) ** 2],
+    ["1/(1+|z|)²"],
+    kind="activation",
+)
+hard_tanh = elementwise(  # 0 at ±1
+    "hard_tanh", lambda x: np.clip(x, -1, 1), [lambda y, x: np.abs(x) < 1], ["1[|z|<1]"], kind="activation"
+)
+
+# Choices
+
+maximum = elementwise(  # ties share equally
+    "maximum",
+    np.maximum,
+    [lambda y, a, b: np.where(a == b, 0.5, a > b), lambda y, a, b: np.where(a == b, 0.5, b > a)],
+    ["1[a>b]", "1[b>a]"],
+    numpy=np.maximum,
+)
+minimum = elementwise(  # ties share equally
+    "minimum",
+    np.minimum,
+    [lambda y, a, b: np.where(a == b, 0.5, a < b), lambda y, a, b: np.where(a == b, 0.5, b < a)],
+    ["1[a<b]", "1[b<a]"],
+    numpy=np.minimum,
+)
+where = elementwise(
+    "where",
+    lambda condition, a, b: np.where(condition, a, b),
+    [None, lambda y, c, a, b: np.asarray(c, bool), lambda y, c, a, b: np.logical_not(c)],
+    ["", "1[condition]", "1[not condition]"],
+    numpy=np.where,
+)
+clip = elementwise(  # at a bound the element counts as inside
+    "clip",
+    lambda x, low, high: np.clip(x, low, high),
+    [lambda y, x, low, high: y == x, lambda y, x, low, high: y > x, lambda y, x, low, high: y < x],
+    ["1[low≤x≤high]", "1[x<low]", "1[x>high]"],
+    numpy=np.clip,
+)
+astype = elementwise("astype", lambda x, dtype: x.astype(dtype), [1], ["1"], kind="view")

@@ -1,0 +1,140 @@
+"""Products: linear in each operand, so the gradient of one is a product with the others.
+
+With C = A·B: ∂L/∂A = g·Bᵀ and ∂L/∂B = Aᵀ·g.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+import string
+
+import numpy as np
+
+from minigrad.op import numpy_overrides, operand, primitive, sum_to
+from minigrad.ops.elementwise import multiply
+from minigrad.ops.shaping import moveaxis, reshape, scatter
+
+__all__ = [
+    "dot", "einsum", "matmul", "outer", "tensordot",
+]  # fmt: skip
+
+
+def product(a, b):
+    """a @ b by NumPy's rules: matrices in the last two axes, the axes before them broadcast, 1-d operands too."""
+    if a.ndim and b.ndim and a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+        inner = f"inner sizes {a.shape[-1]} and {b.shape[-2 if b.ndim > 1 else 0]} differ"
+        raise ValueError(f"matmul: {a.shape} @ {b.shape}: {inner}")
+    return np.matmul(a, b)
+
+
+def by_left(g, y, a, b):
+    """g·Bᵀ"""
+    if a.ndim == b.ndim == 2:
+        return np.matmul(g, b.T)
+    if b.ndim == 1:
+        return sum_to(g[..., None] * b, a.shape)
+    if a.ndim == 1:
+        return sum_to(np.matmul(b, g[..., None])[..., 0], a.shape)
+    return sum_to(np.matmul(g, np.swapaxes(b, -1, -2)), a.shape)
+
+
+def by_right(g, y, a, b):
+    """Aᵀ·g"""
+    if a.ndim == b.ndim == 2:
+        return np.matmul(a.T, g)
+    if a.ndim == 1:
+        return sum_to(a[:, None] * g[..., None, :], b.shape) if b.ndim > 1 else g * a
+    if b.ndim == 1:
+        return sum_to(np.matmul(np.swapaxes(a, -1, -2), g[..., None])[..., 0], b.shape)
+    return sum_to(np.matmul(np.swapaxes(a, -1, -2), g), b.shape)
+
+
+matmul = primitive("matmul", product, [by_left, by_right], ["g·Bᵀ", "Aᵀ·g"], kind="linear", numpy=np.matmul)
+
+
+def dot(a, b):
+    """a·b as np.dot: the last axis of a against the second to last of b."""
+    a, b = operand(a), operand(b)
+    if a.ndim == 0 or b.ndim == 0:
+        return multiply(a, b)
+    return matmul(a, b) if a.ndim <= 2 and b.ndim <= 2 else tensordot(a, b, (-1, builtins.max(b.ndim - 2, 0)))
+
+
+def outer(a, b):
+    """aᵢ·bⱼ for all i and j, as np.outer."""
+    return multiply(reshape(a, (-1, 1)), reshape(b, (1, -1)))
+
+
+def tensordot(a, b, axes=2):
+    """Sum of products over the given axes of a and of b, as np.tensordot: a matrix product of the rearranged arrays."""
+    a, b = operand(a), operand(b)
+    if isinstance(axes, int):
+        axes = (range(a.ndim - axes, a.ndim), range(axes))
+    of_a, of_b = ([i % x.ndim for i in np.atleast_1d(part)] for x, part in zip((a, b), axes, strict=True))
+    if [a.shape[i] for i in of_a] != [b.shape[i] for i in of_b]:
+        raise ValueError(f"tensordot: {a.shape}, {b.shape}: sizes along axes {of_a} and {of_b} differ")
+    summed = math.prod(a.shape[i] for i in of_a)
+    left = moveaxis(a, of_a, range(a.ndim - len(of_a), a.ndim))
+    right = moveaxis(b, of_b, range(len(of_b)))
+    rows, columns = left.shape[: a.ndim - len(of_a)], right.shape[len(of_b) :]
+    y = matmul(reshape(left, (math.prod(rows), summed)), reshape(right, (summed, math.prod(columns))))
+    return reshape(y, rows + columns)
+
+
+def spelled_out(subscripts, ndims):
+    """`subscripts` with a letter for every axis that an ellipsis stands for, and with an explicit output."""
+    given, arrow, output = subscripts.replace(" ", "").partition("->")
+    terms = given.split(",")
+    if len(terms) != len(ndims):
+        raise ValueError(f"einsum: {subscripts!r} names {len(terms)} operands, {len(ndims)} were given")
+    free = [letter for letter in string.ascii_letters if letter not in subscripts]
+    widths = [n - len(term.replace("...", "")) for term, n in zip(terms, ndims, strict=True)]
+    dots = "".join(free[: builtins.max(w if "..." in t else 0 for t, w in zip(terms, widths, strict=True))])
+    terms = [t.replace("...", dots[len(dots) - w :]) for t, w in zip(terms, widths, strict=True)]
+    if not arrow:
+        letters = "".join(terms)
+        output = "..." + "".join(sorted(c for c in set(letters) - set(dots) if letters.count(c) == 1))
+    return terms, output.replace("...", dots)
+
+
+def by_operand(i, g, y, *xs, subscripts):
+    """The einsum of g with the other operands, laid out as operand i."""
+    terms, output = spelled_out(subscripts, [x.ndim for x in xs])
+    x, term = xs[i], terms[i]
+    letters = "".join(dict.fromkeys(term))
+    elsewhere = output + "".join(terms[:i] + terms[i + 1 :])
+    found = "".join(c for c in letters if c in elsewhere)
+    part = np.einsum(",".join([output, *terms[:i], *terms[i + 1 :]]) + "->" + found, g, *xs[:i], *xs[i + 1 :])
+    sizes = dict(zip(term, x.shape, strict=True))
+    there = dict(zip(found, part.shape, strict=True))
+    part = part.reshape(tuple(there.get(c, 1) for c in letters))  # a letter of x alone was summed away
+    part = sum_to(part, tuple(1 if sizes[c] == 1 else there.get(c, 1) for c in letters))
+    part = np.broadcast_to(part, tuple(sizes[c] for c in letters))
+    if letters == term:
+        return part
+    grid = np.indices(part.shape, sparse=True)  # a letter twice: only the diagonal was read
+    return scatter(part, tuple(grid[letters.index(c)] for c in term), x.shape)
+
+
+summed_products = primitive(
+    "einsum",
+    lambda *xs, subscripts: np.einsum(subscripts, *xs),
+    by_operand,
+    ["einsum of g and the others"],
+    kind="linear",
+)
+
+
+def einsum(subscripts, *operands):
+    """Sum of products written in Einstein's notation, as np.einsum with a string.
+
+    >>> import numpy as np
+    >>> from minigrad.ops.linear import einsum
+    >>> einsum("ij,j->i", np.eye(2), np.array([3.0, 4.0]))
+    array([3., 4.])
+    """
+    return summed_products(*operands, subscripts=subscripts)
+
+
+numpy_overrides.update({np.dot: dot, np.outer: outer, np.tensordot: tensordot, np.einsum: einsum})

@@ -1,0 +1,67 @@
+"""What holds beside the graph: the default dtype, the random generator, and what each thread is doing.
+
+>>> import minigrad as mg
+>>> mg.seed(0)
+>>> round(mg.settings.generator().random(), 3)
+0.637
+>>> with mg.no_grad():
+...     mg.settings.state.recording
+False
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+_default_dtype = np.dtype(np.float64)
+_generator = np.random.default_rng()
+
+
+def set_default_dtype(dtype: DTypeLike) -> None:
+    """Choose the dtype of tensors made from numbers and lists, and of new parameters (float64 at the start)."""
+    global _default_dtype
+    dtype = np.dtype(dtype)
+    if dtype not in (np.float32, np.float64):
+        raise TypeError(f"set_default_dtype: float32 or float64 is needed, not {dtype}")
+    _default_dtype = dtype
+
+
+def default_dtype() -> np.dtype:
+    """The dtype of tensors made from numbers and lists, and of new parameters."""
+    return _default_dtype
+
+
+def seed(n: int) -> None:
+    """Start the global random generator again from `n`: the same seed gives the same numbers."""
+    global _generator
+    _generator = np.random.default_rng(n)
+
+
+def generator(rng: np.random.Generator | int | None = None) -> np.random.Generator:
+    """`rng` itself if it is a generator, a new one for an integer seed, the global one for None."""
+    return _generator if rng is None else np.random.default_rng(rng)
+
+
+class ThreadState(threading.local):
+    """What one thread is doing; the others neither see it nor change it."""
+
+    recording: bool = True  # False inside no_grad()
+    scope: str = ""  # path of the module that is being called, such as "blocks.3.dense"
+
+
+state = ThreadState()
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Compute without recording: `with mg.no_grad():`, or `@mg.no_grad()` above a function."""
+    before, state.recording = state.recording, False
+    try:
+        yield
+    finally:
+        state.recording = before

@@ -1,0 +1,249 @@
+"""Tensor: an array that remembers where it came from.
+
+- `tensor([[1.0, 2.0]], requires_grad=True)` makes one; ops on it make more.
+- `loss.backward()` takes gradients back to the leaves, into their `.grad`.
+
+Operators and methods such as `x + y` and `x.sum()` are attached by `minigrad.ops`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from minigrad.graph import GraphError, Node, order, walk
+from minigrad.settings import default_dtype
+
+
+def accepted(dtype: np.dtype) -> np.dtype:
+    """`dtype` if tensors can hold it; TypeError otherwise."""
+    if dtype.kind in "biu" or (dtype.kind == "f" and dtype.itemsize >= 4):
+        return dtype
+    raise TypeError(f"tensors hold float32, float64, integers or booleans, not {dtype}; convert with .astype() first")
+
+
+class Tensor:
+    """An array with a gradient, and the node that computed it.
+
+    Parameters
+    ----------
+    data : array_like
+        Numbers, nested lists, ndarrays or a Tensor; copied.
+    requires_grad : bool
+        Whether `backward()` should bring a gradient here.
+    dtype : dtype, optional
+        Arrays keep theirs; numbers and lists of numbers get the default dtype.
+    name : str, optional
+        Shown by repr and by traces.
+
+    Notes
+    -----
+    Writing through `t.data -= …`, or an optimizer step, is noticed: a later `backward()` through a
+    value computed before raises GraphError. `t.data[0] = …` writes into NumPy's array and cannot be seen.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> x = mg.tensor(3.0, requires_grad=True, name="x")
+    >>> y = x * x
+    >>> y.backward()
+    >>> x.grad
+    array(6.)
+    """
+
+    __slots__ = ("_data", "_grad", "requires_grad", "name", "node", "_version", "_base", "__weakref__")
+
+    def __init__(self, data, *, requires_grad=False, dtype=None, name=None):
+        source = data._data if isinstance(data, Tensor) else data
+        array = np.array(source, dtype=dtype)
+        if dtype is None and not isinstance(source, (np.ndarray, np.generic)) and array.dtype.kind in "iuf":
+            array = array.astype(default_dtype())
+        accepted(array.dtype)
+        if requires_grad and array.dtype.kind != "f":
+            raise TypeError(f"only floating tensors can require gradients, not {array.dtype}; pass dtype=float")
+        self._fill(array, None, requires_grad, name)
+
+    def _fill(self, array: np.ndarray, node: Node | None, requires_grad: bool, name: str | None = None) -> None:
+        self._data = array
+        self._grad = None
+        self.requires_grad = requires_grad
+        self.name = name
+        self.node = node
+        self._version = 0  # counts the writes into the array
+        self._base = None  # the tensor whose array this one is a view of, when no node says so
+
+    data: Any = property(lambda self: self._data, lambda self, value: self._assign(value))
+    shape: Any = property(lambda self: self._data.shape)
+    ndim: Any = property(lambda self: self._data.ndim)
+    size: Any = property(lambda self: self._data.size)
+    dtype: Any = property(lambda self: self._data.dtype)
+    is_leaf: Any = property(lambda self: self.node is None)
+
+    def _assign(self, value: ArrayLike) -> None:
+        if value is self._data:  # what `t.data -= …` ends with: the array itself was written to
+            self.written()
+        else:
+            self._data = self._like_data(value, "data")
+
+    def _like_data(self, value: ArrayLike, what: str) -> np.ndarray:
+        """A copy of `value` with the shape and dtype of this tensor."""
+        value = np.asarray(value)
+        try:
+            return np.array(np.broadcast_to(value, self.shape), dtype=self.dtype)
+        except ValueError:
+            raise ValueError(f"{what} of shape {value.shape} does not fit a tensor of shape {self.shape}") from None
+
+    @property
+    def grad(self) -> np.ndarray | None:
+        """The gradient, an array of this tensor's shape and dtype; None where none was computed."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: ArrayLike | None) -> None:
+        self._grad = None if value is None else self._like_data(value, "grad")
+
+    @property
+    def version(self) -> int:
+        """How often the array was written to; a view counts with the tensor it is a view of."""
+        return self._version if self._base is None else self._base._version
+
+    def written(self) -> None:
+        """Say that the array was written to in place, so that nobody takes a derivative at the old value."""
+        tensors = [self]
+        while tensors:
+            x = tensors.pop()
+            if x._base is not None:
+                tensors.append(x._base)
+            x._version += 1
+            if x.node is not None:  # the inputs that this one is a view of were written to as well
+                shared = (t for t in x.node.inputs if t is not None and np.may_share_memory(t._data, x._data))
+                tensors.extend(shared)
+
+    def item(self) -> float:
+        """The only element, as a Python number."""
+        return self._data.item()
+
+    def numpy(self) -> np.ndarray:
+        """The array itself, not a copy."""
+        return self._data
+
+    def detach(self) -> Tensor:
+        """The same array, without its history."""
+        return view(self._data, self)
+
+    def zero_grad(self) -> None:
+        """Forget the gradient (None, not 0: nothing has been computed)."""
+        self._grad = None
+
+    def backward(self, gradient: ArrayLike | None = None, *, retain_grad: bool = False) -> None:
+        """Add the gradient of this tensor to the `.grad` of every leaf it was computed from.
+
+        Parameters
+        ----------
+        gradient : array_like, optional
+            The upstream gradient, of this tensor's shape; 1 for a single number.
+        retain_grad : bool
+            Also fill `.grad` of every tensor in between, fresh each time.
+
+        Raises
+        ------
+        GraphError
+            Without a history, for more than one number without `gradient`, or after an in-place change.
+        """
+        start = self.node or self
+        g = self.seed_gradient(gradient)
+        nodes = order(start) if isinstance(start, Node) else []
+        gradients = walk(nodes, {start: g}, keep=set(nodes) if retain_grad else ())
+        if retain_grad:
+            for x in [self, *(x for node in nodes for x in node.inputs if x is not None)]:
+                if x.node in gradients:
+                    x.grad = gradients[x.node]
+        for leaf, g in gradients.items():
+            if isinstance(leaf, Tensor):
+                leaf._grad = np.array(g) if leaf._grad is None else np.asarray(leaf._grad + g)
+
+    def seed_gradient(self, gradient: ArrayLike | None) -> np.ndarray:
+        """The upstream gradient that a walk from this tensor starts with."""
+        if not self.requires_grad:
+            raise GraphError("backward: nothing to differentiate, no input of this tensor has requires_grad=True")
+        if gradient is None and self.size != 1:
+            raise GraphError(f"backward: a tensor of shape {self.shape} needs gradient=, or reduce it with .sum()")
+        return self._like_data(1 if gradient is None else gradient, "gradient")
+
+    def __repr__(self) -> str:
+        notes = [f"shape={self.shape}"]
+        if self.dtype != default_dtype():
+            notes.append(f"dtype={self.dtype}")
+        if self.name is not None:
+            notes.append(f"name={self.name!r}")
+        if self.node is not None:
+            notes.append(f"op={self.node.op.name}")
+            if self._grad is None:
+                name = self.name or "h"
+                notes.append(f"grad: not kept (backward(retain_grad=True), or trace(loss)[{name}].grad)")
+        elif self.requires_grad:
+            notes.append("requires_grad=True")
+        values = np.array2string(self._data, threshold=20, edgeitems=3, precision=4, separator=", ", prefix="tensor(")
+        return f"tensor({values}, {', '.join(notes)})"
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        if self.requires_grad:
+            raise TypeError(
+                "this tensor requires gradients, an array would lose them: use .numpy(), or mg.stack a list"
+            )
+        return np.array(self._data, dtype=dtype, copy=copy)
+
+    __hash__ = object.__hash__  # by identity: == compares elements
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self[i] for i in range(len(self)))  # type: ignore
+
+    def __float__(self) -> float:
+        return float(self._data.item())
+
+    def __bool__(self) -> bool:
+        return bool(self._data)
+
+
+def tensor(
+    data: ArrayLike | Tensor,
+    *,
+    requires_grad: bool = False,
+    dtype: DTypeLike | None = None,
+    name: str | None = None,
+) -> Tensor:
+    """A new Tensor that holds a copy of `data`: see `Tensor`."""
+    return Tensor(data, requires_grad=requires_grad, dtype=dtype, name=name)
+
+
+def computed(array: np.ndarray, node: Node | None) -> Tensor:
+    """The tensor that `node` computed (None: it was not recorded)."""
+    x = Tensor.__new__(Tensor)
+    x._fill(array, node, node is not None)
+    return x
+
+
+def view(array: np.ndarray, base: Tensor) -> Tensor:
+    """An unrecorded tensor on an array that belongs to `base`: a write to either is noticed through both."""
+    x = computed(array, None)
+    x._base = base if base._base is None else base._base
+    return x
+
+
+def pull_tensors(node: Node, g: Tensor) -> list:
+    """`pull` on Tensors instead of arrays: what comes out can be differentiated again."""
+    xs = []
+    for x, array in zip(node.inputs, node.arrays, strict=True):
+        differentiable = x is not None and x.requires_grad
+        if differentiable and x._data is not array:
+            raise GraphError(f"{node.op.name}: .data of an input was replaced since; compute the loss again")
+        xs.append(x if differentiable else array)
+    return node.op.pull(node, g, computed(node.output, node), xs)

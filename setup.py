@@ -1,0 +1,25 @@
+"""Installs minigrad with its layers, optimizers and demos: `pip install -e .[test]`."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="minigrad",
+    version="0.1.0",
+    description="Reverse-mode automatic differentiation in which every gradient product can be seen",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    package_dir={"": "."},
+    packages=find_packages(include=["minigrad*", "layers*", "optim*", "demos*"]),
+    package_data={"minigrad": ["py.typed"], "layers": ["py.typed"], "optim": ["py.typed"], "demos": ["data/*"]},
+    install_requires=["numpy>=2.0", "numba>=0.60", "matplotlib>=3.8", "tqdm>=4.60"],
+    extras_require={"test": ["pytest>=8", "hypothesis>=6", "pytest-cov>=5", "ruff>=0.6", "mypy>=1.10"]},
+    classifiers=[
+        "Private :: Do Not Upload",  # these package names belong to others on the index
+        "License :: OSI Approved :: MIT License",
+        "Programming Language :: Python :: 3",
+    ],
+)
