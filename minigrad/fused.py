@@ -36,9 +36,12 @@ class Fused(Op):
             return self.pull_definition(node, g, xs)
         products = self.backward(g, y, node.saved, *xs, **node.params)
         return [
-            self.fitted(products[i], i, x, x.shape) if source is not None and source.requires_grad else None
-            for i, (source, x) in enumerate(zip(node.inputs, xs, strict=True))
+            self.fitted(product, i, x, x.shape) if source is not None and source.requires_grad else None
+            for i, (source, x, product) in enumerate(zip(node.inputs, xs, products, strict=True))
         ]
+
+    def contribution(self, node, i, g, y, xs):
+        return self.pull(node, g, y, xs)[i]
 
     def pull_definition(self, node, g, xs):
         """The contributions as Tensors: the definition is run on copies of the inputs, and the walk sent through it."""

@@ -95,11 +95,11 @@ class Op:
         `y` and `xs` are the output and the inputs: arrays, or Tensors when the result is to carry a graph.
         """
         return [
-            self.contribution(i, g, y, xs, node.params) if x is not None and x.requires_grad else None
+            self.contribution(node, i, g, y, xs) if x is not None and x.requires_grad else None
             for i, x in enumerate(node.inputs)
         ]
 
-    def contribution(self, i, g, y, xs, params):
+    def contribution(self, node, i, g, y, xs):
         """Upstream gradient `g` times the local derivative by input `i`, as the input's gradient."""
         raise NotImplementedError
 
@@ -122,24 +122,24 @@ class Elementwise(Op):
         rule = self.rules[i]
         return rule(y, *xs, **params) if callable(rule) else rule
 
-    def contribution(self, i, g, y, xs, params):
+    def contribution(self, node, i, g, y, xs):
         if self.rules[i] is None:
             return None
         # only a declared 1 passes the upstream on unmultiplied
-        product = g if self.rules[i] == 1 else g * self.local(i, y, xs, params)
+        product = g if self.rules[i] == 1 else g * self.local(i, y, xs, node.params)
         return self.fitted(product, i, xs[i], y.shape)
 
 
 class Primitive(Op):
     """Any other function; a rule is the vector-Jacobian product g ↦ g · ∂y/∂xᵢ."""
 
-    def contribution(self, i, g, y, xs, params):
+    def contribution(self, node, i, g, y, xs):
         if self.arity is None:
-            product = self.rules(i, g, y, *xs, **params)
+            product = self.rules(i, g, y, *xs, **node.params)
         elif self.rules[i] is None:
             return None
         else:
-            product = self.rules[i](g, y, *xs, **params)
+            product = self.rules[i](g, y, *xs, **node.params)
         return self.fitted(product, i, xs[i], xs[i].shape)
 
 
