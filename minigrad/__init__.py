@@ -7,7 +7,7 @@
 array([2., 4.])
 """
 
-from minigrad import kernels, settings
+from minigrad import data, kernels, settings
 from minigrad.functional import grad
 from minigrad.fused import fused
 from minigrad.graph import GraphError
