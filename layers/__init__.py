@@ -1,0 +1,22 @@
+"""Layers: modules whose body is the equation of their paper.
+
+>>> import numpy as np
+>>> from layers import Dense, Sequential
+>>> Sequential(Dense(2, 16, "relu"), Dense(16, 3))(np.zeros((4, 2))).shape
+(4, 3)
+"""
+
+from layers import init
+from layers.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
+from layers.containers import Sequential
+from layers.dense import Dense
+from layers.losses import MSE, BinaryCrossEntropy, CrossEntropy, Hinge
+from layers.module import Module, Parameter
+from layers.normalisation import BatchNorm, LayerNorm
+from layers.residual import Residual
+
+__all__ = [
+    "init", "Module", "Parameter", "Sequential", "Dense", "Residual", "BatchNorm", "LayerNorm",
+    "Sigmoid", "Tanh", "ReLU", "LeakyReLU", "ELU", "Softplus", "SiLU", "GELU", "Softmax",
+    "CrossEntropy", "MSE", "BinaryCrossEntropy", "Hinge",
+]  # fmt: skip

@@ -1,0 +1,51 @@
+"""What constructors refuse at once, each in one sentence with the argument's name."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any
+
+
+def size(layer: str, name: str, value: Any) -> int:
+    """A number of units: an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{layer}: {name} must be an integer, not {value!r}")
+    if value < 1:
+        raise ValueError(f"{layer}: {name} must be at least 1, not {value}")
+    return int(value)
+
+
+def number(layer: str, name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
+    """A finite real number with low ≤ value ≤ high."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{layer}: {name} must be a number, not {value!r}")
+    if not (math.isfinite(value) and low <= value <= high):
+        raise ValueError(f"{layer}: {name} must lie in [{low}, {high}], not {value}")
+    return float(value)
+
+
+def one_of(layer: str, name: str, value: Any, known: Iterable[str]) -> str:
+    """One of the known names; the message has the nearest."""
+    known = list(known)
+    if not isinstance(value, str):
+        raise TypeError(f"{layer}: {name} must be one of {', '.join(known)}, not {value!r}")
+    if value not in known:
+        near = difflib.get_close_matches(value.lower(), known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{layer}: {name}={value!r} is not one of {', '.join(known)}{hint}")
+    return value
+
+
+def modules(layer: str, name: str, values: Iterable[Any]) -> list:
+    """Layers, made and not merely named."""
+    values = list(values)
+    for i, value in enumerate(values):
+        if isinstance(value, type):
+            raise TypeError(f"{layer}: {name}[{i}] is the class {value.__name__}; make one: {value.__name__}(…)")
+        if not callable(value):
+            hint = "; write each layer as an argument of its own" if isinstance(value, (list, tuple)) else ""
+            raise TypeError(f"{layer}: {name}[{i}] must be a module, not {type(value).__name__}{hint}")
+    return values

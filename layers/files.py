@@ -1,0 +1,80 @@
+"""A state (path → array) in an .npz file, which NumPy can read anywhere.
+
+- `write(path, state)`: all of it or nothing.
+- `read(path)`: never runs code from the file.
+- `checked(state, expected, strict)`: every difference between two states in one message.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minigrad import Tensor
+
+
+def npz(path: str | os.PathLike) -> Path:
+    """`path` with the suffix .npz, which is added where it is missing."""
+    path = Path(path)
+    return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+
+
+def write(path: str | os.PathLike, state: Mapping[str, np.ndarray]) -> None:
+    """Write to a new file in the same folder, then put it in the place of the old one in a single step."""
+    path = npz(path)
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with open(unfinished, "xb") as file:
+            with zipfile.ZipFile(file, "w") as archive:  # as np.savez, which has no room for a key "file"
+                for name, array in state.items():
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                        np.lib.format.write_array(member, array, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file by name.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, of another kind, or holds anything but plain arrays.
+    """
+    path = npz(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            state = {}
+            for name in archive.namelist():
+                with archive.open(name) as member:
+                    state[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
+    except (zipfile.BadZipFile, ValueError, EOFError) as error:
+        raise ValueError(f"load: {path} is not a state written by save ({error})") from error
+    return state
+
+
+def checked(state: Mapping[str, ArrayLike], expected: Mapping[str, np.ndarray], strict: bool) -> dict[str, np.ndarray]:
+    """The arrays of `state` that `expected` has too, in its dtypes; ValueError naming every key that does not fit."""
+    arrays = {name: x.numpy() if isinstance(x, Tensor) else np.asarray(x) for name, x in state.items()}
+    faults = []
+    if strict:
+        faults += [f"{name} is missing" for name in expected if name not in arrays]
+        faults += [f"{name} is unexpected" for name in arrays if name not in expected]
+    known = {name: arrays[name] for name in expected if name in arrays}
+    for name, array in known.items():
+        if array.shape != expected[name].shape:
+            faults.append(f"{name} has shape {array.shape}, not {expected[name].shape}")
+        elif array.dtype.kind not in "biuf":
+            faults.append(f"{name} holds {array.dtype}, not numbers")
+    if faults:
+        raise ValueError("load_state_dict: " + "; ".join(faults))
+    return {name: array.astype(expected[name].dtype) for name, array in known.items()}

@@ -1,0 +1,250 @@
+"""Module: parameters and a forward pass, under a name that errors, traces and files can use.
+
+- Assign parameters and modules to attributes, also within lists, tuples and dicts; they are found.
+- `model(x)` runs `forward(x)`; what happens within carries the module's path, such as "blocks.3.dense".
+- `model.save(path)` and `model.load(path)` keep parameters and buffers in a file.
+
+The ten-line loop of the textbooks, to look at every gradient after a step:
+
+>>> import numpy as np
+>>> import minigrad as mg
+>>> from layers import CrossEntropy, Dense, Sequential
+>>> model = Sequential(Dense(2, 2, init=np.eye(2)), Dense(2, 2, init=np.eye(2)))
+>>> loss = CrossEntropy()(model(np.array([[0.0, 0.0]])), [1])
+>>> loss.backward()
+>>> for name, param in model.named_parameters():
+...     if param.requires_grad:
+...         print(name, param.grad)
+layers.0.weight [[0. 0.]
+ [0. 0.]]
+layers.0.bias [ 0.5 -0.5]
+layers.1.weight [[0. 0.]
+ [0. 0.]]
+layers.1.bias [ 0.5 -0.5]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from layers import files, table
+from layers.scope import joined, path_of, run
+from minigrad import Tensor
+
+
+class Parameter(Tensor):
+    """A tensor that training changes: a leaf that requires a gradient.
+
+    >>> Parameter([1.0, 2.0], name="scale")
+    tensor([1., 2.], shape=(2,), name='scale', requires_grad=True)
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: ArrayLike, name: str | None = None) -> None:
+        super().__init__(data, requires_grad=True, name=name)
+
+    def convert(self, dtype: np.dtype) -> None:
+        """Hold the same numbers in another dtype from now on."""
+        if dtype != self.dtype:
+            self._data = self._data.astype(dtype)
+            self._grad = None if self._grad is None else self._grad.astype(dtype)
+            self.written()  # a graph made before would give gradients of the old dtype
+
+
+class Module:
+    """Base of layers and models. It needs no `__init__` of its own: calling `super().__init__()` is optional.
+
+    Attributes
+    ----------
+    training : bool
+        Set by `train()` and `eval()`; BatchNorm and Dropout read it.
+    scope : str or None
+        The path under which the module was called last, "" for the outermost one.
+
+    Notes
+    -----
+    Arrays assigned to attributes are buffers: they belong to the state but are not trained. Attributes that
+    start with an underscore are nobody's business.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from layers import Dense, Module
+    >>> class Twice(Module):
+    ...     def __init__(self):
+    ...         self.dense = Dense(3, 3)
+    ...     def forward(self, x):
+    ...         return self.dense(self.dense(x))
+    >>> model = Twice()
+    >>> model(np.ones((5, 3))).shape
+    (5, 3)
+    >>> [name for name, _ in model.named_parameters()]
+    ['dense.weight', 'dense.bias']
+    """
+
+    training: bool = True
+    scope: str | None = None
+
+    def forward(self, *xs: Any, **keywords: Any) -> Any:
+        """What the module computes; subclasses write it, users call the module itself."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward(self, x)")
+
+    def __call__(self, *xs: Any, **keywords: Any) -> Any:
+        path = path_of(self)
+        if path != self.scope:
+            self._enter(path)
+        return run(self, path, xs, keywords)
+
+    def _enter(self, path: str) -> None:
+        """Take a new path, and name the parameters by it that nobody else has named."""
+        before = "" if self.scope is None else self.scope
+        for name, parameter in self.named_parameters():
+            if parameter.name is None or parameter.name == joined(before, name):
+                parameter.name = joined(path, name)
+        self.scope = path
+
+    def named_parts(self) -> Iterator[tuple[str, Parameter | Module]]:
+        """(name, part) of the parameters and modules that this module itself holds."""
+        for name, value in vars(self).items():
+            yield from parts(name, value)
+
+    def modules(self) -> list[Module]:
+        """This module and all below it, each once, parents first."""
+        return [module for _, module in self.named_modules()]
+
+    def named_modules(self) -> list[tuple[str, Module]]:
+        """(path, module) of this module ("") and all below it, each once, parents first."""
+        found: dict[int, tuple[str, Module]] = {}
+        stack: list[tuple[str, Module]] = [("", self)]
+        while stack:
+            path, module = stack.pop()
+            if id(module) not in found:
+                found[id(module)] = path, module
+                children = [
+                    (joined(path, name), part) for name, part in module.named_parts() if isinstance(part, Module)
+                ]
+                stack.extend(reversed(children))
+        return list(found.values())
+
+    def parameters(self) -> list[Parameter]:
+        """All parameters, each once, in the order of `named_parameters`."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def named_parameters(self) -> list[tuple[str, Parameter]]:
+        """(path, parameter), a module's own before its children's, in the order in which they were assigned."""
+        found: dict[int, tuple[str, Parameter]] = {}
+        for path, module in self.named_modules():
+            for name, part in module.named_parts():
+                if isinstance(part, Parameter):
+                    found.setdefault(id(part), (joined(path, name), part))
+        return list(found.values())
+
+    def named_buffers(self) -> list[tuple[str, Module, str]]:
+        """(path, module, attribute) of the arrays that belong to the state without being trained."""
+        return [
+            (joined(path, name), module, name)
+            for path, module in self.named_modules()
+            for name, value in vars(module).items()
+            if isinstance(value, np.ndarray) and not name.startswith("_")
+        ]
+
+    def train(self) -> Module:
+        """Behave as in training from now on; returns the module itself."""
+        return self._set_training(True)
+
+    def eval(self) -> Module:
+        """Behave as after training from now on: no dropout, running statistics; returns the module itself."""
+        return self._set_training(False)
+
+    def _set_training(self, training: bool) -> Module:
+        for module in self.modules():
+            module.training = training
+        return self
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self.parameters():
+            parameter.zero_grad()
+
+    def astype(self, dtype: DTypeLike) -> Module:
+        """Convert parameters and buffers to float32 or float64, in place; returns the module itself."""
+        dtype = np.dtype(dtype)
+        if dtype not in (np.float32, np.float64):
+            raise TypeError(f"astype: float32 or float64 is needed, not {dtype}")
+        for parameter in self.parameters():
+            parameter.convert(dtype)
+        for _, module, name in self.named_buffers():
+            if vars(module)[name].dtype.kind == "f":
+                setattr(module, name, vars(module)[name].astype(dtype))
+        return self
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters and buffers, by path."""
+        pairs = [(name, parameter.data) for name, parameter in self.named_parameters()]
+        pairs += [(name, vars(module)[attribute]) for name, module, attribute in self.named_buffers()]
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError("state_dict: two parameters have the same path; a dict's keys must differ as text")
+        return {name: array.copy() for name, array in pairs}
+
+    def load_state_dict(self, state: Mapping[str, ArrayLike], strict: bool = True) -> None:
+        """Take over parameters and buffers from `state_dict()`, cast to the dtypes of this module.
+
+        Parameters
+        ----------
+        state : mapping
+            Path → array.
+        strict : bool
+            Whether missing and unexpected keys are errors; a wrong shape always is.
+
+        Raises
+        ------
+        ValueError
+            Naming every key that is missing, unexpected or of a wrong shape. Then nothing has been changed.
+        """
+        arrays = files.checked(state, self.state_dict(), strict)
+        for name, parameter in self.named_parameters():
+            if name in arrays:
+                parameter.data = arrays[name]
+        for name, module, attribute in self.named_buffers():
+            if name in arrays:
+                setattr(module, attribute, arrays[name])
+
+    def save(self, path: str | PathLike) -> None:
+        """Write parameters and buffers to an .npz file; if it fails on the way, an older file stays as it was."""
+        files.write(path, self.state_dict())
+
+    def load(self, path: str | PathLike) -> None:
+        """Read back what `save` wrote, in this or another process: the same bits. Errors as in `load_state_dict`."""
+        self.load_state_dict(files.read(path))
+
+    def summary(self, input_shape: tuple[int, ...] | ArrayLike | Tensor | None = None) -> str:
+        """A table of the layers, their output shapes and their parameters, with notes on what looks wrong.
+
+        Parameters
+        ----------
+        input_shape : tuple of int or array_like, optional
+            Shape of an input, batch axis included, or an input itself (as models that take integers need);
+            the model runs on it once, in eval mode. Without it the shapes are left out.
+        """
+        return table.summary(self, input_shape)
+
+    def __repr__(self) -> str:
+        hidden = ("training", "scope")
+        settings = {name: value for name, value in vars(self).items() if isinstance(value, (bool, int, float, str))}
+        given = ", ".join(f"{name}={value!r}" for name, value in settings.items() if name not in hidden)
+        return f"{type(self).__name__}({given})"
+
+
+def parts(name: str, value: Any) -> Iterator[tuple[str, Parameter | Module]]:
+    """`value` if it is a parameter or a module, or those within a list, tuple or dict."""
+    if isinstance(value, (Parameter, Module)):
+        yield name, value
+    elif isinstance(value, (list, tuple, dict)):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from parts(f"{name}.{key}", part)

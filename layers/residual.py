@@ -1,0 +1,55 @@
+"""Shortcuts: Residual adds what goes around a body to what comes through it, DenseBlock keeps both side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import minigrad as mg
+from layers import checks
+from layers.module import Module
+from minigrad.ops.networks import activations
+
+
+class Residual(Module):
+    """y = after(shortcut(x) + body(x)) (He et al., 2016).
+
+    Parameters
+    ----------
+    *body : Module
+        Called one after the other.
+    shortcut : Module, optional
+        Fits x to the shape of body(x); None where they have one shape already.
+    after : str or Module, optional
+        An activation on the sum.
+
+    Raises
+    ------
+    ValueError
+        If the two ways lead to different shapes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from layers import Dense, Residual
+    >>> block = Residual(Dense(3, 3, init="zeros"))
+    >>> block(np.array([[1.0, 2.0, 3.0]])).numpy()
+    array([[1., 2., 3.]])
+    """
+
+    def __init__(self, *body: Module, shortcut: Module | None = None, after: str | Module | None = None) -> None:
+        self.body = checks.modules("Residual", "body", body)
+        self.shortcut = None if shortcut is None else checks.modules("Residual", "shortcut", [shortcut])[0]
+        if isinstance(after, str):
+            after = activations[checks.one_of("Residual", "after", after, activations)]
+        self.after = None if after is None else checks.modules("Residual", "after", [after])[0]
+
+    def forward(self, x: Any) -> Any:
+        around, y = x if self.shortcut is None else self.shortcut(x), x
+        for layer in self.body:
+            y = layer(y)
+        if y.shape != around.shape:  # shapes that merely broadcast would add something else
+            raise ValueError(
+                f"Residual: body(x) is {y.shape}, the way around it {around.shape}; fit that with shortcut="
+            )
+        total = mg.add(around, y)
+        return total if self.after is None else self.after(total)

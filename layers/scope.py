@@ -1,0 +1,91 @@
+"""Where in a model something happens: the path of the module that is being called.
+
+- `run(module, path, …)`: the module's forward pass; its nodes carry the path, its errors start with it.
+- `watching()`: hear of every call that ends within a block.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from minigrad import GraphError
+from minigrad.settings import state
+
+
+class Call:
+    """A module that is being called, and the names it knows its children by."""
+
+    def __init__(self, module: Any, path: str) -> None:
+        self.module, self.path = module, path
+        self.names: dict[int, str] | None = None
+
+    def name_of(self, module: Any) -> str | None:
+        """The name of a module below this one; None if it is elsewhere."""
+        if self.names is None:  # backwards, so that of two names the first one stays
+            self.names = {id(part): name for name, part in reversed(list(self.module.named_parts()))}
+        if id(module) in self.names:
+            return self.names[id(module)]
+        return next((name for name, part in self.module.named_modules() if part is module), None)
+
+
+class Calls(threading.local):
+    """The calls under way in this thread, outermost first, and who wants to hear of those that end."""
+
+    def __init__(self) -> None:
+        self.stack: list[Call] = []
+        self.watchers: list[list] = []
+
+
+calls = Calls()
+
+
+def joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path and name else path or name
+
+
+def path_of(module: Any) -> str:
+    """The path of a module that is about to be called: the names of those being called, and its own."""
+    for call in reversed(calls.stack):
+        name = call.name_of(module)
+        if name is not None:
+            return joined(call.path, name)
+    return joined(state.scope, type(module).__name__) if calls.stack else state.scope
+
+
+def run(module: Any, path: str, xs: tuple, keywords: dict) -> Any:
+    """`module.forward(…)` with `path` as the scope of its nodes and in front of its errors."""
+    outside, state.scope = state.scope, path
+    calls.stack.append(Call(module, path))
+    try:
+        y = module.forward(*xs, **keywords)
+    except (ValueError, TypeError, IndexError, ArithmeticError, GraphError) as error:
+        put_in_front(path, error)
+        raise
+    finally:
+        calls.stack.pop()
+        state.scope = outside
+    for watcher in calls.watchers:
+        watcher.append((path, module, xs, y))
+    return y
+
+
+def put_in_front(path: str, error: Exception) -> None:
+    """Start an error's message with the path of the module it came from: the innermost one, once."""
+    if not hasattr(error, "scope"):
+        vars(error)["scope"] = path
+        if path and error.args and isinstance(error.args[0], str):
+            error.args = (f"{path}: {error.args[0]}", *error.args[1:])
+
+
+@contextmanager
+def watching() -> Iterator[list[tuple[str, Any, tuple, Any]]]:
+    """A list that receives (path, module, inputs, output) of every call that ends within the block."""
+    watcher: list = []
+    calls.watchers.append(watcher)
+    try:
+        yield watcher
+    finally:
+        calls.watchers[:] = [other for other in calls.watchers if other is not watcher]

@@ -1,0 +1,64 @@
+"""What `model.summary()` prints: one row per layer, and notes on what looks wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from layers.scope import watching
+from minigrad import Tensor, default_dtype, no_grad
+
+
+def summary(model: Any, example: Any = None) -> str:
+    """The table of `Module.summary`; `example` is a shape, an input, or None."""
+    shapes, dtype = ({}, None) if example is None else observed(model, example)
+    rows, counted = [("layer", "", "output shape", "parameters")], set()
+    for path, module in model.named_modules():
+        own = [part for _, part in module.named_parts() if isinstance(part, Tensor)]
+        if own or not any(True for _ in module.named_parts()):  # a module that only holds others has no row
+            fresh = [parameter for parameter in own if id(parameter) not in counted]
+            counted.update(map(id, own))
+            rows.append((path, repr(module), shapes.get(id(module), ""), f"{sum(p.size for p in fresh):,}"))
+    parameters = model.parameters()
+    dtypes = sorted({str(parameter.dtype) for parameter in parameters})
+    rows.append(("total", "", "", f"{sum(p.size for p in parameters):,}"))
+    lines = aligned(rows)
+    lines[-1] += f"  {' and '.join(dtypes)}" if dtypes else ""
+    return "\n".join(lines + notes(model, dtype, dtypes))
+
+
+@no_grad()
+def observed(model: Any, example: Any) -> tuple[dict[int, str], np.dtype]:
+    """The output shape of every module that a run in eval mode calls, and the dtype of the input."""
+    if isinstance(example, tuple) and all(isinstance(n, (int, np.integer)) for n in example):
+        example = np.zeros(example, default_dtype())
+    example = example if isinstance(example, Tensor) else np.asarray(example)
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        with watching() as seen:
+            model.eval()(example)
+    finally:
+        for module, training in modes:
+            module.training = training
+    outputs = {id(module): y[0] if isinstance(y, tuple) else y for _, module, _, y in seen}
+    return {key: str(np.shape(y)) for key, y in outputs.items()}, example.dtype
+
+
+def notes(model: Any, dtype: np.dtype | None, dtypes: list[str]) -> list[str]:
+    """Sentences about what usually is a mistake."""
+    lines = []
+    layers = [(path, module) for path, module in model.named_modules() if not any(True for _ in module.named_parts())]
+    for (path, module), (_, after) in zip(layers, [*layers[1:], ("", None)], strict=True):
+        kind = type(after).__name__
+        if type(module).__name__ == "Softmax" and kind in ("CrossEntropy", "NoneType"):
+            lines.append(f"note: {path or 'the model'} is a Softmax; CrossEntropy takes logits and applies it itself")
+    if dtype == np.float32 and "float64" in dtypes:
+        lines.append("note: float32 data meets float64 parameters, so all runs in float64; model.astype('float32')")
+    return lines
+
+
+def aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    """Columns under each other, the last one to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join([*map(str.ljust, row[:-1], widths), row[-1].rjust(widths[-1])]) for row in rows]
