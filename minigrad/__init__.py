@@ -8,12 +8,13 @@ array([2., 4.])
 """
 
 from minigrad import data, kernels, settings
-from minigrad.functional import grad
+from minigrad.functional import grad, hessian, hvp, jacobian, jvp, vjp
 from minigrad.fused import fused
 from minigrad.graph import GraphError
 from minigrad.op import elementwise, primitive
 from minigrad.ops import *
 from minigrad import numpy_protocol
+from minigrad.inspection import trace  # the backward pass; the trace of a matrix is np.trace
 from minigrad.settings import default_dtype, no_grad, seed, set_default_dtype
 from minigrad.tensor import Tensor, tensor
 

@@ -12,8 +12,9 @@ the way, one array per path length.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any
 
 from minigrad.settings import state
@@ -101,7 +102,13 @@ def pull(node: Node, g: Any) -> Iterable:
     return node.op.pull(node, g, node.output, node.arrays)
 
 
-def walk(nodes: Iterable[Node], gradients: dict, pull: Callable = pull, keep: Collection = ()) -> dict:
+def walk(
+    nodes: Iterable[Node],
+    gradients: dict,
+    pull: Callable = pull,
+    keep: Collection = (),
+    replaced: Mapping = MappingProxyType({}),
+) -> dict:
     """Send gradients back through `nodes`, each of which comes after all its users.
 
     Parameters
@@ -114,6 +121,8 @@ def walk(nodes: Iterable[Node], gradients: dict, pull: Callable = pull, keep: Co
         `pull(node, g)` → one contribution per input, None where an input gets none.
     keep : collection
         Nodes whose gradients stay in the result; the others are let go once they are passed on.
+    replaced : mapping
+        Node → the node or leaf that stands in its place, for a graph in which fused ops were opened.
 
     Returns
     -------
@@ -128,7 +137,7 @@ def walk(nodes: Iterable[Node], gradients: dict, pull: Callable = pull, keep: Co
         for x, contribution in zip(node.inputs, pull(node, g), strict=True):
             if contribution is None:
                 continue
-            target = x.node or x
+            target = replaced.get(x.node, x.node) or x
             if target not in gradients:
                 gradients[target] = contribution  # may be a view, or g itself: not ours to write to
             elif target not in owned:

@@ -65,3 +65,14 @@ def no_grad() -> Iterator[None]:
         yield
     finally:
         state.recording = before
+
+
+@contextmanager
+def recording(scope: str) -> Iterator[None]:
+    """Record, whatever was set before, as part of the module at `scope`."""
+    before = state.recording, state.scope
+    state.recording, state.scope = True, scope
+    try:
+        yield
+    finally:
+        state.recording, state.scope = before

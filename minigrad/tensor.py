@@ -163,7 +163,11 @@ class Tensor:
                     x.grad = gradients[x.node]
         for leaf, g in gradients.items():
             if isinstance(leaf, Tensor):
-                leaf._grad = np.array(g) if leaf._grad is None else np.asarray(leaf._grad + g)
+                leaf.accumulate(g)
+
+    def accumulate(self, g: np.ndarray) -> None:
+        """Add `g` to the gradient; the array that is there may be held by others, so it is not written to."""
+        self._grad = np.array(g) if self._grad is None else np.asarray(self._grad + g)
 
     def seed_gradient(self, gradient: ArrayLike | None) -> np.ndarray:
         """The upstream gradient that a walk from this tensor starts with."""
@@ -238,12 +242,16 @@ def view(array: np.ndarray, base: Tensor) -> Tensor:
     return x
 
 
+def recorded_inputs(node: Node) -> list:
+    """The inputs of a node as Tensors (labels and masks as arrays): what is computed from them joins the same graph."""
+    for x, array in zip(node.inputs, node.arrays, strict=True):
+        if x is not None and x._data is not array:
+            raise GraphError(f"{node.op.name}: .data of an input was replaced since; compute the loss again")
+    return [
+        array if x is None or array.dtype.kind != "f" else x for x, array in zip(node.inputs, node.arrays, strict=True)
+    ]
+
+
 def pull_tensors(node: Node, g: Tensor) -> list:
     """`pull` on Tensors instead of arrays: what comes out can be differentiated again."""
-    xs = []
-    for x, array in zip(node.inputs, node.arrays, strict=True):
-        differentiable = x is not None and x.requires_grad
-        if differentiable and x._data is not array:
-            raise GraphError(f"{node.op.name}: .data of an input was replaced since; compute the loss again")
-        xs.append(x if differentiable else array)
-    return node.op.pull(node, g, computed(node.output, node), xs)
+    return node.op.pull(node, g, computed(node.output, node), recorded_inputs(node))

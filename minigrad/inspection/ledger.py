@@ -1,0 +1,78 @@
+"""Where the decades of a gradient go: layer by layer, told apart by cause."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.inspection import text
+from minigrad.inspection.local import LocalJacobian
+
+INSIDE = ["activation type", "operating point", "weights", "norm", "skip"]  # what repeats from layer to layer
+COLUMNS = [*INSIDE, "loss", "input", "other"]
+
+
+class Ledger:
+    """The factors of a chain in decades, per layer and in sum, told apart by cause. Each row adds up exactly.
+
+    For an activation "type" is what it does at best (log10 of σ' = 1/4, of tanh' = 1, of √½ for ReLU), and
+    "operating point" what the values it met made of that.
+
+    Attributes
+    ----------
+    rows : list of (str, dict)
+        Per layer its name and column → decades.
+    total : dict
+        Column → decades of the whole chain; "total" is their sum.
+    """
+
+    def __init__(self, factors: Sequence) -> None:
+        self.rows: list[tuple[str, dict[str, float]]] = []
+        for factor in factors:
+            if factor.kind == "activation" or not self.rows:
+                self.rows.append((factor.lower.name, dict.fromkeys(COLUMNS, 0.0)))
+            row = self.rows[-1][1]
+            for column, decades in causes(factor).items():
+                row[column] += decades
+        self.layers = sum(factor.kind == "activation" for factor in factors)
+        self.total = {column: float(sum(row[column] for _, row in self.rows)) for column in COLUMNS}
+        self.total["total"] = float(sum(self.total.values()))
+
+    def table(self) -> str:
+        """One line per layer, from the output down."""
+        used = [column for column in COLUMNS if any(row[column] for _, row in self.rows)]
+        lines = [["down to", *used, "total"]]
+        for name, row in [*self.rows, ("all", self.total)]:
+            total = sum(row[column] for column in COLUMNS)
+            lines.append([name, *(text.signed(row[column]) for column in used), text.signed(total)])
+        return text.table(lines, "<" + ">" * (len(used) + 1))
+
+    def __str__(self) -> str:
+        parts = [f"{column} {text.signed(self.total[column])}" for column in COLUMNS if self.total[column]]
+        inside = sum(self.total[column] for column in INSIDE)
+        rate = f"   (×{text.fixed(10 ** (inside / self.layers))} per layer)" if self.layers else ""
+        return f"ledger  {' │ '.join(parts)} │ total {text.signed(self.total['total'])} decades{rate}"
+
+
+def causes(factor: Any) -> dict[str, float]:
+    """Column → decades for one factor."""
+    with np.errstate(divide="ignore"):
+        decades = float(np.log10(factor.gain))
+    if factor.kind == "activation" and factor.local.kind == "diagonal":
+        best = float(np.log10(reference_gain(factor.local)))
+        return {"activation type": best, "operating point": decades - best}
+    column = "weights" if factor.kind == "weight" else factor.kind
+    return {column if column in COLUMNS else "other": decades}
+
+
+def reference_gain(local: LocalJacobian) -> float:
+    """What an activation does to a gradient around 0, its best place: √((φ'(0⁻)² + φ'(0⁺)²)/2).
+
+    1/4 for the sigmoid, 1 for tanh, √½ for ReLU, √((1+α²)/2) for LeakyReLU.
+    """
+    op, params = local.node.op, local.node.params
+    x = np.array([-1e-12, 1e-12])
+    slopes = np.asarray(op.local(local.slot, op.forward(x, **params), (x,), params), dtype=np.float64)
+    return float(np.sqrt(np.mean(np.square(slopes))))

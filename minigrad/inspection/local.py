@@ -1,0 +1,134 @@
+"""A local derivative as a linear operator: what one op multiplies the gradient by on its way to one input.
+
+- `edge.local.vjp(g)`, `.jvp(v)`: gradient products in both directions, without a matrix.
+- `edge.local.todense()`, `.singular_values()`: the matrix itself, where it is small enough.
+- `edge.local.expected_gain`, `.max_gain`: by how much it lengthens a random gradient, and the worst case.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minigrad.functional import grad
+from minigrad.graph import Node
+from minigrad.inspection.text import norm
+from minigrad.op import Elementwise
+from minigrad.tensor import Tensor
+
+DENSE_LIMIT = 1_000_000  # entries of a matrix that is still written out
+
+
+class LocalJacobian:
+    """∂y/∂x of one op by one of its inputs, at the values it computed with.
+
+    Attributes
+    ----------
+    kind : str
+        "diagonal" (element by element), "matrix" (a product with a constant matrix) or "linear" (any other).
+    formula : str
+        The derivative as the op's table has it.
+    shape : tuple of int
+        (elements of y, elements of x).
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> x = mg.tensor([0.0, 2.0], requires_grad=True)
+    >>> local = mg.trace(mg.sigmoid(x).sum()).edges(into=x)[0].local
+    >>> local.kind, local.formula
+    ('diagonal', 'σ(1−σ)')
+    >>> local.todense().round(3)
+    array([[0.25 , 0.   ],
+           [0.   , 0.105]])
+    >>> round(local.max_gain, 3)
+    0.25
+    """
+
+    def __init__(self, node: Node, slot: int) -> None:
+        self.node = node
+        self.slot = slot
+        self.formula = node.op.formulas[min(slot, len(node.op.formulas) - 1)]
+        self.shape = (node.output.size, node.arrays[slot].size)
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether the upstream gradient is not multiplied at all: a declared derivative of 1."""
+        return isinstance(self.node.op, Elementwise) and self.node.op.rules[self.slot] == 1
+
+    @cached_property
+    def diagonal(self) -> np.ndarray | None:
+        """∂y/∂x of each element, in the shape of y; None if the op mixes elements."""
+        node = self.node
+        if not isinstance(node.op, Elementwise):
+            return None
+        local = node.op.local(self.slot, node.output, node.arrays, node.params)
+        return np.broadcast_to(np.asarray(local, dtype=node.output.dtype), node.output.shape)
+
+    @cached_property
+    def matrix(self) -> np.ndarray | None:
+        """M with y = x·M for each row (or y = M·x): what a matrix product holds constant; None for other ops."""
+        other = self.node.arrays[1 - self.slot] if self.node.op.name == "matmul" else None
+        return other if other is not None and other.ndim == 2 else None
+
+    @property
+    def kind(self) -> str:
+        if self.diagonal is not None:
+            return "diagonal"
+        return "matrix" if self.matrix is not None else "linear"
+
+    def vjp(self, g: ArrayLike) -> np.ndarray:
+        """g·J: the contribution to x when `g`, in the shape of y, arrives at y."""
+        node = self.node
+        g = np.broadcast_to(np.asarray(g, dtype=node.output.dtype), node.output.shape)
+        return node.op.contribution(node, self.slot, g, node.output, node.arrays)
+
+    def jvp(self, v: ArrayLike) -> np.ndarray:
+        """J·v: how y changes when x changes by `v`."""
+        arrays = list(self.node.arrays)
+        x = Tensor(arrays[self.slot], requires_grad=True)
+        arrays[self.slot] = x
+        y = self.node.op(*arrays, **self.node.params)
+        g = Tensor(np.zeros_like(y.data), requires_grad=True)
+        (transposed,) = grad(y, x, g, create_graph=True)  # g·J is linear in g: its derivative by g is J
+        return grad(transposed, g, v)[0].data
+
+    def todense(self) -> np.ndarray:
+        """The matrix (elements of y, elements of x).
+
+        Raises
+        ------
+        ValueError
+            If it had more than a million entries.
+        """
+        rows, columns = self.shape
+        if rows * columns > DENSE_LIMIT:
+            raise ValueError(f"a Jacobian of {rows} × {columns} is too large to write out: use .vjp(g) and .jvp(v)")
+        units = np.eye(rows, dtype=self.node.output.dtype).reshape(rows, *self.node.output.shape)
+        return np.array([self.vjp(unit).ravel() for unit in units]).reshape(rows, columns)
+
+    def singular_values(self) -> np.ndarray:
+        """Largest first; for a matrix product those of the matrix, which each row of the batch meets once."""
+        if self.kind == "diagonal":
+            return np.sort(np.abs(self.diagonal), axis=None)[::-1]
+        return np.linalg.svd(self.matrix if self.kind == "matrix" else self.todense(), compute_uv=False)
+
+    @property
+    def expected_gain(self) -> float:
+        """‖J‖_F/√rows: the gain of a random gradient."""
+        if self.kind == "diagonal":
+            return norm(self.diagonal) / max(self.diagonal.size, 1) ** 0.5
+        if self.kind == "matrix":
+            return norm(self.matrix) / self.matrix.shape[1 - self.slot] ** 0.5
+        return norm(self.todense()) / self.shape[0] ** 0.5
+
+    @property
+    def max_gain(self) -> float:
+        """The largest singular value: no gradient is lengthened by more."""
+        return float(np.max(self.singular_values(), initial=0.0))
+
+    def __repr__(self) -> str:
+        rows, columns = self.shape
+        return f"<∂{self.node.op.name}/∂x{self.slot + 1} = {self.formula}, {self.kind}, {rows}×{columns}>"

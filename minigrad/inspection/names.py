@@ -1,0 +1,152 @@
+"""What the vertices of a trace are called, and what part they play.
+
+A tensor keeps the name it was given. The others get the one they have on paper, counted in forward order:
+weights W1 W2 …, biases b1 …, pre-activations z1 …, activations h1 …, the input x, the output y, the target t
+and the loss L. Whatever is left is called by its op: add, add:2 ….
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from minigrad.graph import Node
+
+OUTPUTS = {"weight": "z", "bias": "z", "activation": "h", "norm": "n", "scale": "n", "skip": "s"}
+LEAVES = {"weight": "W", "bias": "b", "scale": "γ", "w": "W", "gamma": "γ", "beta": "β"}
+PRIMES = {"sigmoid": "σ'", "tanh": "tanh'", "relu": "ReLU'", "leaky_relu": "LeakyReLU'", "elu": "ELU'", "exp": "exp'"}
+
+
+def is_parameter(vertex: Any) -> bool:
+    return not isinstance(vertex, Node) and vertex.requires_grad
+
+
+def refined_kinds(vertices: Sequence, sources: Sequence[Sequence[int | None]]) -> list[str]:
+    """What each vertex does in its net: an `add` may be a bias or a shortcut, a `multiply` a gate.
+
+    `sources` holds per vertex the positions of its inputs, None for plain arrays and numbers.
+    """
+    kinds: list[str] = []
+    for vertex, inputs in zip(vertices, sources, strict=True):
+        if not isinstance(vertex, Node):
+            kinds.append("parameter" if vertex.requires_grad else "constant")
+            continue
+        kind, name = vertex.op.kind, vertex.op.name
+        known = [i for i in inputs if i is not None]
+        if any(is_parameter(vertices[i]) for i in known):
+            factor = "weight" if vertex.output.size == 1 else "scale"  # a neuron's one weight, or a gain per unit
+            kind = {"matmul": "weight", "add": "bias", "multiply": factor}.get(name, kind)
+        elif name == "add" and len(known) == 2 and share_ancestor(known, vertices, sources):
+            kind = "skip"
+        elif name == "multiply" and any(bounded(vertices[i]) for i in known):
+            kind = "gate"
+        kinds.append(kind)
+    return kinds
+
+
+def bounded(vertex: Any) -> bool:
+    return isinstance(vertex, Node) and vertex.op.name in ("sigmoid", "tanh")
+
+
+def share_ancestor(pair: Sequence[int], vertices: Sequence, sources: Sequence) -> bool:
+    """Whether two vertices were computed from a common one (or one from the other), leaves not counted."""
+    seen: dict[int, int] = {}  # vertex → 1, 2 or both bits: from which of the two it was reached
+    heap, waiting = [], [0, 0, 0]
+
+    def visit(i: int | None, side: int) -> None:
+        if i is not None and isinstance(vertices[i], Node) and not seen.get(i, 0) & side:
+            seen[i] = seen.get(i, 0) | side
+            heapq.heappush(heap, (-i, side))
+            waiting[side] += 1
+
+    visit(pair[0], 1)
+    visit(pair[1], 2)
+    while waiting[1] and waiting[2]:  # youngest first: the two sides of a shortcut meet soon
+        i, side = heapq.heappop(heap)
+        waiting[side] -= 1
+        if seen[-i] == 3:
+            return True
+        for source in sources[-i]:
+            visit(source, side)
+    return any(sides == 3 for sides in seen.values())
+
+
+def names_of(
+    vertices: Sequence, sources: Sequence[Sequence[int | None]], kinds: Sequence[str], given: Sequence
+) -> list:
+    """A unique name for each vertex; `given` holds the names that tensors were given, else None."""
+    names: list[str | None] = [None] * len(vertices)
+    taken: Counter[str] = Counter()
+    layer = 0
+
+    def call(i: int, name: str) -> None:
+        taken[name] += 1
+        names[i] = name if taken[name] == 1 else f"{name}:{taken[name]}"
+
+    for i, name in enumerate(given):
+        if name is not None:
+            call(i, name)
+    last = len(vertices) - 1
+    for i, (vertex, inputs, kind) in enumerate(zip(vertices, sources, kinds, strict=True)):
+        if not isinstance(vertex, Node):
+            continue  # a leaf is named by its first user
+        leaves = [(slot, j) for slot, j in enumerate(inputs) if j is not None and names[j] is None]
+        layer += kind == "weight" and any(kinds[j] == "parameter" for _, j in leaves)
+        for slot, j in leaves:
+            if names[j] is None:  # an op may use a leaf twice
+                data = kinds[j] == "constant" or (kind == "weight" and slot == 0 and kinds[inputs[1]] == "parameter")
+                call(j, ("t" if kind == "loss" else "x") if data else leaf_name(vertex.op, slot, kind, layer))
+        if kind == "loss" and inputs[0] is not None and given[inputs[0]] is None and not taken["y"]:
+            call(inputs[0], "y")
+        if names[i] is None:
+            if i == last:
+                call(i, "L" if vertex.output.size == 1 else "y")
+            elif kind in OUTPUTS and layer:
+                if kind == "bias" and names[inputs[0] or 0] == f"z{layer}":  # z is what the activation meets
+                    taken[f"z{layer}"] -= 1
+                    call(inputs[0], f"hW{layer}")
+                call(i, f"{OUTPUTS[kind]}{layer}")
+            else:
+                call(i, vertex.op.name)
+    for i, name in enumerate(names):
+        if name is None:
+            call(i, "x")
+    return names
+
+
+def leaf_name(op: Any, slot: int, kind: str, layer: int) -> str:
+    """What a parameter is called that is input `slot` of an op which plays the part `kind`."""
+    if op.definition:
+        return f"{LEAVES.get(op.names[slot], op.names[slot])}{layer or ''}"
+    return f"{LEAVES.get(kind, 'w')}{layer or ''}"
+
+
+def symbol(edge: Any) -> str:
+    """A local derivative as it is written in a chain of products."""
+    node, slot, x = edge.output.vertex, edge.slot, edge.input.name
+    if edge.local.passes_on:
+        if edge.contribution.shape != edge.upstream.shape:
+            return "Σ"  # over the axes that were broadcast
+        return "I" if edge.upstream.size > 1 else "1"
+    if node.op.name == "matmul":
+        return f"{operand_name(edge, 1 - slot)}ᵀ"
+    if node.op.name == "multiply":
+        return operand_name(edge, 1 - slot)
+    if node.op.kind == "loss":
+        return f"∂{edge.output.name}/∂{x}"
+    if edge.local.kind == "diagonal":
+        prime = PRIMES.get(node.op.name, f"{node.op.name}'")
+        return f"{prime}({x})" if len(node.inputs) == 1 else f"∂{node.op.name}/∂{x}"
+    return node.op.name
+
+
+def operand_name(edge: Any, slot: int) -> str:
+    """The other factor of a product: the name of a tensor, a number, or x for an array without a name."""
+    node = edge.output.vertex
+    source = edge.trace._sources[edge.output.index][slot]
+    if source is not None:
+        return edge.trace._names[source]
+    array = node.arrays[slot]
+    return "x" if getattr(array, "size", 1) > 1 else f"{float(array):.4g}".replace("-", "−")

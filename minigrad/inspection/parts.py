@@ -1,0 +1,194 @@
+"""What a trace is made of: nodes, which are values with their gradients, and edges, which are the products.
+
+Both are a trace and a number. The trace holds none of them, so it is freed together with its last user.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad.graph import Node
+from minigrad.inspection import text
+from minigrad.inspection.local import LocalJacobian
+from minigrad.inspection.names import symbol
+
+if TYPE_CHECKING:
+    from minigrad.inspection.trace import Trace
+
+
+class Item:
+    """One thing of a trace: the trace and a number. Two are equal if both are."""
+
+    def __init__(self, trace: Trace, index: int) -> None:
+        self.trace = trace
+        self.index = index
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.trace is self.trace and other.index == self.index
+
+    def __hash__(self) -> int:
+        return hash((id(self.trace), self.index))
+
+
+class TraceNode(Item):
+    """A value in the graph, with the gradient that arrived at it.
+
+    Attributes
+    ----------
+    name, op, kind, scope : str
+        `op` is "leaf" for a tensor that nothing computed; `kind` says what part the node plays (weight, bias,
+        activation, skip …).
+    value, grad : ndarray
+        `grad` is None where no gradient was computed.
+    norm : float or None
+        ‖grad‖, in float64.
+    incoming, outgoing : list of Edge
+        The products that brought gradient here, one per use of the value; those that take it further.
+    """
+
+    @property
+    def vertex(self) -> Any:
+        return self.trace._vertices[self.index]
+
+    @property
+    def name(self) -> str:
+        return self.trace._names[self.index]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.trace._labels[self.index]
+
+    @property
+    def op(self) -> str:
+        return self.vertex.op.name if isinstance(self.vertex, Node) else "leaf"
+
+    @property
+    def kind(self) -> str:
+        return self.trace._kinds[self.index]
+
+    @property
+    def scope(self) -> str:
+        return self.vertex.scope if isinstance(self.vertex, Node) else ""
+
+    @property
+    def value(self) -> np.ndarray:
+        return self.vertex.output if isinstance(self.vertex, Node) else self.vertex.data
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+    @property
+    def grad(self) -> np.ndarray | None:
+        return self.trace._gradients.get(self.vertex)
+
+    @property
+    def norm(self) -> float | None:
+        return None if self.grad is None else text.norm(self.grad)
+
+    @property
+    def formula(self) -> str:
+        """The local derivatives of the op, as its table has them."""
+        return "; ".join(self.vertex.op.formulas) if isinstance(self.vertex, Node) else ""
+
+    @property
+    def incoming(self) -> list[Edge]:
+        return self.trace.edges(into=self)
+
+    @property
+    def outgoing(self) -> list[Edge]:
+        return [edge for edge in self.trace.edges() if self.trace._edges[edge.index][0] == self.index]
+
+    def check(self) -> float:
+        """How far the contributions are from adding up to the gradient, relative to the larger of both."""
+        if self.grad is None or not self.incoming:
+            return 0.0
+        parts = [edge.contribution for edge in self.incoming]
+        scale = max(self.norm, 1e-2 * max(map(text.norm, parts)))
+        return text.norm(np.sum(parts, axis=0) - self.grad) / scale if scale else 0.0
+
+    def __str__(self) -> str:
+        head = f"{self.name}: {self.kind}, {text.by(self.shape)}, value {text.value(self.value)}"
+        if self.grad is None:
+            return f"{head}, gradient — (none was computed)"
+        lines = [head, *(f"  from {edge.output.name}: {edge}" for edge in self.incoming)]
+        return "\n".join([*lines, f"  sum: ∂L/∂{self.name} = {text.value(self.grad)}"])
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.op}, {text.by(self.shape)}, ‖grad‖ {text.number(self.norm)}>"
+
+
+class Edge(Item):
+    """One product of the backward pass: upstream gradient × local derivative = contribution.
+
+    Attributes
+    ----------
+    output, input : TraceNode
+        The node whose gradient is taken further, and the one that receives the product.
+    slot : int
+        Which input of the op it is.
+    upstream, contribution : ndarray
+        The gradient at `output`, and what is added at `input`.
+    local : LocalJacobian
+    gain : float or None
+        ‖contribution‖/‖upstream‖; None if the upstream gradient is exactly 0.
+    """
+
+    @property
+    def output(self) -> TraceNode:
+        return TraceNode(self.trace, self.trace._edges[self.index][0])
+
+    @property
+    def slot(self) -> int:
+        return self.trace._edges[self.index][1]
+
+    @property
+    def input(self) -> TraceNode:
+        return TraceNode(self.trace, self.trace._edges[self.index][2])
+
+    @property
+    def contribution(self) -> np.ndarray:
+        return self.trace._edges[self.index][3]
+
+    @property
+    def upstream(self) -> np.ndarray:
+        return self.output.grad
+
+    @property
+    def local(self) -> LocalJacobian:
+        return LocalJacobian(self.output.vertex, self.slot)
+
+    @property
+    def formula(self) -> str:
+        return self.local.formula
+
+    @property
+    def gain(self) -> float | None:
+        upstream = text.norm(self.upstream)
+        return text.norm(self.contribution) / upstream if upstream else None
+
+    @property
+    def symbol(self) -> str:
+        """The local derivative as it is written in a chain: σ'(z1), W2ᵀ."""
+        return symbol(self)
+
+    def __str__(self) -> str:
+        upstream, contribution = text.value(self.upstream), text.value(self.contribution)
+        return f"{self._factor()} × upstream {upstream} = {contribution}, added to {self.input.name}"
+
+    def _factor(self) -> str:
+        """The local derivative with its value: a number, the size of a diagonal, the shape of a matrix."""
+        local = self.local
+        if local.passes_on:
+            return self.symbol
+        if local.kind == "diagonal":
+            size = local.diagonal.size
+            factor = text.number(local.diagonal.item(), 4) if size == 1 else f"[rms {text.number(local.expected_gain)}]"
+        else:
+            factor = f"[{text.by(local.matrix.T.shape)}]" if local.kind == "matrix" else f"({local.formula})"
+        return factor if factor == self.symbol else f"{self.symbol}{' = ' if local.shape == (1, 1) else ' '}{factor}"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"

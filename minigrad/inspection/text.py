@@ -1,0 +1,66 @@
+"""How numbers, arrays and tables are written: what every object of the inspection prints with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+SUPERSCRIPT_T = "ᵀ"
+
+
+def number(x: float | None, digits: int = 3) -> str:
+    """A number in few digits; "—" where nothing was computed, so that a printed 0 means zero."""
+    if x is None:
+        return "—"
+    return f"{x:.{digits}g}".replace("-", "−") if x == 0 or 1e-3 <= abs(x) < 1e5 else scientific(x, digits - 1)
+
+
+def scientific(x: float | None, digits: int = 2) -> str:
+    """`4.05e-01`: columns of these line up."""
+    return "—" if x is None else f"{x:.{digits}e}"
+
+
+def fixed(x: float | None) -> str:
+    """A gain: three decimals, or in powers of ten where that says more."""
+    if x is None or np.isnan(x):
+        return "—"
+    return f"{x:.3f}" if x == 0 or 1e-2 <= abs(x) < 1e3 else f"{x:.1e}"
+
+
+def signed(x: float) -> str:
+    """Decades and shares: two decimals, a minus sign of full width, no sign on a rounded 0."""
+    return f"{x + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "−")
+
+
+def by(shape: Sequence[int]) -> str:
+    """`32×64`, or `1` for a single number."""
+    return "×".join(map(str, shape)) or "1"
+
+
+def norm(x: np.ndarray) -> float:
+    """‖x‖ in float64, also where the squares of its elements would underflow or overflow."""
+    flat = np.asarray(x, dtype=np.float64).ravel()
+    squares = float(flat @ flat)
+    if 1e-290 < squares < np.inf:
+        return squares**0.5
+    largest = float(np.max(np.abs(flat), initial=0.0))
+    if largest == 0 or not np.isfinite(largest):
+        return largest
+    flat = flat / largest
+    return largest * float(flat @ flat) ** 0.5
+
+
+def value(x: Any) -> str:
+    """A single number as it is, an array by its shape and its norm."""
+    x = np.asarray(x)
+    return number(x.item(), 4) if x.size == 1 else f"[{by(x.shape)}, ‖·‖ {number(norm(x))}]"
+
+
+def table(rows: Sequence[Sequence[str]], align: str = "", gap: str = "  ") -> str:
+    """Columns under their heads (the first row); `align` has one of < and > per column."""
+    widths = [max(len(row[j]) for row in rows) for j in range(len(rows[0]))]
+    align = align or "<" * len(widths)
+    cells = ((f"{cell:{side}{width}}" for cell, side, width in zip(row, align, widths, strict=True)) for row in rows)
+    return "\n".join(gap.join(line).rstrip() for line in cells)

@@ -1,0 +1,227 @@
+"""The backward pass, written down: every product of an upstream gradient with a local derivative.
+
+- `trace(loss)` walks back through the graph of `loss` as `backward()` does, and keeps what it meets.
+- `trace.nodes`, `trace[w]`, `trace["z3"]`, `trace["layers.0/matmul"]`: values and gradients, by tensor or name.
+- `for edge in trace.edges(): print(edge)` steps through the backward pass, one product a line.
+- `trace.chain(to=w)` is the chain of products between the loss and w.
+
+A trace reads the graph and changes nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter, defaultdict
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minigrad.graph import Node, order, pull, walk
+from minigrad.inspection import text
+from minigrad.inspection.names import names_of, refined_kinds
+from minigrad.inspection.parts import Edge, TraceNode
+from minigrad.settings import recording
+from minigrad.tensor import Tensor, recorded_inputs
+
+
+def trace(output: Tensor, gradient: ArrayLike | None = None, expand: bool = True, backward: bool = False) -> Trace:
+    """Walk back from `output` as `backward()` does, and write down what is multiplied and added.
+
+    Parameters
+    ----------
+    output : Tensor
+        Usually the loss.
+    gradient : array_like, optional
+        The upstream gradient to start with, of the shape of `output`; 1 for a single number.
+    expand : bool
+        Open fused ops into the primitive ops of their definition.
+    backward : bool
+        Also add the gradients to the `.grad` of the leaves, as `backward()` would.
+
+    Raises
+    ------
+    GraphError
+        As `backward()`: no history, more than one number without `gradient`, an input changed in place.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> x = mg.tensor(2.0, requires_grad=True, name="x")
+    >>> w = mg.tensor(-1.0, requires_grad=True, name="w")
+    >>> for edge in mg.trace(mg.tanh(w * x)).edges():
+    ...     print(edge)
+    tanh'(z1) = 0.07065 × upstream 1 = 0.07065, added to z1
+    x = 2 × upstream 0.07065 = 0.1413, added to w
+    w = −1 × upstream 0.07065 = −0.07065, added to x
+    """
+    return Trace(output, gradient, expand, backward)
+
+
+class Trace:
+    """One backward pass, written down: see `trace`."""
+
+    def __init__(self, output: Tensor, gradient: ArrayLike | None, expand: bool, backward: bool) -> None:
+        self.output = output
+        self.seed = output.seed_gradient(gradient)
+        start = output.node or output
+        nodes = order(start) if isinstance(start, Node) else []
+        self._replaced: dict[Node, Any] = {}  # a fused node → the node that its definition ends with
+        if expand:
+            nodes = self._opened(nodes)
+        self._sent: list[tuple] = []  # (node, its gradient, its contributions) in backward order
+        start = self._replaced.get(start, start)
+        arrived = walk(nodes, {start: self.seed}, self._write_down, replaced=self._replaced)
+        self._forward = nodes[::-1]
+        self._gradients = {node: g for node, g, _ in self._sent} | arrived
+        if backward:
+            for leaf, g in arrived.items():
+                leaf.accumulate(g)
+
+    def _write_down(self, node: Node, g: np.ndarray) -> list:
+        contributions = pull(node, g)
+        self._sent.append((node, g, contributions))
+        return contributions
+
+    def _opened(self, nodes: list[Node]) -> list[Node]:
+        """`nodes`, with every fused one replaced, in its place, by the nodes of its definition."""
+        opened: list[Node] = []
+        for node in reversed(nodes):
+            if node.op.definition is None:
+                opened.append(node)
+                continue
+            xs = recorded_inputs(node)
+            with recording(node.scope):
+                last = node.op.definition(*xs, **node.params).node
+            self._replaced[node] = last
+            opened += reversed(order(last, until={x.node for x in xs if isinstance(x, Tensor)}))
+        return opened[::-1]
+
+    # What there is
+
+    @cached_property
+    def _vertices(self) -> list:
+        """Nodes and leaves in forward order, each leaf before its first user."""
+        vertices: dict = {}
+        for node in self._forward:
+            for x in node.inputs:
+                if x is not None and x.node is None:
+                    vertices.setdefault(x)
+            vertices.setdefault(node)
+        return list(vertices) or [self.output]
+
+    @cached_property
+    def _positions(self) -> dict:
+        return {vertex: i for i, vertex in enumerate(self._vertices)}
+
+    @cached_property
+    def _sources(self) -> list[list[int | None]]:
+        """Per vertex, where its inputs stand; None for plain arrays and numbers."""
+        return [
+            [None if x is None else self._position(x) for x in vertex.inputs] if isinstance(vertex, Node) else []
+            for vertex in self._vertices
+        ]
+
+    def _position(self, x: Tensor) -> int | None:
+        return self._positions.get(self._replaced.get(x.node, x.node) or x)
+
+    @cached_property
+    def _kinds(self) -> list[str]:
+        return refined_kinds(self._vertices, self._sources)
+
+    @cached_property
+    def _names(self) -> list[str]:
+        given: list[str | None] = [None] * len(self._vertices)
+        for x in [self.output, *(x for node in self._forward for x in node.inputs if x is not None)]:
+            if x.name is not None:
+                given[self._position(x)] = x.name
+        return names_of(self._vertices, self._sources, self._kinds, given)
+
+    @cached_property
+    def _edges(self) -> list[tuple[int, int, int, np.ndarray]]:
+        """(position of the op, slot, position of its input, contribution), in backward order."""
+        return [
+            (self._positions[node], slot, self._position(x), contribution)
+            for node, _, contributions in self._sent
+            for slot, (x, contribution) in enumerate(zip(node.inputs, contributions, strict=True))
+            if contribution is not None
+        ]
+
+    @cached_property
+    def _into(self) -> dict[int, list[int]]:
+        """Vertex → the edges that bring gradient into it."""
+        into: dict[int, list[int]] = defaultdict(list)
+        for k, (_, _, source, _) in enumerate(self._edges):
+            into[source].append(k)
+        return into
+
+    @property
+    def nodes(self) -> list[TraceNode]:
+        """Every op, leaf and constant, in forward order."""
+        return [TraceNode(self, i) for i in range(len(self._vertices))]
+
+    def edges(self, into: Any = None) -> list[Edge]:
+        """Every product, in the order in which `backward()` takes them; `into`: those that bring gradient there."""
+        wanted = range(len(self._edges)) if into is None else self._into[self.vertex(into).index]
+        return [Edge(self, i) for i in wanted]
+
+    # Looking things up
+
+    def __getitem__(self, key: Any) -> TraceNode | list[TraceNode]:
+        """By Tensor, name, position, "scope/op" or "scope/op:2"; a pattern with * or ? gives a list."""
+        if isinstance(key, Tensor):
+            position = self._position(key)
+            if position is None:
+                raise KeyError(f"the tensor {key.name or key.shape} is not part of this trace")
+            return TraceNode(self, position)
+        if isinstance(key, (int, np.integer)):
+            return TraceNode(self, range(len(self._vertices))[key])
+        if "*" in key or "?" in key:
+            pattern = key.replace("[", "[[]")  # h[*] means the states h[0], h[1] …, not a set of letters
+            found = [node for node in self.nodes if any(fnmatchcase(label, pattern) for label in node.labels)]
+        else:
+            found = [node for node in self.nodes if key in node.labels][:1]
+        if not found:
+            known = sorted({label for node in self.nodes for label in node.labels})
+            near = difflib.get_close_matches(key, known, n=3, cutoff=0.4)
+            raise KeyError(f"nothing in this trace is called {key!r}; near it are {', '.join(near) or known[:5]}")
+        return found if "*" in key or "?" in key else found[0]
+
+    def vertex(self, key: Any) -> TraceNode:
+        """The one node that `key` (or a TraceNode of this trace) stands for."""
+        node = key if isinstance(key, TraceNode) else self[key]
+        if not isinstance(node, TraceNode) or node.trace is not self:
+            raise ValueError(f"{key!r} does not stand for one node of this trace")
+        return node
+
+    @cached_property
+    def _labels(self) -> list[tuple[str, ...]]:
+        """What each vertex can be looked up by: its name, and scope/name, scope/op and scope/op:k."""
+        count: Counter[str] = Counter()
+        labels = []
+        for vertex, name in zip(self._vertices, self._names, strict=True):
+            if not isinstance(vertex, Node):
+                labels.append((name,))
+                continue
+            scope = f"{vertex.scope}/" if vertex.scope else ""
+            path = scope + vertex.op.name
+            count[path] += 1
+            labels.append((name, scope + name, path, f"{path}:{count[path]}"))
+        return labels
+
+    def summary(self) -> str:
+        """A table of all ops: value and gradient of each, by norm."""
+        rows = [("node", "op", "scope", "kind", "shape", "‖value‖", "‖grad‖")]
+        rows += [
+            (n.name, n.op, n.scope, n.kind, text.by(n.shape), text.number(text.norm(n.value)), text.number(n.norm))
+            for n in self.nodes
+        ]
+        return text.table(rows, "<<<<<>>")
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def __repr__(self) -> str:
+        return f"<Trace of {self._names[-1]}: {len(self._vertices)} nodes, {len(self._edges)} products>"
