@@ -79,6 +79,7 @@ def names_of(
     """A unique name for each vertex; `given` holds the names that tensors were given, else None."""
     names: list[str | None] = [None] * len(vertices)
     taken: Counter[str] = Counter()
+    seen: set[int] = set()
     layer = 0
 
     def call(i: int, name: str) -> None:
@@ -93,7 +94,9 @@ def names_of(
         if not isinstance(vertex, Node):
             continue  # a leaf is named by its first user
         leaves = [(slot, j) for slot, j in enumerate(inputs) if j is not None and names[j] is None]
-        layer += kind == "weight" and any(kinds[j] == "parameter" for _, j in leaves)
+        fresh = {j for j in inputs if j is not None and kinds[j] == "parameter"} - seen
+        seen |= fresh
+        layer += kind == "weight" and bool(fresh)  # a weight that is shared over time is one layer
         for slot, j in leaves:
             if names[j] is None:  # an op may use a leaf twice
                 data = kinds[j] == "constant" or (kind == "weight" and slot == 0 and kinds[inputs[1]] == "parameter")
