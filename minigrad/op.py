@@ -11,6 +11,7 @@ is to be differentiated again.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from types import MethodType
@@ -18,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.errors import explained
 from minigrad.graph import GraphError, Node
-from minigrad.settings import state
+from minigrad.settings import default_dtype, state
 from minigrad.tensor import Tensor, accepted, computed, view
 
-PLAIN = (float, int, bool, type(None))  # handed on as they are: next to an array, Python's numbers have no dtype
 numpy_overrides: dict[Callable, Callable] = {}  # NumPy's function → ours, read by numpy_protocol
 
 
@@ -30,6 +31,7 @@ class Op:
     """A function on arrays; called with a Tensor that requires a gradient, it also records a Node."""
 
     definition: Callable | None = None
+    plain: tuple[type, ...] = (type(None),)  # what is handed on as it is: an input that was left out
 
     def __init__(self, name, forward, rules, formulas=None, kind="arithmetic", latex=None, doc=None):
         self.name = self.__name__ = name
@@ -43,26 +45,26 @@ class Op:
         self.__doc__ = doc or f"{name}({', '.join(self.names)}), with local derivative {', '.join(self.formulas)}"
 
     def __call__(self, *xs: Any, **params: Any) -> Any:
-        if params or self.defaults or len(xs) != self.arity:
+        if params or not len(xs) == self.arity == len(self.names):
             xs, params = self.bind(xs, params)
         inputs, arrays, versions, record = [], [], 0, False
-        for x in xs:
-            if isinstance(x, Tensor):
-                inputs.append(x)
-                arrays.append(x._data)
-                versions += x.version
-                record = record or x.requires_grad
-            else:
-                inputs.append(None)
-                arrays.append(x if type(x) in PLAIN else as_array(x))
         try:
+            for x in xs:
+                if isinstance(x, Tensor):
+                    inputs.append(x)
+                    arrays.append(x._data)
+                    versions += x.version
+                    record = record or x.requires_grad
+                else:
+                    inputs.append(None)
+                    arrays.append(x if type(x) in self.plain else as_array(x))
             y = self.forward(*arrays, **params)
         except (ValueError, TypeError, IndexError) as error:
-            raise self.explained(error, arrays) from error
+            raise explained(self.name, error, [*arrays, *xs[len(arrays) :]]) from error
         y, saved = y if self.definition else (y, None)
         if type(y) is not np.ndarray:  # in NumPy a 0-d result is a scalar
             y = np.asarray(y)
-        if record and state.recording:
+        if record and state.recording and y.dtype.kind == "f":  # integers have no derivative
             return computed(y, Node(self, tuple(inputs), tuple(arrays), params, y, saved, versions))
         return unrecorded(y, inputs)
 
@@ -74,20 +76,15 @@ class Op:
 
     def bind(self, xs, params):
         """Sort the arguments of a call into inputs and parameters, in the order of the forward's signature."""
-        if self.arity is not None:
-            params = {**dict(zip(self.names[self.arity :], xs[self.arity :], strict=False)), **params}
-            missing = self.names[len(xs) : self.arity]
-            if len(xs) > len(self.names) or not params.keys() <= set(self.names) or not params.keys() >= set(missing):
-                raise TypeError(f"{self.name}: it is called as {self.name}({', '.join(self.names)})")
-            xs = (*xs[: self.arity], *(params.pop(name) for name in missing))
-        return xs, {**self.defaults, **params}
-
-    def explained(self, error, arrays):
-        """An error of the forward, as one sentence that starts with the op's name and the shapes it was given."""
-        kind = next(k for k in (IndexError, ValueError, TypeError) if isinstance(error, k))
-        shapes = ", ".join(str(np.shape(x)) for x in arrays)
-        message = str(error)
-        return kind(message if message.startswith(f"{self.name}: ") else f"{self.name}: {shapes}: {message}")
+        if self.arity is None:
+            return xs, {**self.defaults, **params}
+        positional = dict(zip(self.names, xs, strict=False))
+        given = {**self.defaults, **positional, **params}
+        if len(positional) < len(xs) or positional.keys() & params.keys() or given.keys() != set(self.names):
+            usage = ", ".join(f"{name}={self.defaults[name]}" if name in self.defaults else name for name in self.names)
+            unknown = "".join(f", not with {name}=" for name in given.keys() - set(self.names))
+            raise TypeError(f"{self.name}: it is called as {self.name}({usage}){unknown}")
+        return tuple(given.pop(name) for name in self.names[: self.arity]), given
 
     def pull(self, node: Node, g: Any, y: Any, xs: Sequence) -> list:
         """What each input of `node` receives when gradient `g` arrives at its output; None where nothing does.
@@ -118,6 +115,8 @@ class Op:
 class Elementwise(Op):
     """y = f(x₁, x₂, …) element by element; a rule is the local derivative ∂y/∂xᵢ, the diagonal of the Jacobian."""
 
+    plain = (float, int, bool, type(None))  # next to an array, Python's numbers have no dtype
+
     def local(self, i, y, xs, params):
         rule = self.rules[i]
         return rule(y, *xs, **params) if callable(rule) else rule
@@ -125,9 +124,11 @@ class Elementwise(Op):
     def contribution(self, node, i, g, y, xs):
         if self.rules[i] is None:
             return None
-        # only a declared 1 passes the upstream on unmultiplied
-        product = g if self.rules[i] == 1 else g * self.local(i, y, xs, node.params)
-        return self.fitted(product, i, xs[i], y.shape)
+        if self.rules[i] == 1:  # only a declared 1 passes the upstream on unmultiplied
+            return self.fitted(g, i, xs[i], y.shape)
+        local = self.local(i, y, xs, node.params)
+        selects = getattr(local, "dtype", None) == np.bool_  # where a condition does not hold, 0·∞ is 0
+        return self.fitted(np.where(local, g, 0) if selects else g * local, i, xs[i], y.shape)
 
 
 class Primitive(Op):
@@ -215,6 +216,32 @@ def primitive(
     return registered(Primitive(name, forward, vjps, formulas, kind, latex, doc), numpy, method)
 
 
+def composition(*numpy: Callable) -> Callable[[Callable], Callable]:
+    """Define a function made of ops: `numpy` lists NumPy's functions that should call it when they meet a Tensor.
+
+    >>> import numpy as np, minigrad as mg
+    >>> from minigrad.op import composition
+    >>> @composition(np.ptp)
+    ... def ptp(x, axis=None):
+    ...     return mg.max(x, axis) - mg.min(x, axis)
+    >>> np.ptp(mg.tensor([1.0, 4.0]))
+    tensor(3., shape=())
+    """
+
+    def define(function):
+        @functools.wraps(function)
+        def call(*xs, **params):
+            try:
+                return function(*xs, **params)
+            except (ValueError, TypeError, IndexError) as error:
+                raise explained(function.__name__, error, xs) from error
+
+        numpy_overrides.update(dict.fromkeys(numpy, call))
+        return call
+
+    return define
+
+
 def registered(op: Op, numpy: Callable | None, method: bool) -> Op:
     if numpy is not None:
         numpy_overrides[numpy] = op
@@ -235,10 +262,11 @@ def signature(forward: Callable, arity: int | None) -> tuple[list[str], dict[str
 
 
 def as_array(x: Any) -> np.ndarray:
-    """An operand that is not a Tensor, as an array that ops accept."""
-    x = np.asarray(x)
-    accepted(x.dtype)
-    return x
+    """An operand that is not a Tensor, as an array that ops accept; lists of floats get the default dtype."""
+    array = np.asarray(x)
+    accepted(array.dtype)
+    listed = array.dtype == np.float64 and not isinstance(x, (np.ndarray, np.generic))
+    return array.astype(default_dtype(), copy=False) if listed else array
 
 
 def operand(x: Any) -> Any:

@@ -1,17 +1,20 @@
 """Functions of each element and their derivatives: name, forward, ∂y/∂x for each input, the same as a formula.
 
 A rule is handed the output first: `lambda y, x: 1 - y * y` is tanh' written by tanh itself. A rule that is
-a comparison is 1 where it holds and 0 elsewhere; at a kink it takes the value that its comment says.
+a comparison selects: 1 where it holds, and elsewhere 0 whatever comes from upstream, infinity included. At a
+kink the derivative takes the value that the comment beside the rule says.
+
+Constants are written 1.0 where integers are to become floats.
 """
 
 from __future__ import annotations
 
 import math
-import operator
 
 import numpy as np
 
 from minigrad.op import elementwise
+from minigrad.tensor import accepted
 
 __all__ = [
     "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "astype", "clip", "cos",
@@ -24,16 +27,27 @@ __all__ = [
 # Arithmetic
 
 
+def over(a, b):
+    """a/b, and 0 where b is 0."""
+    zero = b == 0
+    return np.where(zero, 0, a / np.where(zero, 1, b))
+
+
+def raised(a, b):
+    """aᵇ; a number leaves the dtype to the array it stands beside."""
+    return a**b if isinstance(a, np.ndarray) or isinstance(b, np.ndarray) else np.power(a, b)
+
+
 def power_by_base(y, a, b):
     """b·aᵇ⁻¹, which is 0 for b = 0 even at a = 0."""
-    if isinstance(b, (int, float)):  # a number leaves the dtype to the array
+    if isinstance(b, (int, float)):
         return b * a ** (b - 1 if b else 0)
-    return b * a ** np.where(b == 0, 0, b - 1)
+    return b * a ** np.where((a == 0) & (b == 0), 0, b - 1)
 
 
 def power_by_exponent(y, a, b):
     """aᵇ·ln a, which is 0 at a = 0 and undefined for a < 0."""
-    return y * np.log(np.where(a > 0, a, np.where(a == 0, 1, np.nan)))
+    return y * np.log(np.where(a < 0, np.nan, np.where(a == 0, 1, a)))
 
 
 add = elementwise("add", np.add, [1, 1], ["1", "1"], numpy=np.add)
@@ -43,7 +57,7 @@ multiply = elementwise("multiply", np.multiply, [lambda y, a, b: b, lambda y, a,
 divide = elementwise(
     "divide", np.divide, [lambda y, a, b: 1 / b, lambda y, a, b: -y / b], ["1/b", "−a/b²"], numpy=np.divide
 )
-power = elementwise("power", operator.pow, [power_by_base, power_by_exponent], ["b·aᵇ⁻¹", "aᵇ·ln a"], numpy=np.power)
+power = elementwise("power", raised, [power_by_base, power_by_exponent], ["b·aᵇ⁻¹", "aᵇ·ln a"], numpy=np.power)
 square = elementwise("square", np.square, [lambda y, x: 2 * x], ["2x"], numpy=np.square)
 sqrt = elementwise("sqrt", np.sqrt, [lambda y, x: 0.5 / y], ["1/(2√x)"], numpy=np.sqrt)
 reciprocal = elementwise("reciprocal", lambda x: 1 / x, [lambda y, x: -y * y], ["−1/x²"], numpy=np.reciprocal)
@@ -60,7 +74,7 @@ log10 = elementwise("log10", np.log10, [lambda y, x: 1 / (x * math.log(10))], ["
 logaddexp = elementwise(
     "logaddexp",
     np.logaddexp,
-    [lambda y, a, b: np.exp(a - y), lambda y, a, b: np.exp(b - y)],
+    [lambda y, a, b: sigmoid(a - b), lambda y, a, b: sigmoid(b - a)],
     ["eᵃ/(eᵃ+eᵇ)", "eᵇ/(eᵃ+eᵇ)"],
     numpy=np.logaddexp,
 )
@@ -82,17 +96,20 @@ arccosh = elementwise(
     "arccosh", np.arccosh, [lambda y, x: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1))], ["1/√(x²−1)"], numpy=np.arccosh
 )
 arctanh = elementwise("arctanh", np.arctanh, [lambda y, x: 1 / ((1 - x) * (1 + x))], ["1/(1−x²)"], numpy=np.arctanh)
-arctan2 = elementwise(
+arctan2 = elementwise(  # (0, 0) at the origin
     "arctan2",
     np.arctan2,
-    [lambda y, a, b: b / np.hypot(a, b) / np.hypot(a, b), lambda y, a, b: -a / np.hypot(a, b) / np.hypot(a, b)],
+    [
+        lambda y, a, b: over(over(b, np.hypot(a, b)), np.hypot(a, b)),
+        lambda y, a, b: over(over(-a, np.hypot(a, b)), np.hypot(a, b)),
+    ],
     ["b/(a²+b²)", "−a/(a²+b²)"],
     numpy=np.arctan2,
 )
 hypot = elementwise(  # (0, 0) at the tip of the cone
     "hypot",
     np.hypot,
-    [lambda y, a, b: a / np.where(y == 0, 1, y), lambda y, a, b: b / np.where(y == 0, 1, y)],
+    [lambda y, a, b: over(a, y), lambda y, a, b: over(b, y)],
     ["a/√(a²+b²)", "b/√(a²+b²)"],
     numpy=np.hypot,
 )
@@ -102,11 +119,16 @@ hypot = elementwise(  # (0, 0) at the tip of the cone
 
 def logistic(x):
     """1/(1+e⁻ˣ), by the exponential that cannot overflow."""
-    e = np.exp(-np.abs(x))
+    e = np.exp(-1.0 * np.abs(x))
     return np.where(x >= 0, 1, e) / (1 + e)
 
 
-_erfc = np.frompyfunc(math.erfc, 1, 1)  # NumPy has none
+erfc = np.vectorize(math.erfc, otypes=[np.float64])  # NumPy has none
+
+
+def cumulative_normal(x):
+    """Φ(x), the integral of φ up to x."""
+    return (0.5 * erfc(x / -math.sqrt(2))).astype(np.result_type(np.asarray(x), np.float32))
 
 
 def normal_density(x):
@@ -120,18 +142,18 @@ relu = elementwise("relu", lambda x: np.maximum(x, 0), [lambda y, x: x > 0], ["1
 leaky_relu = elementwise(  # slope at 0
     "leaky_relu",
     lambda x, slope=0.01: np.where(x > 0, x, slope * x),
-    [lambda y, x, slope: np.where(x > 0, 1, slope)],
+    [lambda y, x, slope: np.where(x > 0, 1, y.dtype.type(slope))],
     ["1[z>0]+α·1[z≤0]"],
     kind="activation",
 )
 elu = elementwise(  # alpha at 0
     "elu",
-    lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
+    lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0.0))),
     [lambda y, x, alpha: np.where(x > 0, 1, y + alpha)],
     ["1[z>0]+α·eᶻ·1[z≤0]"],
     kind="activation",
 )
-softplus = elementwise("softplus", lambda x: np.logaddexp(x, 0), [lambda y, x: sigmoid(x)], ["σ"], kind="activation")
+softplus = elementwise("softplus", lambda x: np.logaddexp(x, 0.0), [lambda y, x: sigmoid(x)], ["σ"], kind="activation")
 silu = elementwise(
     "silu",
     lambda x: x * logistic(x),
@@ -139,9 +161,7 @@ silu = elementwise(
     ["σ(1+z(1−σ))"],
     kind="activation",
 )
-normal_cdf = elementwise(
-    "normal_cdf", lambda x: 0.5 * _erfc(-x / math.sqrt(2)).astype(x.dtype), [lambda y, x: normal_density(x)], ["φ"]
-)
+normal_cdf = elementwise("normal_cdf", cumulative_normal, [lambda y, x: normal_density(x)], ["φ"])
 gelu = elementwise(  # Hendrycks and Gimpel, 2016
     "gelu",
     lambda x: x * normal_cdf(x),
@@ -151,43 +171,53 @@ gelu = elementwise(  # Hendrycks and Gimpel, 2016
 )
 softsign = elementwise(
     "softsign",
-    lambda x: x / (1 + np.abs(x)),
-    [lambda y, x: (1 / (1 + np.abs(x))) ** 2],
+    lambda x: x / (1.0 + np.abs(x)),
+    [lambda y, x: (1 / (1.0 + np.abs(x))) ** 2],
     ["1/(1+|z|)²"],
     kind="activation",
 )
 hard_tanh = elementwise(  # 0 at ±1
-    "hard_tanh", lambda x: np.clip(x, -1, 1), [lambda y, x: np.abs(x) < 1], ["1[|z|<1]"], kind="activation"
+    "hard_tanh", lambda x: np.clip(x, -1.0, 1.0), [lambda y, x: np.abs(x) < 1], ["1[|z|<1]"], kind="activation"
 )
 
 # Choices
 
+
+def chosen(wins, ties):
+    """1 where one side is taken, 0 where the other is, ½ where they tie."""
+    return np.where(ties, 0.5, wins) if np.any(ties) else wins
+
+
 maximum = elementwise(  # ties share equally
     "maximum",
     np.maximum,
-    [lambda y, a, b: np.where(a == b, 0.5, a > b), lambda y, a, b: np.where(a == b, 0.5, b > a)],
+    [lambda y, a, b: chosen(a > b, a == b), lambda y, a, b: chosen(b > a, a == b)],
     ["1[a>b]", "1[b>a]"],
     numpy=np.maximum,
 )
 minimum = elementwise(  # ties share equally
     "minimum",
     np.minimum,
-    [lambda y, a, b: np.where(a == b, 0.5, a < b), lambda y, a, b: np.where(a == b, 0.5, b < a)],
+    [lambda y, a, b: chosen(a < b, a == b), lambda y, a, b: chosen(b < a, a == b)],
     ["1[a<b]", "1[b<a]"],
     numpy=np.minimum,
 )
 where = elementwise(
     "where",
     lambda condition, a, b: np.where(condition, a, b),
-    [None, lambda y, c, a, b: np.asarray(c, bool), lambda y, c, a, b: np.logical_not(c)],
+    [None, lambda y, c, a, b: np.not_equal(c, 0), lambda y, c, a, b: np.equal(c, 0)],
     ["", "1[condition]", "1[not condition]"],
     numpy=np.where,
 )
 clip = elementwise(  # at a bound the element counts as inside
     "clip",
     lambda x, low, high: np.clip(x, low, high),
-    [lambda y, x, low, high: y == x, lambda y, x, low, high: y > x, lambda y, x, low, high: y < x],
+    [
+        lambda y, x, low, high: y == x,
+        lambda y, x, low, high: (y > x) & (y == low),
+        lambda y, x, low, high: (y < x) | ((y > x) & (y != low)),  # for low > high, high wins
+    ],
     ["1[low≤x≤high]", "1[x<low]", "1[x>high]"],
     numpy=np.clip,
 )
-astype = elementwise("astype", lambda x, dtype: x.astype(dtype), [1], ["1"], kind="view")
+astype = elementwise("astype", lambda x, dtype: np.array(x, accepted(np.dtype(dtype))), [1], ["1"], kind="view")

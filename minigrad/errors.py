@@ -1,0 +1,42 @@
+"""What a call that cannot work says: the op's name, the shapes it was given, and what is wrong with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+
+def explained(name: str, error: Exception, xs: Iterable) -> Exception:
+    """`error`, raised by NumPy or by an op inside, as one sentence about the function `name` called with `xs`."""
+    kinds = (np.exceptions.AxisError, IndexError, ValueError, TypeError)
+    kind = next(kind for kind in kinds if isinstance(error, kind))
+    message = str(error)
+    if re.match(rf"{name}\(\) ", message):  # Python's own sentence about missing and unknown arguments
+        return kind(message)
+    sentence = re.match(r"\w+: (?!Input operand)", message)
+    if sentence:  # an op inside has said it; only the name is another one
+        return kind(f"{name}: {message[sentence.end() :]}")
+    if message.startswith("operands could not be broadcast together"):
+        requested = re.search(r"requested shape (\(.*\))", message)
+        return kind(
+            f"{name}: {listed(xs)} " + (f"does not broadcast to {requested[1]}" if requested else "do not broadcast")
+        )
+    return kind(f"{name}: {listed(xs)}: {message}" if listed(xs) else f"{name}: {message}")
+
+
+def listed(xs: Iterable) -> str:
+    """The shapes of `xs`, and of the arrays in lists among them, as in "shapes (2, 3) and (4,)"."""
+    found = [str(shape) for x in xs for shape in shapes(x)]
+    if len(found) > 6:
+        found[3:-1] = ["…"]
+    text = ", ".join(found[:-1]) + " and " * (len(found) > 1) + "".join(found[-1:])
+    return f"{'shapes' if len(found) > 1 else 'shape'} {text}" if found else ""
+
+
+def shapes(x: Any) -> list[tuple[int, ...]]:
+    if isinstance(x, (list, tuple)) and any(hasattr(part, "shape") for part in x):
+        return [np.shape(part) for part in x]
+    return [np.shape(x)] if hasattr(x, "shape") else []
