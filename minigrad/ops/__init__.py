@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.ops import elementwise as table
-from minigrad.ops import linear, networks, reductions, shaping
+from minigrad.ops import linear, networks, recurrent, reductions, shaping
 from minigrad.ops.elementwise import *
 from minigrad.ops.linear import *
 from minigrad.ops.networks import *
+from minigrad.ops.recurrent import *
 from minigrad.ops.reductions import *
 from minigrad.ops.shaping import *
 from minigrad.tensor import Tensor
 
-__all__ = [*table.__all__, *linear.__all__, *networks.__all__, *reductions.__all__, *shaping.__all__]
+__all__ = [
+    *table.__all__, *linear.__all__, *networks.__all__, *recurrent.__all__, *reductions.__all__, *shaping.__all__,
+]  # fmt: skip
 
 METHODS = {
     table: """square sqrt reciprocal exp expm1 log log1p log2 log10 sin cos tan arcsin arccos arctan sinh cosh tanh
