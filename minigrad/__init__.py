@@ -9,9 +9,8 @@ array([2., 4.])
 
 from minigrad import data, kernels, settings
 from minigrad.functional import grad, hessian, hvp, jacobian, jvp, vjp
-from minigrad.fused import fused
+from minigrad.define import elementwise, fused, primitive
 from minigrad.graph import GraphError
-from minigrad.op import elementwise, primitive
 from minigrad.ops import *
 from minigrad import numpy_protocol
 from minigrad.inspection import trace  # the backward pass; the trace of a matrix is np.trace

@@ -1,66 +1,148 @@
-"""Derivatives as functions.
+"""Derivatives as functions: `grad` for Tensors, the others for a function at a point, as arrays.
 
-- `grad(outputs, inputs)`: gradients as Tensors, without touching `.grad`.
+None of them touches `.grad`. A variable is a Tensor, not a name: nested derivatives never confuse two of them.
+
+>>> import minigrad as mg
+>>> def f(x):  # x · d/dy (x + y), which is x
+...     y = mg.tensor(2.0, requires_grad=True)
+...     return x * mg.grad(x + y, y, create_graph=True)[0]
+>>> mg.jacobian(f, 3.0)
+array(1.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from minigrad.graph import GraphError, Node, order, pull, walk
+from minigrad.op import identity
+from minigrad.settings import state
 from minigrad.tensor import Tensor, computed, pull_tensors
 
 
-def grad(
-    outputs: Tensor | Sequence[Tensor],
-    inputs: Tensor | Sequence[Tensor],
-    grad_outputs: ArrayLike | Sequence[ArrayLike] | None = None,
-    create_graph: bool = False,
-) -> list[Tensor]:
-    """Gradients of `outputs` by each of `inputs`; several outputs count as their sum.
+def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, create_graph: bool = False) -> list[Tensor]:
+    """Gradients of `outputs` by each of `inputs`: zeros where an input does not reach an output.
 
     Parameters
     ----------
     outputs, inputs : Tensor or sequence of Tensor
-        An input may be a leaf or any tensor on the way.
-    grad_outputs : array_like or sequence, optional
-        The upstream gradient of each output, 1 for single numbers.
+        Leaves or tensors on the way; several outputs count as their sum. One that does not require a gradient
+        is a GraphError.
+    grad_outputs : array_like, Tensor or a sequence of them
+        The upstream gradient of each output; 1 for single numbers.
     create_graph : bool
         Let the gradients carry a graph of their own, so that they can be differentiated again.
-
-    Returns
-    -------
-    list of Tensor
-        One per input; zeros where an input does not reach an output.
 
     Examples
     --------
     >>> import numpy as np, minigrad as mg
     >>> x = mg.tensor(0.5, requires_grad=True)
     >>> (slope,) = mg.grad(np.tanh(x), x, create_graph=True)
-    >>> (curvature,) = mg.grad(slope, x)
-    >>> round(curvature.item(), 6)
+    >>> round(mg.grad(slope, x)[0].item(), 6)
     -0.726862
     """
-    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if isinstance(outputs, Tensor):
+        listed = isinstance(grad_outputs, (list, tuple)) and [np.shape(g) for g in grad_outputs] == [outputs.shape]
+        outputs, grad_outputs = [outputs], grad_outputs if listed else [grad_outputs]
+    inputs = [inputs] if isinstance(inputs, Tensor) else inputs
     seeds = [None] * len(outputs) if grad_outputs is None else grad_outputs
-    seeds = [seeds] if len(outputs) == 1 and not isinstance(seeds, (list, tuple)) else seeds
-    for i, x in enumerate(inputs):
+    if len(seeds) != len(outputs):
+        raise ValueError(f"grad: {len(outputs)} outputs need as many grad_outputs, not {len(seeds)}")
+    for x in (*outputs, *inputs):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"grad: outputs and inputs must be Tensors, not {type(x).__name__}")
         if not x.requires_grad:
-            raise GraphError(f"grad: input {i} does not require a gradient; make it with requires_grad=True")
+            raise GraphError("grad: an output or input does not require a gradient; make it with requires_grad=True")
+    if create_graph and not state.recording:
+        raise GraphError("grad: create_graph=True inside no_grad(), where nothing is recorded")
     start: dict = {}
     for y, seed in zip(outputs, seeds, strict=True):
-        g = seed if isinstance(seed, Tensor) else computed(y.seed_gradient(seed), None)
-        g = g if create_graph else g.data
+        g = y.seed_gradient(seed.data if isinstance(seed, Tensor) else seed)
+        if create_graph:  # a Tensor goes on as itself: there may be a derivative by it later
+            g = np.broadcast_to(seed, y.shape).astype(y.dtype) if isinstance(seed, Tensor) else computed(g, None)
         key = y.node or y
         start[key] = start[key] + g if key in start else g
-    nodes = order(*(key for key in start if isinstance(key, Node)))
     targets = [x.node or x for x in inputs]
+    nodes = order(*(key for key in start if isinstance(key, Node)))
     found = walk(nodes, start, pull_tensors if create_graph else pull, keep=set(targets))
-    zeros = (np.zeros_like(x.data) for x in inputs)
-    gradients = [found.get(target, zero) for target, zero in zip(targets, zeros, strict=True)]
-    return [g if isinstance(g, Tensor) else Tensor(g) for g in gradients]
+    return [result(found.get(target), x, create_graph) for target, x in zip(targets, inputs, strict=True)]
+
+
+def result(g: Any, x: Tensor, create_graph: bool) -> Tensor:
+    """A gradient as a Tensor that shares memory with nobody; with `create_graph` a constant has a graph, too."""
+    if not create_graph:
+        return Tensor(np.zeros_like(x.data) if g is None else g)
+    g = computed(np.zeros_like(x.data), None) if g is None else g
+    array = g.data.copy()
+    return computed(array, Node(identity, (g,), (g.data,), {}, array, None, g.version))
+
+
+def vjp(f: Callable[..., Tensor], *xs: ArrayLike | Tensor) -> tuple[np.ndarray, Callable[..., list[np.ndarray]]]:
+    """The value of f, and the function that pulls a gradient back through it: g ↦ [g·∂f/∂x for each x].
+
+    >>> import minigrad as mg
+    >>> y, pullback = mg.vjp(lambda a, b: a * b, [1.0, 2.0], [3.0, 4.0])
+    >>> pullback([1.0, 10.0])
+    [array([ 3., 40.]), array([ 1., 20.])]
+    """
+    y, leaves = recorded("vjp", f, xs)
+    return y.data.copy(), lambda g: [product.data for product in pulled(y, leaves, g)]
+
+
+def jvp(f: Callable[..., Tensor], xs: Any, vs: Any) -> np.ndarray:
+    """The derivative of f in the direction `vs`, Σ ∂f/∂x·v; `xs` and `vs` are one array each, or lists of arrays.
+
+    u ↦ u·∂f/∂x is linear in u; its own derivative, pulled back from v, is ∂f/∂x·v.
+    """
+    xs, vs = (xs, vs) if isinstance(xs, (list, tuple)) else ([xs], [vs])
+    y, leaves = recorded("jvp", f, xs)
+    u = Tensor(np.ones_like(y.data), requires_grad=True)
+    return grad(pulled(y, leaves, u, create_graph=True), u, vs)[0].data
+
+
+def jacobian(f: Callable[[Tensor], Tensor], x: ArrayLike | Tensor) -> np.ndarray:
+    """∂f/∂x, of shape (*f.shape, *x.shape)."""
+    y, leaves = recorded("jacobian", f, [x])
+    rows = [pulled(y, leaves, np.eye(1, y.size, i).reshape(y.shape))[0].data for i in range(y.size)]
+    return np.array(rows, leaves[0].dtype).reshape(y.shape + leaves[0].shape)
+
+
+def hessian(f: Callable[[Tensor], Tensor], x: ArrayLike | Tensor) -> np.ndarray:
+    """∂²f/∂x² of an f that returns a single number, of shape (*x.shape, *x.shape)."""
+    return jacobian(lambda x: slope("hessian", f, x), x)
+
+
+def hvp(f: Callable[[Tensor], Tensor], x: ArrayLike | Tensor, v: ArrayLike) -> np.ndarray:
+    """∂²f/∂x²·v without the matrix, as the gradient of ∇f·v (Pearlmutter, 1994)."""
+    return vjp(lambda x: slope("hvp", f, x), x)[1](v)[0]
+
+
+def recorded(name: str, f: Callable, xs: Sequence) -> tuple[Tensor, list[Tensor]]:
+    """f at new leaves that hold copies of `xs`, and these leaves."""
+    if not state.recording:
+        raise GraphError(f"{name}: nothing is recorded inside no_grad()")
+    leaves = [Tensor(x, requires_grad=True) for x in xs]
+    return tensor_from(name, f(*leaves)), leaves
+
+
+def tensor_from(name: str, y: Any) -> Tensor:
+    if not isinstance(y, Tensor):
+        raise TypeError(f"{name}: f must return a Tensor, not {type(y).__name__}")
+    return y
+
+
+def pulled(y: Tensor, xs: Sequence[Tensor], g: Any, create_graph: bool = False) -> list[Tensor]:
+    """`grad` of what an f returned: zeros if that is a constant."""
+    return grad([y], xs, [g], create_graph) if y.requires_grad else [result(None, x, create_graph) for x in xs]
+
+
+def slope(name: str, f: Callable, x: Tensor) -> Tensor:
+    """The gradient of f at x, recorded."""
+    y = tensor_from(name, f(x))
+    if y.size != 1:
+        raise ValueError(f"{name}: f must return a single number, not an array of shape {y.shape}")
+    return pulled(y, [x], None, create_graph=True)[0]

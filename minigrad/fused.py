@@ -1,14 +1,10 @@
 """A fused op: one kernel each way, and the same computation in primitive ops beside it.
 
-- `fused(name, forward, backward, definition)` defines one.
-
 The kernels train fast. The definition is what they are tested against, what is differentiated for higher
 derivatives, and what a trace shows in their place.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable, Sequence
 
 from minigrad.graph import order, walk
 from minigrad.kernels import choice
@@ -50,28 +46,3 @@ class Fused(Op):
         ends = [x.node for x in copies if isinstance(x, Tensor)]
         gradients = walk(order(y.node, until=ends), {y.node: g}, pull_tensors)
         return [gradients.get(x.node) if isinstance(x, Tensor) else None for x in copies]
-
-
-def fused(
-    name: str,
-    forward: Callable,
-    backward: Callable,
-    definition: Callable,
-    formulas: Sequence[str] | None = None,
-    *,
-    kind: str = "linear",
-    doc: str | None = None,
-) -> Op:
-    """Define an op that runs as one kernel each way and can be opened up into primitive ops.
-
-    Parameters
-    ----------
-    forward : callable
-        `forward(*arrays, **params) -> (output, saved)`.
-    backward : callable
-        `backward(g, output, saved, *arrays, **params)` → one contribution (or None) per input.
-    definition : callable
-        The same function of Tensors, in primitive ops. It must be pure: no random numbers, no state. Its
-        parameters without a default are the inputs.
-    """
-    return Fused(name, forward, backward, definition, formulas, kind, doc)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.op import numpy_overrides
+from minigrad.define import numpy_overrides
 from minigrad.tensor import Tensor
 
 PLAIN_UFUNCS = """sign floor ceil rint trunc isnan isinf isfinite signbit equal not_equal less less_equal greater

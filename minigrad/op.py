@@ -1,17 +1,16 @@
 """What an op is: a function on arrays that also records how to take its derivative.
 
-- `elementwise(name, forward, derivatives, formulas)`: states the local derivative ∂y/∂x of each element;
-  the engine multiplies it by the upstream gradient.
-- `primitive(name, forward, vjps, formulas)`: anything else; a rule turns the upstream gradient `g` at the
-  output into the contribution to one input.
+- `Elementwise`: states the local derivative ∂y/∂x of each element; the engine multiplies it by the
+  upstream gradient.
+- `Primitive`: anything else; a rule turns the upstream gradient `g` at the output into the contribution to
+  one input.
 
-A rule is written once, in NumPy, so that it runs on arrays in `backward()` and on Tensors when its result
-is to be differentiated again.
+`minigrad.define` makes them, the tables in `minigrad.ops` hold them. A rule is written once, in NumPy, so
+that it runs on arrays in `backward()` and on Tensors when its result is to be differentiated again.
 """
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Sequence
 from types import MethodType
@@ -19,12 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.arrays import as_array, sum_to
 from minigrad.errors import explained
 from minigrad.graph import GraphError, Node
-from minigrad.settings import default_dtype, state
-from minigrad.tensor import Tensor, accepted, computed, view
-
-numpy_overrides: dict[Callable, Callable] = {}  # NumPy's function → ours, read by numpy_protocol
+from minigrad.settings import state
+from minigrad.tensor import Tensor, computed, view
 
 
 class Op:
@@ -144,112 +142,6 @@ class Primitive(Op):
         return self.fitted(product, i, xs[i], xs[i].shape)
 
 
-def elementwise(
-    name: str,
-    forward: Callable,
-    derivatives: Sequence[Callable | float | None],
-    formulas: Sequence[str],
-    *,
-    kind: str = "arithmetic",
-    latex: Sequence[str] | None = None,
-    numpy: Callable | None = None,
-    method: bool = False,
-    doc: str | None = None,
-) -> Op:
-    """Define an op that acts on each element.
-
-    Parameters
-    ----------
-    name : str
-        As it is printed.
-    forward : callable
-        `forward(*xs, **params) -> ndarray`; keyword parameters are those of the op.
-    derivatives : sequence
-        Per input `lambda y, *xs, **params: ∂y/∂x`, or a number, or None where there is no derivative.
-    formulas, latex : sequence of str
-        The local derivatives as traces print them.
-    kind : str
-        activation, linear, norm, loss, reduce, view or arithmetic; ledgers sum by it.
-    numpy : callable, optional
-        The NumPy function that should call this op when it meets a Tensor.
-    method : bool
-        Whether Tensors get a method of this name.
-
-    Examples
-    --------
-    >>> import numpy as np, minigrad as mg
-    >>> cube = mg.elementwise("cube", lambda x: x**3, [lambda y, x: 3 * x**2], ["3x²"])
-    >>> x = mg.tensor(2.0, requires_grad=True)
-    >>> cube(x).backward()
-    >>> x.grad
-    array(12.)
-    """
-    return registered(Elementwise(name, forward, derivatives, formulas, kind, latex, doc), numpy, method)
-
-
-def primitive(
-    name: str,
-    forward: Callable,
-    vjps: Sequence[Callable | None] | Callable,
-    formulas: Sequence[str] | None = None,
-    *,
-    kind: str = "linear",
-    latex: Sequence[str] | None = None,
-    numpy: Callable | None = None,
-    method: bool = False,
-    doc: str | None = None,
-) -> Op:
-    """Define an op by its vector-Jacobian products.
-
-    `vjps` holds, per input, `lambda g, y, *xs, **params: contribution` of the input's shape; or it is one
-    `lambda i, g, y, *xs, **params: …` for any number of inputs. The rest is as for `elementwise`.
-
-    Examples
-    --------
-    >>> import numpy as np, minigrad as mg
-    >>> double = mg.primitive("double", lambda x: 2 * x, [lambda g, y, x: 2 * g], ["2 g"])
-    >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
-    >>> double(x).backward([1, 10])
-    >>> x.grad
-    array([ 2., 20.])
-    """
-    return registered(Primitive(name, forward, vjps, formulas, kind, latex, doc), numpy, method)
-
-
-def composition(*numpy: Callable) -> Callable[[Callable], Callable]:
-    """Define a function made of ops: `numpy` lists NumPy's functions that should call it when they meet a Tensor.
-
-    >>> import numpy as np, minigrad as mg
-    >>> from minigrad.op import composition
-    >>> @composition(np.ptp)
-    ... def ptp(x, axis=None):
-    ...     return mg.max(x, axis) - mg.min(x, axis)
-    >>> np.ptp(mg.tensor([1.0, 4.0]))
-    tensor(3., shape=())
-    """
-
-    def define(function):
-        @functools.wraps(function)
-        def call(*xs, **params):
-            try:
-                return function(*xs, **params)
-            except (ValueError, TypeError, IndexError) as error:
-                raise explained(function.__name__, error, xs) from error
-
-        numpy_overrides.update(dict.fromkeys(numpy, call))
-        return call
-
-    return define
-
-
-def registered(op: Op, numpy: Callable | None, method: bool) -> Op:
-    if numpy is not None:
-        numpy_overrides[numpy] = op
-    if method:
-        setattr(Tensor, op.name, op)
-    return op
-
-
 def signature(forward: Callable, arity: int | None) -> tuple[list[str], dict[str, Any]]:
     """The names of a forward's arguments, inputs first, and the defaults of its parameters."""
     try:
@@ -261,24 +153,9 @@ def signature(forward: Callable, arity: int | None) -> tuple[list[str], dict[str
     return names, {p.name: p.default for p in named if p.default is not p.empty}
 
 
-def as_array(x: Any) -> np.ndarray:
-    """An operand that is not a Tensor, as an array that ops accept; lists of floats get the default dtype."""
-    array = np.asarray(x)
-    accepted(array.dtype)
-    listed = array.dtype == np.float64 and not isinstance(x, (np.ndarray, np.generic))
-    return array.astype(default_dtype(), copy=False) if listed else array
-
-
 def operand(x: Any) -> Any:
     """A Tensor as it is, anything else as an array."""
     return x if isinstance(x, Tensor) else as_array(x)
-
-
-def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
-    """Undo broadcasting from `shape`: sum `g` over the axes along which the array was repeated."""
-    new = g.ndim - len(shape)
-    repeated = [i + new for i, n in enumerate(shape) if n == 1 and g.shape[i + new] != 1]
-    return g.sum(axis=(*range(new), *repeated)).reshape(shape)
 
 
 def unrecorded(y: np.ndarray, inputs: Sequence[Tensor | None]) -> Any:
@@ -290,4 +167,4 @@ def unrecorded(y: np.ndarray, inputs: Sequence[Tensor | None]) -> Any:
     return computed(y, None) if tensors else y
 
 
-identity = elementwise("identity", lambda x: x, [1], ["1"])
+identity = Elementwise("identity", lambda x: x, [1], ["1"])

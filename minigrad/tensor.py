@@ -14,15 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from minigrad.arrays import accepted
 from minigrad.graph import GraphError, Node, order, walk
 from minigrad.settings import default_dtype
-
-
-def accepted(dtype: np.dtype) -> np.dtype:
-    """`dtype` if tensors can hold it; TypeError otherwise."""
-    if dtype.kind in "biu" or (dtype.kind == "f" and dtype.itemsize >= 4):
-        return dtype
-    raise TypeError(f"tensors hold float32, float64, integers or booleans, not {dtype}; convert with .astype() first")
 
 
 class Tensor:

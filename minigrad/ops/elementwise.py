@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from minigrad.op import elementwise
+from minigrad.define import elementwise
 from minigrad.tensor import accepted
 
 __all__ = [

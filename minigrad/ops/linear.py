@@ -11,7 +11,9 @@ import string
 
 import numpy as np
 
-from minigrad.op import numpy_overrides, operand, primitive, sum_to
+from minigrad.arrays import sum_to
+from minigrad.define import numpy_overrides, primitive
+from minigrad.op import operand
 from minigrad.ops.elementwise import multiply
 from minigrad.ops.shaping import moveaxis, reshape, scatter
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad.fused import fused
-from minigrad.op import operand, primitive
+from minigrad.define import fused, primitive
+from minigrad.op import operand
 from minigrad.ops.elementwise import (
     elu,
     gelu,

@@ -1,7 +1,7 @@
 """Sums and their relatives: functions of many elements, along some axes or all of them.
 
 A rule puts the removed axes back with length 1 (`kept`), so that gradients stand beside the elements they
-belong to.
+belong to. At a kink the derivative takes the value that the op's docstring says.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import builtins
 
 import numpy as np
 
-from minigrad.op import primitive
+from minigrad.define import primitive
+from minigrad.ops.elementwise import over
 
 __all__ = [
     "cumsum", "logsumexp", "max", "mean", "min", "norm", "prod", "std", "sum", "var",
@@ -28,19 +29,8 @@ def count(x, y):
     return builtins.max(x.size, 1) / builtins.max(y.size, 1)
 
 
-def euclidean(x, axis, keepdims):
-    """√Σx², summed in float64 whatever the dtype of x."""
-    squares = np.square(x, dtype=np.promote_types(x.dtype, np.float64))
-    return np.sqrt(np.sum(squares, axis=axis, keepdims=keepdims)).astype(np.result_type(x, np.float32))
-
-
 def centred(x, axis):
     return x - np.mean(x, axis=axis, keepdims=True)
-
-
-def nonzero(x):
-    """x with 1 in place of 0, to divide by where the numerator is 0 as well."""
-    return np.where(x == 0, 1, x)
 
 
 sum = primitive(
@@ -54,108 +44,123 @@ sum = primitive(
 mean = primitive(
     "mean",
     lambda x, axis=None, keepdims=False: np.mean(x, axis=axis, keepdims=keepdims),
-    [lambda g, y, x, axis, keepdims: np.broadcast_to(kept(g, x, axis) / count(x, y), x.shape)],
+    [lambda g, y, x, axis, keepdims: np.broadcast_to(kept(g / count(x, y), x, axis), x.shape)],
     ["g/n"],
     kind="reduce",
     numpy=np.mean,
 )
+var = primitive(
+    "var",
+    lambda x, axis=None, keepdims=False, ddof=0: np.var(x, axis=axis, keepdims=keepdims, ddof=ddof),
+    [lambda g, y, x, axis, keepdims, ddof: kept(g * 2 / np.subtract(count(x, y), ddof), x, axis) * centred(x, axis)],
+    ["g·2(x−x̄)/n"],
+    kind="reduce",
+    numpy=np.var,
+)
+std = primitive(
+    "std",
+    lambda x, axis=None, keepdims=False, ddof=0: np.std(x, axis=axis, keepdims=keepdims, ddof=ddof),
+    [lambda g, y, x, axis, keepdims, ddof: kept(over(g, y * (count(x, y) - ddof)), x, axis) * centred(x, axis)],
+    ["g·(x−x̄)/(n·std)"],
+    kind="reduce",
+    numpy=np.std,
+    doc="The standard deviation, with n − ddof in the denominator; its derivative is 0 where all elements are equal.",
+)
 
 
-def product_of_others(x, y, axis):
-    """∂(x₁·…·xₙ)/∂xᵢ: y/xᵢ, or multiplied out where a factor is 0."""
-    if np.all(x != 0):
+def euclidean(x, axis, keepdims):
+    """√Σx², summed in float64 whatever the dtype of x."""
+    squares = np.square(x, dtype=np.promote_types(x.dtype, np.float64))
+    return np.sqrt(np.sum(squares, axis=axis, keepdims=keepdims)).astype(np.result_type(x, np.float32))
+
+
+norm = primitive(
+    "norm",
+    lambda x, axis=None, keepdims=False: euclidean(x, axis, keepdims),
+    [lambda g, y, x, axis, keepdims: kept(over(g, y), x, axis) * x],
+    ["g·x/‖x‖"],
+    kind="reduce",
+    doc="The Euclidean norm √Σx² over one axis, several or all; its derivative at 0 is 0.",
+)
+
+# Products
+
+
+def products_before(x):
+    """Per element, the product of all elements before it on the last axis; each round doubles how far back it reaches."""
+    product = np.concatenate([np.ones_like(x[..., :1]), x[..., :-1]], axis=-1)
+    reach = 1
+    while reach < x.shape[-1]:
+        earlier = np.concatenate([np.ones_like(x[..., :reach]), product[..., :-reach]], axis=-1)
+        product, reach = product * earlier, 2 * reach
+    return product
+
+
+def product_of_others(y, x, axis):
+    """∂(x₁·…·xₙ)/∂xᵢ: y/xᵢ, or the product from the left times that from the right where a factor is 0."""
+    if np.all(y != 0):
         return kept(y, x, axis) / x
     axes = tuple(range(x.ndim)) if axis is None else tuple(np.atleast_1d(axis) % x.ndim)
-    rest = tuple(i for i in range(x.ndim) if i not in axes)
-    rows = np.transpose(x, rest + axes)
-    inner = rows.shape[len(rest) :]
-    rows = rows.reshape((*rows.shape[: len(rest)], -1))
-    n = rows.shape[-1]
-    others = np.where(np.eye(n, dtype=bool), 1, np.expand_dims(rows, -2))  # row i holds all factors but xᵢ
-    others = np.prod(others, axis=-1).reshape(rows.shape[:-1] + inner)
-    return np.transpose(others, np.argsort(rest + axes))
+    order = tuple(i for i in range(x.ndim) if i not in axes) + axes
+    moved = np.transpose(x, order)
+    rows = moved.reshape((*moved.shape[: x.ndim - len(axes)], -1))
+    others = products_before(rows) * np.flip(products_before(np.flip(rows, -1)), -1)
+    return np.transpose(others.reshape(moved.shape), np.argsort(order))
 
 
 prod = primitive(
     "prod",
     lambda x, axis=None, keepdims=False: np.prod(x, axis=axis, keepdims=keepdims),
-    [lambda g, y, x, axis, keepdims: kept(g, x, axis) * product_of_others(x, y, axis)],
+    [lambda g, y, x, axis, keepdims: kept(g, x, axis) * product_of_others(y, x, axis)],
     ["g·y/x"],
     kind="reduce",
     numpy=np.prod,
 )
 
+# Extremes
 
-def share_of_ties(g, y, x, axis, keepdims):
-    """The gradient goes to the extreme element; where several tie, in equal shares."""
-    chosen = x == kept(y, x, axis)
-    return kept(g, x, axis) * (chosen / np.sum(chosen, axis=axis, keepdims=True))
+
+def to_the_extreme(g, y, x, axis, keepdims):
+    """The gradient goes to the extreme element, in equal shares where several tie (and to NaN where y is NaN)."""
+    extreme = (x == kept(y, x, axis)) | np.isnan(x)
+    ties = np.sum(extreme, axis=axis, keepdims=True, dtype=x.dtype)
+    return np.where(extreme, kept(g, x, axis) / ties, 0)
 
 
 max = primitive(
     "max",
     lambda x, axis=None, keepdims=False: np.max(x, axis=axis, keepdims=keepdims),
-    [share_of_ties],
+    [to_the_extreme],
     ["g·1[x=max]"],
     kind="reduce",
     numpy=np.max,
+    doc="The largest element over one axis, several or all; elements that tie share the gradient equally.",
 )
 min = primitive(
     "min",
     lambda x, axis=None, keepdims=False: np.min(x, axis=axis, keepdims=keepdims),
-    [share_of_ties],
+    [to_the_extreme],
     ["g·1[x=min]"],
     kind="reduce",
     numpy=np.min,
-)
-var = primitive(
-    "var",
-    lambda x, axis=None, keepdims=False, ddof=0: np.var(x, axis=axis, keepdims=keepdims, ddof=ddof),
-    [lambda g, y, x, axis, keepdims, ddof: kept(g, x, axis) * centred(x, axis) * (2 / (count(x, y) - ddof))],
-    ["g·2(x−x̄)/n"],
-    kind="reduce",
-    numpy=np.var,
-)
-std = primitive(  # 0 where all elements are equal
-    "std",
-    lambda x, axis=None, keepdims=False, ddof=0: np.std(x, axis=axis, keepdims=keepdims, ddof=ddof),
-    [
-        lambda g, y, x, axis, keepdims, ddof: (
-            kept(g / nonzero(y), x, axis) * centred(x, axis) * (1 / (count(x, y) - ddof))
-        )
-    ],
-    ["g·(x−x̄)/(n·std)"],
-    kind="reduce",
-    numpy=np.std,
-)
-norm = primitive(  # 0 at 0
-    "norm",
-    lambda x, axis=None, keepdims=False: euclidean(x, axis, keepdims),
-    [lambda g, y, x, axis, keepdims: kept(g / nonzero(y), x, axis) * x],
-    ["g·x/‖x‖"],
-    kind="reduce",
+    doc="The smallest element over one axis, several or all; elements that tie share the gradient equally.",
 )
 
-
-def stable_logsumexp(x, axis=None, keepdims=False):
-    largest = np.max(x, axis=axis, keepdims=True)
-    shift = np.where(np.isfinite(largest), largest, 0)
-    y = np.log(np.sum(np.exp(x - shift), axis=axis, keepdims=True)) + shift
-    return y if keepdims else np.squeeze(y, axis=axis)
+# Sums of exponentials
 
 
-logsumexp = primitive(
-    "logsumexp",
-    stable_logsumexp,
-    [lambda g, y, x, axis, keepdims: kept(g, x, axis) * np.exp(x - kept(y, x, axis))],
-    ["g·softmax(x)"],
-    kind="reduce",
-)
-cumsum = primitive(
-    "cumsum",
-    lambda x, axis=None: np.cumsum(x, axis=axis),
-    [lambda g, y, x, axis: np.flip(np.cumsum(np.flip(g, axis), axis or 0), axis).reshape(x.shape)],
-    ["Σ of g from here on"],
-    kind="reduce",
-    numpy=np.cumsum,
-)
+def below_largest(x, axis):
+    """(x − max x, max x): exponentials of the first cannot overflow, and a finite x gives a finite difference."""
+    x = np.asarray(x, np.result_type(x, np.float32))
+    largest = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    largest = np.where(np.isfinite(largest), largest, 0)
+    with np.errstate(over="ignore"):
+        difference = x - largest
+    return np.where(np.isfinite(x), np.maximum(difference, np.finfo(x.dtype).min), difference), largest
+
+
+def log_of_sum(x, axis):
+    """log Σ eˣ with the removed axes kept: log Σ e^(x − max x) + max x."""
+    difference, largest = below_largest(x, axis)
+    with np.errstate(divide="ignore"):  # log 0 is −∞, the sum of nothing
+        return np.log(np.sum(np.exp(difference), axis=axis, keepdims=True)), largest

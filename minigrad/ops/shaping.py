@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad.op import numpy_overrides, operand, primitive, sum_to
+from minigrad.arrays import sum_to
+from minigrad.define import numpy_overrides, primitive
+from minigrad.op import operand
 from minigrad.tensor import Tensor
 
 __all__ = [

@@ -1,0 +1,31 @@
+"""Arrays on their way into an op, and gradients on their way out of one: dtypes and broadcasting, said once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.settings import default_dtype
+
+
+def accepted(dtype: np.dtype) -> np.dtype:
+    """`dtype` if tensors can hold it; TypeError otherwise."""
+    if dtype.kind in "biu" or (dtype.kind == "f" and dtype.itemsize >= 4):
+        return dtype
+    raise TypeError(f"tensors hold float32, float64, integers or booleans, not {dtype}; convert with .astype() first")
+
+
+def as_array(x: Any) -> np.ndarray:
+    """An operand that is not a Tensor, as an array that ops accept; lists of floats get the default dtype."""
+    array = np.asarray(x)
+    accepted(array.dtype)
+    listed = array.dtype == np.float64 and not isinstance(x, (np.ndarray, np.generic))
+    return array.astype(default_dtype(), copy=False) if listed else array
+
+
+def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
+    """Undo broadcasting from `shape`: sum `g` over the axes along which the array was repeated."""
+    new = g.ndim - len(shape)
+    repeated = [i + new for i, n in enumerate(shape) if n == 1 and g.shape[i + new] != 1]
+    return g.sum(axis=(*range(new), *repeated)).reshape(shape)

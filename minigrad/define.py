@@ -1,0 +1,150 @@
+"""How to define an op.
+
+- `elementwise(name, forward, derivatives, formulas)`: by the derivative of each element.
+- `primitive(name, forward, vjps, formulas)`: by its vector-Jacobian products.
+- `fused(name, forward, backward, definition)`: by one kernel each way, and the same in primitive ops.
+- `@composition(np.function)`: a function made of other ops; it needs no rule of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+from minigrad.errors import explained
+from minigrad.fused import Fused
+from minigrad.op import Elementwise, Op, Primitive
+from minigrad.tensor import Tensor
+
+numpy_overrides: dict[Callable, Callable] = {}  # NumPy's function → ours, read by numpy_protocol
+
+
+def elementwise(
+    name: str,
+    forward: Callable,
+    derivatives: Sequence[Callable | float | None],
+    formulas: Sequence[str],
+    *,
+    kind: str = "arithmetic",
+    latex: Sequence[str] | None = None,
+    numpy: Callable | None = None,
+    method: bool = False,
+    doc: str | None = None,
+) -> Op:
+    """Define an op that acts on each element.
+
+    Parameters
+    ----------
+    name : str
+        As it is printed.
+    forward : callable
+        `forward(*xs, **params) -> ndarray`; keyword parameters are those of the op.
+    derivatives : sequence
+        Per input `lambda y, *xs, **params: ∂y/∂x`, or a number, or None where there is no derivative.
+    formulas, latex : sequence of str
+        The local derivatives as traces print them.
+    kind : str
+        activation, linear, norm, loss, reduce, view or arithmetic; ledgers sum by it.
+    numpy : callable, optional
+        The NumPy function that should call this op when it meets a Tensor.
+    method : bool
+        Whether Tensors get a method of this name.
+
+    Examples
+    --------
+    >>> import numpy as np, minigrad as mg
+    >>> cube = mg.elementwise("cube", lambda x: x**3, [lambda y, x: 3 * x**2], ["3x²"])
+    >>> x = mg.tensor(2.0, requires_grad=True)
+    >>> cube(x).backward()
+    >>> x.grad
+    array(12.)
+    """
+    return registered(Elementwise(name, forward, derivatives, formulas, kind, latex, doc), numpy, method)
+
+
+def primitive(
+    name: str,
+    forward: Callable,
+    vjps: Sequence[Callable | None] | Callable,
+    formulas: Sequence[str] | None = None,
+    *,
+    kind: str = "linear",
+    latex: Sequence[str] | None = None,
+    numpy: Callable | None = None,
+    method: bool = False,
+    doc: str | None = None,
+) -> Op:
+    """Define an op by its vector-Jacobian products.
+
+    `vjps` holds, per input, `lambda g, y, *xs, **params: contribution` of the input's shape; or it is one
+    `lambda i, g, y, *xs, **params: …` for any number of inputs. The rest is as for `elementwise`.
+
+    Examples
+    --------
+    >>> import numpy as np, minigrad as mg
+    >>> double = mg.primitive("double", lambda x: 2 * x, [lambda g, y, x: 2 * g], ["2 g"])
+    >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
+    >>> double(x).backward([1, 10])
+    >>> x.grad
+    array([ 2., 20.])
+    """
+    return registered(Primitive(name, forward, vjps, formulas, kind, latex, doc), numpy, method)
+
+
+def fused(
+    name: str,
+    forward: Callable,
+    backward: Callable,
+    definition: Callable,
+    formulas: Sequence[str] | None = None,
+    *,
+    kind: str = "linear",
+    doc: str | None = None,
+) -> Op:
+    """Define an op that runs as one kernel each way and can be opened up into primitive ops.
+
+    Parameters
+    ----------
+    forward : callable
+        `forward(*arrays, **params) -> (output, saved)`.
+    backward : callable
+        `backward(g, output, saved, *arrays, **params)` → one contribution (or None) per input.
+    definition : callable
+        The same function of Tensors, in primitive ops. It must be pure: no random numbers, no state. Its
+        parameters without a default are the inputs.
+    """
+    return Fused(name, forward, backward, definition, formulas, kind, doc)
+
+
+def composition(*numpy: Callable) -> Callable[[Callable], Callable]:
+    """Define a function made of ops: `numpy` lists NumPy's functions that should call it when they meet a Tensor.
+
+    >>> import numpy as np, minigrad as mg
+    >>> from minigrad.op import composition
+    >>> @composition(np.ptp)
+    ... def ptp(x, axis=None):
+    ...     return mg.max(x, axis) - mg.min(x, axis)
+    >>> np.ptp(mg.tensor([1.0, 4.0]))
+    tensor(3., shape=())
+    """
+
+    def define(function):
+        @functools.wraps(function)
+        def call(*xs, **params):
+            try:
+                return function(*xs, **params)
+            except (ValueError, TypeError, IndexError) as error:
+                raise explained(function.__name__, error, xs) from error
+
+        numpy_overrides.update(dict.fromkeys(numpy, call))
+        return call
+
+    return define
+
+
+def registered(op: Op, numpy: Callable | None, method: bool) -> Op:
+    if numpy is not None:
+        numpy_overrides[numpy] = op
+    if method:
+        setattr(Tensor, op.name, op)
+    return op
