@@ -1,51 +1,113 @@
 """Keep gradients within bounds, between `backward()` and `step()`.
 
-- `clip_by_global_norm(model.parameters(), 1.0)`: shorten the whole gradient, keep its direction.
+- `clip_by_global_norm(model.parameters(), 1.0)` shortens the whole gradient, not its direction: try it first.
+- `clip_by_norm` does so tensor by tensor, `clip_by_value` element by element.
+- `normalise_gradient` gives it a length, `damp_gradient` shortens it without a corner.
 
-Each returns the global norm that it found, ‖g‖ = √Σg² over all parameters, summed in float64. If that is not
-finite, the gradients stay as they are, so that `optimizer.step()` can refuse them by name. `p.grad` gets a new array
-where it changes; nothing is written into the old one.
+Each returns the global norm before, ‖g‖ = √Σg² over all parameters, summed in float64. If it is not finite the
+gradients stay as they are, so that `optimizer.step()` can refuse them by name. A changed `p.grad` is a new array:
+nobody who holds the old one sees it change. Parameters without a gradient are passed over.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from minigrad import Tensor
-from optim.optimizer import tensors
+from optim.checks import number, positive, tensors
 
 
-def norm_of(*gradients: np.ndarray) -> float:
-    """√Σg², scaled by the largest element: squares of finite numbers neither overflow nor vanish."""
-    largest = float(np.max([np.max(np.abs(g), initial=0.0) for g in gradients], initial=0.0))
-    if largest == 0 or not math.isfinite(largest):
-        return largest
-    return largest * math.sqrt(sum(float(np.sum(np.divide(g, largest, dtype=np.float64) ** 2)) for g in gradients))
+def length(g: np.ndarray) -> float:
+    """√Σg², summed in float64."""
+    g = np.asarray(g, dtype=np.float64).ravel()
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(g @ g)
+    if 1e-200 < total < math.inf:
+        return math.sqrt(total)
+    largest = float(np.max(np.abs(g), initial=0))  # the squares may have overflowed or vanished: scale first
+    return largest * math.sqrt(float(np.sum((g / largest) ** 2))) if 0 < largest < math.inf else largest
+
+
+def replace(caller: str, params: Iterable[Tensor], clipped: Callable[..., np.ndarray]) -> float:
+    """Make every gradient g of w `clipped(g, w, norm)`, and return the global norm that there was."""
+    gradients = {p: p.grad for p in tensors(caller, params) if p.grad is not None}
+    norm = length(np.array([length(g) for g in gradients.values()]))
+    if math.isfinite(norm):
+        for p, g in gradients.items():
+            p.grad = clipped(g, p.data, norm)
+    return norm
+
+
+def shortened(g: np.ndarray, norm: float, limit: float) -> np.ndarray:
+    return g * (limit / norm) if norm > limit else g
+
+
+def clip_by_value(params: Iterable[Tensor], limit: float) -> float:
+    """g ← min(max(g, −limit), limit), element by element; the direction changes.
+
+    >>> import minigrad as mg
+    >>> w = mg.tensor([0.0, 0.0], requires_grad=True)
+    >>> w.grad = [3.0, -4.0]
+    >>> clip_by_value([w], limit=3.5), w.grad
+    (5.0, array([ 3. , -3.5]))
+    """
+    limit = positive("clip_by_value: limit", limit)
+    return replace("clip_by_value", params, lambda g, w, norm: np.clip(g, -limit, limit))
+
+
+def clip_by_norm(params: Iterable[Tensor], limit: float) -> float:
+    """g ← g·min(1, limit/‖g‖) for the gradient of each tensor by itself.
+
+    >>> import minigrad as mg
+    >>> w, b = mg.tensor([0.0, 0.0], requires_grad=True), mg.tensor(0.0, requires_grad=True)
+    >>> w.grad, b.grad = [6.0, 8.0], 0.5
+    >>> norm = clip_by_norm([w, b], limit=1.0)
+    >>> w.grad, b.grad
+    (array([0.6, 0.8]), array(0.5))
+    """
+    limit = positive("clip_by_norm: limit", limit)
+    return replace("clip_by_norm", params, lambda g, w, norm: shortened(g, length(g), limit))
 
 
 def clip_by_global_norm(params: Iterable[Tensor], limit: float) -> float:
-    """g ← g·min(1, limit/‖g‖), where ‖g‖ is the norm of all gradients together.
+    """g ← g·min(1, limit/‖g‖) with the norm of all gradients together (Pascanu et al., ICML 2013).
 
-    References
-    ----------
-    Pascanu, Mikolov and Bengio, On the difficulty of training recurrent neural networks, ICML 2013.
+    >>> import minigrad as mg
+    >>> w, b = mg.tensor(0.0, requires_grad=True), mg.tensor(0.0, requires_grad=True)
+    >>> w.grad, b.grad = 3.0, 4.0
+    >>> clip_by_global_norm([w, b], limit=1.0), w.grad, b.grad
+    (5.0, array(0.6), array(0.8))
+    """
+    limit = positive("clip_by_global_norm: limit", limit)
+    return replace("clip_by_global_norm", params, lambda g, w, norm: shortened(g, norm, limit))
 
-    Examples
-    --------
+
+def normalise_gradient(params: Iterable[Tensor], norm: float) -> float:
+    """g ← g·norm/‖g‖: the whole gradient gets this length, up as well as down. A zero gradient stays.
+
+    >>> import minigrad as mg
+    >>> w = mg.tensor([0.0, 0.0], requires_grad=True)
+    >>> w.grad = [0.03, 0.04]
+    >>> round(normalise_gradient([w], norm=1.0), 12), w.grad
+    (0.05, array([0.6, 0.8]))
+    """
+    wanted = number("normalise_gradient: norm", positive("normalise_gradient: norm", norm))
+    return replace(
+        "normalise_gradient", params, lambda g, w, norm: np.divide(g, norm or 1.0, dtype=np.float64) * wanted
+    )
+
+
+def damp_gradient(params: Iterable[Tensor], limit: float) -> float:
+    """g ← g/(1 + ‖g‖/limit): short gradients hardly change, long ones approach the limit; no corner between.
+
     >>> import minigrad as mg
     >>> w = mg.tensor([0.0, 0.0], requires_grad=True)
     >>> w.grad = [3.0, 4.0]
-    >>> clip_by_global_norm([w], limit=1.0)
-    5.0
-    >>> w.grad
-    array([0.6, 0.8])
+    >>> damp_gradient([w], limit=5.0), w.grad
+    (5.0, array([1.5, 2. ]))
     """
-    params = [p for p in tensors("clip_by_global_norm", params) if p.grad is not None]
-    norm = norm_of(*(p.grad for p in params))
-    if limit < norm < math.inf:
-        for p in params:
-            p.grad = p.grad * (limit / norm)
-    return norm
+    limit = positive("damp_gradient: limit", limit)
+    return replace("damp_gradient", params, lambda g, w, norm: g * (1 / (1 + norm / limit)))

@@ -13,11 +13,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
-from optim.optimizer import Optimizer, Rate, number
+from optim.optimizer import Optimizer, Rate
 
 
 class SGD(Optimizer):
@@ -61,15 +60,8 @@ class SGD(Optimizer):
         self, params: Iterable, lr: Rate, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0
     ) -> None:
         super().__init__(params, lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
-
-    def checked(self, momentum: Any, nesterov: Any, weight_decay: Any) -> dict[str, Any]:
-        if nesterov and not momentum:
-            raise ValueError(f"SGD: nesterov needs a momentum above 0, not {momentum}")
-        return {
-            "momentum": number("SGD: momentum", momentum, below=1),
-            "nesterov": bool(nesterov),
-            "weight_decay": number("SGD: weight_decay", weight_decay),
-        }
+        if any(group["nesterov"] and not group["momentum"] for group in self.groups):
+            raise ValueError("SGD: nesterov=True needs a momentum above 0")
 
     def change(self, w, g, state, lr, momentum, nesterov, weight_decay) -> np.ndarray:
         if weight_decay:

@@ -1,0 +1,107 @@
+"""Adam, the optimizer to try first, and AdamW.
+
+- `Adam(model.parameters(), lr=0.001)`: steps of about the length lr, whatever the scale of the gradient.
+- `AdamW(model.parameters(), lr=0.001, weight_decay=0.01)`: the same, and all weights shrink alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from optim.optimizer import Optimizer, Rate
+
+
+class Adam(Optimizer):
+    """w ← w − lr·m̂/(√v̂ + eps), with running means of the gradient and of its square.
+
+    m ← β₁·m + (1 − β₁)·g and v ← β₂·v + (1 − β₂)·g² start at 0; m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ) make up for
+    that, t = 1, 2, … counting the steps of the parameter.
+
+    Parameters
+    ----------
+    params, lr, eps
+        As for `SGD`; eps keeps the quotient bounded where gradients vanish.
+    betas : tuple of float
+        How much of the two means is kept each step, both in [0, 1).
+    weight_decay : float
+        Adds weight_decay·w to g, to be divided like the rest; see `optim.penalty`.
+
+    References
+    ----------
+    Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> w = mg.tensor([1.0, 1.0], requires_grad=True)
+    >>> optimizer = Adam([w], lr=0.1)
+    >>> w.grad = [100.0, -0.01]
+    >>> optimizer.step()  # the first step is lr long, whatever the gradient
+    >>> w.data.round(4)
+    array([0.9, 1.1])
+    """
+
+    remembers = ("mean", "square")
+
+    def __init__(
+        self,
+        params: Iterable,
+        lr: Rate,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    def change(self, w, g, state, lr, betas, eps, weight_decay) -> np.ndarray:
+        if weight_decay:
+            g = g + weight_decay * w
+        return lr * self.direction(g, state, betas, eps)
+
+    def direction(self, g: np.ndarray, state: dict, betas: tuple[float, float], eps: float) -> np.ndarray:
+        """m̂/(√v̂ + eps)."""
+        (b1, b2), t = betas, state["steps"]
+        m = state["mean"] = b1 * state.get("mean", 0) + (1 - b1) * g
+        v = state["square"] = b2 * state.get("square", 0) + (1 - b2) * (g * g)
+        return (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + eps)
+
+
+class AdamW(Adam):
+    """w ← w − lr·(m̂/(√v̂ + eps) + weight_decay·w): Adam, and beside it every weight shrinks at the same rate.
+
+    Parameters
+    ----------
+    params, lr, betas, eps
+        As for `Adam`.
+    weight_decay : float
+        Not divided by √v̂, and not part of m and v; see `optim.penalty`.
+
+    References
+    ----------
+    Loshchilov and Hutter, Decoupled weight decay regularization, ICLR 2019.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> w = mg.tensor([1.0, 10.0], requires_grad=True)
+    >>> optimizer = AdamW([w], lr=0.1, weight_decay=0.5)
+    >>> w.grad = 0
+    >>> optimizer.step()
+    >>> w.data
+    array([0.95, 9.5 ])
+    """
+
+    def __init__(
+        self,
+        params: Iterable,
+        lr: Rate,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+    def change(self, w, g, state, lr, betas, eps, weight_decay) -> np.ndarray:
+        return lr * (self.direction(g, state, betas, eps) + weight_decay * w)

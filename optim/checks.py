@@ -1,0 +1,55 @@
+"""What the functions of this package refuse, each in a sentence that starts with the name of the caller."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from numbers import Real
+from typing import Any
+
+from minigrad import Tensor
+
+FRACTIONS = ("momentum", "decay", "betas")  # how much of the past is kept, below 1
+
+
+def tensors(caller: str, params: Iterable, allowed: type | tuple[type, ...] = Tensor) -> list:
+    """`params` as a list; TypeError if it is anything but an iterable of tensors (or of what is `allowed`)."""
+    if isinstance(params, Tensor) or not isinstance(params, Iterable):
+        kind = type(params).__name__
+        raise TypeError(f"{caller}: params is an iterable of tensors such as model.parameters() or [w], not a {kind}")
+    params = list(params)
+    for i, p in enumerate(params):
+        if not isinstance(p, allowed):
+            raise TypeError(f"{caller}: params[{i}] is a {type(p).__name__}, not a tensor; pass model.parameters()")
+    return params
+
+
+def number(what: str, value: Any, below: float = math.inf) -> float:
+    """`value` as a Python float (one of NumPy's would widen float32), provided that 0 ≤ value < below."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{what} is a number, not {value!r}")
+    result = float(value)
+    if not 0 <= result < below:
+        raise ValueError(f"{what} = {value} is out of range: 0 ≤ value < {below} is allowed")
+    return result
+
+
+def positive(what: str, value: Any) -> float:
+    """`value` as a Python float, provided that 0 < value; a limit may be infinite."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{what} is a number, not {value!r}")
+    result = float(value)
+    if not result > 0:
+        raise ValueError(f"{what} = {value} is out of range: a value above 0 is needed")
+    return result
+
+
+def setting(caller: str, name: str, value: Any) -> Any:
+    """A setting of an optimizer, such as momentum, in Python's own numbers."""
+    if name == "nesterov":
+        return bool(value)
+    if name == "betas":
+        if not isinstance(value, (tuple, list)) or len(value) != 2:
+            raise TypeError(f"{caller}: betas is a pair of numbers, not {value!r}")
+        return tuple(number(f"{caller}: betas[{i}]", beta, below=1) for i, beta in enumerate(value))
+    return number(f"{caller}: {name}", value, below=1 if name in FRACTIONS else math.inf)

@@ -1,0 +1,68 @@
+"""Stop now and go on later: what an optimizer has to remember, as numbers and arrays with flat names.
+
+- `saved(optimizer)` → `{"steps": 3, "lr": 0.1, "0.steps": 3, "0.velocity": array, …}`.
+- `restore(optimizer, state)`: the steps that follow have the same bits as if training had never stopped.
+
+A parameter counts by its position, never by its name. `np.savez(path, **optimizer.state_dict())` and
+`optimizer.load_state_dict(np.load(path))` go through a file. A rate that is a function of the step needs no more than
+the number of steps; one that listens to training (`ReduceOnPlateau`) is saved along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad import Tensor
+from optim.schedule import Schedule
+
+if TYPE_CHECKING:
+    from optim.optimizer import Optimizer
+
+
+def holders(optimizer: Optimizer) -> dict[str, dict]:
+    """The dicts that hold a learning rate, by its name in a saved state."""
+    own = {f"groups.{i}.lr": group for i, group in enumerate(optimizer.groups) if "lr" in group}
+    return {"lr": optimizer.common, **own}
+
+
+def saved(optimizer: Optimizer) -> dict[str, Any]:
+    """A copy of all that steps have changed."""
+    state: dict[str, Any] = {"steps": optimizer.steps}
+    for key, holder in holders(optimizer).items():
+        lr = holder["lr"]
+        if isinstance(lr, Schedule):
+            state |= {f"{key}.{name}": value for name, value in lr.state.items()}
+        elif not callable(lr):
+            state[key] = lr
+    for i, p in enumerate(optimizer.params):
+        state |= {f"{i}.{name}": np.array(value) for name, value in optimizer.state[p].items()}
+    return state
+
+
+def restore(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    """Take over a saved state; nothing is changed if it does not fit."""
+    what = f"{optimizer.kind}.load_state_dict"
+    arrays = {f"{i}.{name}": (p, name) for i, p in enumerate(optimizer.params) for name in optimizer.remembers}
+    needed = set(saved(optimizer)) - set(arrays)
+    if wrong := (needed - set(state)) | (set(state) - needed - set(arrays)):
+        raise ValueError(f"{what}: missing, or without a place here: {', '.join(sorted(wrong))}")
+    fresh: dict[Tensor, dict[str, Any]] = {
+        p: {"steps": int(state[f"{i}.steps"])} for i, p in enumerate(optimizer.params)
+    }
+    for key in set(state) & set(arrays):
+        p, name = arrays[key]
+        value = np.array(state[key], dtype=p.dtype)
+        if value.shape != p.shape:
+            raise ValueError(f"{what}: {key} has shape {value.shape}, its parameter {p.shape}")
+        fresh[p][name] = value
+    for key, holder in holders(optimizer).items():
+        lr = holder["lr"]
+        if isinstance(lr, Schedule):
+            for name in lr.state:
+                lr.state[name] = float(state[f"{key}.{name}"])
+        elif not callable(lr):
+            holder["lr"] = float(state[key])
+    optimizer.state, optimizer.steps = fresh, int(state["steps"])
