@@ -8,6 +8,8 @@ import numpy as np
 
 from minigrad.settings import default_dtype
 
+COMMON = {np.dtype(name) for name in ("float32", "float64", "int64", "bool")}
+
 
 def accepted(dtype: np.dtype) -> np.dtype:
     """`dtype` if tensors can hold it; TypeError otherwise."""
@@ -19,8 +21,9 @@ def accepted(dtype: np.dtype) -> np.dtype:
 def as_array(x: Any) -> np.ndarray:
     """An operand that is not a Tensor, as an array that ops accept; lists of floats get the default dtype."""
     array = np.asarray(x)
-    accepted(array.dtype)
-    listed = array.dtype == np.float64 and not isinstance(x, (np.ndarray, np.generic))
+    if array.dtype not in COMMON:
+        accepted(array.dtype)
+    listed = array is not x and array.dtype == np.float64 and not isinstance(x, np.generic)
     return array.astype(default_dtype(), copy=False) if listed else array
 
 

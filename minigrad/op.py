@@ -24,6 +24,8 @@ from minigrad.graph import GraphError, Node
 from minigrad.settings import state
 from minigrad.tensor import Tensor, computed, view
 
+BOOLEAN = np.dtype(bool)
+
 
 class Op:
     """A function on arrays; called with a Tensor that requires a gradient, it also records a Node."""
@@ -40,10 +42,11 @@ class Op:
         self.latex = latex or self.formulas
         self.kind = kind
         self.names, self.defaults = signature(forward, self.arity)
+        self.inputs_only = self.arity if self.arity == len(self.names) else -1  # a call of so many needs no sorting out
         self.__doc__ = doc or f"{name}({', '.join(self.names)}), with local derivative {', '.join(self.formulas)}"
 
     def __call__(self, *xs: Any, **params: Any) -> Any:
-        if params or not len(xs) == self.arity == len(self.names):
+        if params or len(xs) != self.inputs_only:
             xs, params = self.bind(xs, params)
         inputs, arrays, versions, record = [], [], 0, False
         try:
@@ -51,7 +54,7 @@ class Op:
                 if isinstance(x, Tensor):
                     inputs.append(x)
                     arrays.append(x._data)
-                    versions += x.version
+                    versions += x._version if x._base is None else x.version
                     record = record or x.requires_grad
                 else:
                     inputs.append(None)
@@ -89,10 +92,11 @@ class Op:
 
         `y` and `xs` are the output and the inputs: arrays, or Tensors when the result is to carry a graph.
         """
-        return [
-            self.contribution(node, i, g, y, xs) if x is not None and x.requires_grad else None
-            for i, x in enumerate(node.inputs)
-        ]
+        contributions = []
+        for i, x in enumerate(node.inputs):
+            wanted = x is not None and x.requires_grad
+            contributions.append(self.contribution(node, i, g, y, xs) if wanted else None)
+        return contributions
 
     def contribution(self, node, i, g, y, xs):
         """Upstream gradient `g` times the local derivative by input `i`, as the input's gradient."""
@@ -120,12 +124,13 @@ class Elementwise(Op):
         return rule(y, *xs, **params) if callable(rule) else rule
 
     def contribution(self, node, i, g, y, xs):
-        if self.rules[i] is None:
+        rule = self.rules[i]
+        if rule is None:
             return None
-        if self.rules[i] == 1:  # only a declared 1 passes the upstream on unmultiplied
-            return self.fitted(g, i, xs[i], y.shape)
-        local = self.local(i, y, xs, node.params)
-        selects = getattr(local, "dtype", None) == np.bool_  # where a condition does not hold, 0·∞ is 0
+        if not callable(rule):  # only a declared 1 passes the upstream on unmultiplied
+            return self.fitted(g if rule == 1 else g * rule, i, xs[i], y.shape)
+        local = rule(y, *xs, **node.params)
+        selects = getattr(local, "dtype", None) is BOOLEAN  # a condition: where it does not hold 0·∞ is 0
         return self.fitted(np.where(local, g, 0) if selects else g * local, i, xs[i], y.shape)
 
 
