@@ -22,7 +22,7 @@ def number(layer: str, name: str, value: Any, low: float = -math.inf, high: floa
     """A finite real number with low ≤ value ≤ high."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{layer}: {name} must be a number, not {value!r}")
-    if not (math.isfinite(value) and low <= value <= high):
+    if not (math.isfinite(value) and low <= float(value) <= high):
         raise ValueError(f"{layer}: {name} must lie in [{low}, {high}], not {value}")
     return float(value)
 

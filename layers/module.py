@@ -96,18 +96,7 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward(self, x)")
 
     def __call__(self, *xs: Any, **keywords: Any) -> Any:
-        path = path_of(self)
-        if path != self.scope:
-            self._enter(path)
-        return run(self, path, xs, keywords)
-
-    def _enter(self, path: str) -> None:
-        """Take a new path, and name the parameters by it that nobody else has named."""
-        before = "" if self.scope is None else self.scope
-        for name, parameter in self.named_parameters():
-            if parameter.name is None or parameter.name == joined(before, name):
-                parameter.name = joined(path, name)
-        self.scope = path
+        return run(self, path_of(self), self.forward, xs, keywords)
 
     def named_parts(self) -> Iterator[tuple[str, Parameter | Module]]:
         """(name, part) of the parameters and modules that this module itself holds."""
@@ -126,10 +115,8 @@ class Module:
             path, module = stack.pop()
             if id(module) not in found:
                 found[id(module)] = path, module
-                children = [
-                    (joined(path, name), part) for name, part in module.named_parts() if isinstance(part, Module)
-                ]
-                stack.extend(reversed(children))
+                children = [(name, part) for name, part in module.named_parts() if isinstance(part, Module)]
+                stack.extend((joined(path, name), child) for name, child in reversed(children))
         return list(found.values())
 
     def parameters(self) -> list[Parameter]:
@@ -145,26 +132,16 @@ class Module:
                     found.setdefault(id(part), (joined(path, name), part))
         return list(found.values())
 
-    def named_buffers(self) -> list[tuple[str, Module, str]]:
-        """(path, module, attribute) of the arrays that belong to the state without being trained."""
-        return [
-            (joined(path, name), module, name)
-            for path, module in self.named_modules()
-            for name, value in vars(module).items()
-            if isinstance(value, np.ndarray) and not name.startswith("_")
-        ]
-
     def train(self) -> Module:
         """Behave as in training from now on; returns the module itself."""
-        return self._set_training(True)
+        for module in self.modules():
+            module.training = True
+        return self
 
     def eval(self) -> Module:
         """Behave as after training from now on: no dropout, running statistics; returns the module itself."""
-        return self._set_training(False)
-
-    def _set_training(self, training: bool) -> Module:
         for module in self.modules():
-            module.training = training
+            module.training = False
         return self
 
     def zero_grad(self) -> None:
@@ -177,20 +154,29 @@ class Module:
         dtype = np.dtype(dtype)
         if dtype not in (np.float32, np.float64):
             raise TypeError(f"astype: float32 or float64 is needed, not {dtype}")
-        for parameter in self.parameters():
-            parameter.convert(dtype)
-        for _, module, name in self.named_buffers():
-            if vars(module)[name].dtype.kind == "f":
-                setattr(module, name, vars(module)[name].astype(dtype))
+        for _, owner, attribute in self._state():
+            if isinstance(owner, Parameter):
+                owner.convert(dtype)
+            elif getattr(owner, attribute).dtype.kind == "f":
+                setattr(owner, attribute, getattr(owner, attribute).astype(dtype))
         return self
+
+    def _state(self) -> list[tuple[str, Parameter | Module, str]]:
+        """(path, owner, attribute) of every array that belongs to the state: parameters first, then buffers."""
+        places: list = [(name, parameter, "data") for name, parameter in self.named_parameters()]
+        for path, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, np.ndarray) and not name.startswith("_"):
+                    places.append((joined(path, name), module, name))
+        return places
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all parameters and buffers, by path."""
-        pairs = [(name, parameter.data) for name, parameter in self.named_parameters()]
-        pairs += [(name, vars(module)[attribute]) for name, module, attribute in self.named_buffers()]
-        if len(dict(pairs)) < len(pairs):
-            raise ValueError("state_dict: two parameters have the same path; a dict's keys must differ as text")
-        return {name: array.copy() for name, array in pairs}
+        places = self._state()
+        state = {path: getattr(owner, attribute).copy() for path, owner, attribute in places}
+        if len(state) < len(places):
+            raise ValueError("state_dict: two parameters have the same path; the keys of a dict must differ as text")
+        return state
 
     def load_state_dict(self, state: Mapping[str, ArrayLike], strict: bool = True) -> None:
         """Take over parameters and buffers from `state_dict()`, cast to the dtypes of this module.
@@ -208,12 +194,9 @@ class Module:
             Naming every key that is missing, unexpected or of a wrong shape. Then nothing has been changed.
         """
         arrays = files.checked(state, self.state_dict(), strict)
-        for name, parameter in self.named_parameters():
-            if name in arrays:
-                parameter.data = arrays[name]
-        for name, module, attribute in self.named_buffers():
-            if name in arrays:
-                setattr(module, attribute, arrays[name])
+        for path, owner, attribute in self._state():
+            if path in arrays:
+                setattr(owner, attribute, arrays[path])
 
     def save(self, path: str | PathLike) -> None:
         """Write parameters and buffers to an .npz file; if it fails on the way, an older file stays as it was."""
@@ -235,10 +218,9 @@ class Module:
         return table.summary(self, input_shape)
 
     def __repr__(self) -> str:
-        hidden = ("training", "scope")
         settings = {name: value for name, value in vars(self).items() if isinstance(value, (bool, int, float, str))}
-        given = ", ".join(f"{name}={value!r}" for name, value in settings.items() if name not in hidden)
-        return f"{type(self).__name__}({given})"
+        given = (f"{name}={value!r}" for name, value in settings.items() if name not in ("training", "scope"))
+        return f"{type(self).__name__}({', '.join(given)})"
 
 
 def parts(name: str, value: Any) -> Iterator[tuple[str, Parameter | Module]]:

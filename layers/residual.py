@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import minigrad as mg
@@ -19,8 +20,8 @@ class Residual(Module):
         Called one after the other.
     shortcut : Module, optional
         Fits x to the shape of body(x); None where they have one shape already.
-    after : str or Module, optional
-        An activation on the sum.
+    after : str or callable, optional
+        An activation on the sum: its name, a layer or a function.
 
     Raises
     ------
@@ -36,7 +37,7 @@ class Residual(Module):
     array([[1., 2., 3.]])
     """
 
-    def __init__(self, *body: Module, shortcut: Module | None = None, after: str | Module | None = None) -> None:
+    def __init__(self, *body: Module, shortcut: Module | None = None, after: str | Callable | None = None) -> None:
         self.body = checks.modules("Residual", "body", body)
         self.shortcut = None if shortcut is None else checks.modules("Residual", "shortcut", [shortcut])[0]
         if isinstance(after, str):
@@ -53,3 +54,30 @@ class Residual(Module):
             )
         total = mg.add(around, y)
         return total if self.after is None else self.after(total)
+
+
+class DenseBlock(Module):
+    """Each stage sees the input and the outputs of all stages before it, side by side (Huang et al., 2017).
+
+    x₀ = x, xₖ = stageₖ([x₀, …, xₖ₋₁]); the block's output is [x₀, …, xₙ], along the last axis.
+
+    Parameters
+    ----------
+    *stages : Module
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from layers import Dense, DenseBlock
+    >>> block = DenseBlock(Dense(4, 3, "relu"), Dense(7, 3, "relu"))
+    >>> block(np.ones((2, 4))).shape
+    (2, 10)
+    """
+
+    def __init__(self, *stages: Module) -> None:
+        self.stages = checks.modules("DenseBlock", "stages", stages)
+
+    def forward(self, x: Any) -> Any:
+        for stage in self.stages:
+            x = mg.concatenate([x, stage(x)], axis=-1)
+        return x

@@ -1,13 +1,13 @@
 """Where in a model something happens: the path of the module that is being called.
 
-- `run(module, path, …)`: the module's forward pass; its nodes carry the path, its errors start with it.
+- `run(module, path, forward, …)`: a forward pass whose nodes carry the module's path and whose errors start with it.
 - `watching()`: hear of every call that ends within a block.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -55,12 +55,22 @@ def path_of(module: Any) -> str:
     return joined(state.scope, type(module).__name__) if calls.stack else state.scope
 
 
-def run(module: Any, path: str, xs: tuple, keywords: dict) -> Any:
-    """`module.forward(…)` with `path` as the scope of its nodes and in front of its errors."""
+def enter(module: Any, path: str) -> None:
+    """Give a module its path, and name the parameters by it that nobody else has named."""
+    for name, parameter in module.named_parameters():
+        if parameter.name in (None, name):  # a longer path was given by a module further out
+            parameter.name = joined(path, name)
+    module.scope = path
+
+
+def run(module: Any, path: str, forward: Callable, xs: tuple, keywords: dict) -> Any:
+    """`forward(*xs, **keywords)`, with the module's path as the scope of its nodes and in front of its errors."""
+    if path != module.scope:
+        enter(module, path)
     outside, state.scope = state.scope, path
     calls.stack.append(Call(module, path))
     try:
-        y = module.forward(*xs, **keywords)
+        y = forward(*xs, **keywords)
     except (ValueError, TypeError, IndexError, ArithmeticError, GraphError) as error:
         put_in_front(path, error)
         raise

@@ -13,10 +13,11 @@ from minigrad import Tensor, default_dtype, no_grad
 def summary(model: Any, example: Any = None) -> str:
     """The table of `Module.summary`; `example` is a shape, an input, or None."""
     shapes, dtype = ({}, None) if example is None else observed(model, example)
-    rows, counted = [("layer", "", "output shape", "parameters")], set()
+    rows: list[tuple[str, ...]] = [("layer", "", "output shape", "parameters")]
+    counted: set[int] = set()
     for path, module in model.named_modules():
         own = [part for _, part in module.named_parts() if isinstance(part, Tensor)]
-        if own or not any(True for _ in module.named_parts()):  # a module that only holds others has no row
+        if own or is_leaf(module):  # a module that only holds others has no row
             fresh = [parameter for parameter in own if id(parameter) not in counted]
             counted.update(map(id, own))
             rows.append((path, repr(module), shapes.get(id(module), ""), f"{sum(p.size for p in fresh):,}"))
@@ -45,13 +46,17 @@ def observed(model: Any, example: Any) -> tuple[dict[int, str], np.dtype]:
     return {key: str(np.shape(y)) for key, y in outputs.items()}, example.dtype
 
 
+def is_leaf(module: Any) -> bool:
+    """Whether a module holds no other."""
+    return all(isinstance(part, Tensor) for _, part in module.named_parts())
+
+
 def notes(model: Any, dtype: np.dtype | None, dtypes: list[str]) -> list[str]:
     """Sentences about what usually is a mistake."""
     lines = []
-    layers = [(path, module) for path, module in model.named_modules() if not any(True for _ in module.named_parts())]
+    layers = [(path, module) for path, module in model.named_modules() if is_leaf(module)]
     for (path, module), (_, after) in zip(layers, [*layers[1:], ("", None)], strict=True):
-        kind = type(after).__name__
-        if type(module).__name__ == "Softmax" and kind in ("CrossEntropy", "NoneType"):
+        if type(module).__name__ == "Softmax" and type(after).__name__ in ("CrossEntropy", "NoneType"):
             lines.append(f"note: {path or 'the model'} is a Softmax; CrossEntropy takes logits and applies it itself")
     if dtype == np.float32 and "float64" in dtypes:
         lines.append("note: float32 data meets float64 parameters, so all runs in float64; model.astype('float32')")

@@ -1,0 +1,42 @@
+"""Dropout: noise in training that keeps units from relying on each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from layers import checks
+from layers.module import Module
+
+
+class Dropout(Module):
+    """In training 0 with probability p, else x/(1 − p); x itself after `eval()` (Srivastava et al., 2014).
+
+    Parameters
+    ----------
+    p : float
+        In [0, 1).
+    rng : numpy Generator or int, optional
+        Where random numbers come from; an integer is where they start.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from layers import Dropout
+    >>> layer = Dropout(0.5, rng=0)
+    >>> layer(np.ones(6))
+    array([2., 0., 0., 0., 2., 2.])
+    >>> layer.eval()(np.ones(3))
+    array([1., 1., 1.])
+    """
+
+    def __init__(self, p: float, rng: np.random.Generator | int | None = None) -> None:
+        self.p = checks.number("Dropout", "p", p, 0, 1)
+        if self.p == 1:
+            raise ValueError("Dropout: p must be below 1, else nothing is left")
+        self.rng = None if rng is None else np.random.default_rng(rng)
+
+    def forward(self, x: Any) -> Any:
+        return mg.dropout(x, self.p, self.rng) if self.training and self.p else x
