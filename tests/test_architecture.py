@@ -1,0 +1,139 @@
+"""The house holds: files stay short, imports point one way, the rooms can be left out."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ["minigrad", "layers", "optim", "demos"]
+
+# At most so many lines, docstrings included; the first pattern that matches counts.
+BUDGETS = {
+    "minigrad/graph.py": 160,
+    "minigrad/tensor.py": 255,  # the three files of the engine share 600 lines: op.py needs fewer
+    "minigrad/op.py": 220,
+    "minigrad/define.py": 160,
+    "minigrad/fused.py": 60,
+    "minigrad/arrays.py": 60,
+    "minigrad/errors.py": 60,
+    "minigrad/settings.py": 90,
+    "minigrad/functional.py": 160,
+    "minigrad/numpy_protocol.py": 200,
+    "minigrad/numpy_extra.py": 250,
+    "minigrad/check.py": 300,
+    "minigrad/data.py": 90,
+    "minigrad/ops/elementwise.py": 260,
+    "minigrad/ops/reductions.py": 180,
+    "minigrad/ops/shaping.py": 290,
+    "minigrad/ops/linear.py": 180,
+    "minigrad/ops/networks.py": 280,
+    "minigrad/ops/*.py": 200,
+    "minigrad/kernels/*.py": 300,
+    "minigrad/inspection/chain.py": 340,
+    "minigrad/inspection/paths.py": 240,
+    "minigrad/inspection/*.py": 300,
+    "minigrad/__init__.py": 60,
+    "layers/module.py": 220,
+    "layers/recurrent.py": 300,
+    "layers/*.py": 160,
+    "optim/schedule.py": 220,
+    "optim/*.py": 130,
+    "demos/lesson.py": 220,
+    "demos/*.py": 160,
+}
+
+# Who may import whom: every package and module below minigrad, with all it may know of minigrad.
+MAY_IMPORT = {
+    "settings": set(),
+    "errors": set(),
+    "kernels": set(),
+    "graph": {"settings"},
+    "arrays": {"settings"},
+    "tensor": {"settings", "arrays", "graph"},
+    "op": {"settings", "arrays", "errors", "graph", "tensor"},
+    "fused": {"kernels", "graph", "op", "tensor"},
+    "define": {"errors", "fused", "op", "tensor"},
+    "ops": {"settings", "arrays", "define", "kernels", "op", "ops", "tensor"},
+    "functional": {"arrays", "graph", "op", "ops", "settings", "tensor"},
+    "numpy_protocol": {"define", "tensor"},
+    "numpy_extra": {"arrays", "define", "op", "ops", "tensor", "numpy_protocol"},
+}
+
+
+def source_files():
+    return sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def imported(path):
+    """The modules that a file imports while it is being imported, in full; not those for type checkers only."""
+    found = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.body = []
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", source_files(), ids=str)
+def test_a_file_can_be_read_in_one_sitting(path):
+    budget = next((lines for pattern, lines in BUDGETS.items() if path.match(pattern)), 220)
+    length = len((ROOT / path).read_text(encoding="utf-8").splitlines())
+    assert length <= budget, f"{path} has {length} lines, {budget} are allowed: does it hold one idea?"
+
+
+def test_the_engine_is_600_lines():
+    lengths = [len((ROOT / "minigrad" / name).read_text().splitlines()) for name in ("graph.py", "tensor.py", "op.py")]
+    assert sum(lengths) <= 600
+
+
+def test_a_call_of_an_op_is_40_lines():
+    tree = ast.parse((ROOT / "minigrad/op.py").read_text(encoding="utf-8"))
+    call = next(node for node in ast.walk(tree) if getattr(node, "name", "") == "__call__")
+    assert call.end_lineno - call.lineno < 40
+
+
+@pytest.mark.parametrize("path", source_files(), ids=str)
+def test_imports_point_one_way(path):
+    packages = {name.split(".")[0] for name in imported(path)} & set(PACKAGES)
+    allowed = {
+        "minigrad": {"minigrad"},
+        "layers": {"minigrad", "layers"},
+        "optim": {"minigrad", "optim"},
+        "demos": set(PACKAGES),
+    }
+    assert packages <= allowed[path.parts[0]]
+
+
+@pytest.mark.parametrize("module", MAY_IMPORT)
+def test_the_core_is_built_from_the_ground_up(module):
+    paths = [path for path in source_files() if path.parts[0] == "minigrad" and path.with_suffix("").parts[1] == module]
+    known = {path.with_suffix("").parts[1] for path in source_files() if path.parts[0] == "minigrad"}
+    for path in paths:
+        used = {name.split(".")[1] for name in imported(path) if name.startswith("minigrad.")} & known
+        assert used - {module} <= MAY_IMPORT[module], path
+
+
+def test_every_file_opens_with_what_it_is_for():
+    for path in source_files():
+        assert ast.get_docstring(ast.parse((ROOT / path).read_text(encoding="utf-8"))), path
+
+
+def test_importing_minigrad_is_light():
+    code = "import sys, minigrad; print([m for m in ('numba', 'matplotlib', 'tqdm') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_ci_runs_the_commands_of_the_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    for command in ('pip install -e ".[test]"', "python -m pytest"):
+        assert re.search(rf"^{re.escape(command)}$", readme, re.M), command
+        assert re.search(rf"^{re.escape(command)}$", ci, re.M), command
