@@ -158,7 +158,8 @@ class Edge(Item):
 
     @property
     def local(self) -> LocalJacobian:
-        return LocalJacobian(self.output.vertex, self.slot)
+        node = self.output.vertex
+        return self.trace._instead.get(node, {}).get(self.slot) or LocalJacobian(node, self.slot)
 
     @property
     def formula(self) -> str:

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from numpy.typing import ArrayLike
 
 from minigrad.graph import Node, order, pull, walk
 from minigrad.inspection import text
+from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.names import names_of, refined_kinds
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.settings import recording
@@ -57,47 +60,65 @@ def trace(output: Tensor, gradient: ArrayLike | None = None, expand: bool = True
     x = 2 × upstream 0.07065 = 0.1413, added to w
     w = −1 × upstream 0.07065 = −0.07065, added to x
     """
-    return Trace(output, gradient, expand, backward)
+    seed = output.seed_gradient(gradient)
+    nodes, replaced = order(output.node) if output.node else [], {}
+    if expand:
+        nodes, replaced = opened(nodes)
+    found = Trace(output, seed, nodes, replaced)
+    if backward:
+        for leaf, g in found._gradients.items():
+            if isinstance(leaf, Tensor):
+                leaf.accumulate(g)
+    return found
+
+
+def opened(nodes: list[Node]) -> tuple[list[Node], dict[Node, Any]]:
+    """`nodes` with every fused one replaced, in its place, by those of its definition; fused node → its last."""
+    primitive: list[Node] = []
+    replaced: dict[Node, Any] = {}
+    for node in reversed(nodes):
+        if node.op.definition is None:
+            primitive.append(node)
+            continue
+        xs = recorded_inputs(node)
+        with recording(node.scope):
+            last = node.op.definition(*xs, **node.params).node
+        replaced[node] = last
+        primitive += reversed(order(last, until={x.node for x in xs if isinstance(x, Tensor)}))
+    return primitive[::-1], replaced
 
 
 class Trace:
-    """One backward pass, written down: see `trace`."""
+    """One backward pass, written down: see `trace`.
 
-    def __init__(self, output: Tensor, gradient: ArrayLike | None, expand: bool, backward: bool) -> None:
+    `nodes` are given as `order` has them, `replaced` says which stand for fused ones. `instead` holds local
+    derivatives that take the place of the ops' own: node → slot → LocalJacobian.
+    """
+
+    def __init__(
+        self,
+        output: Tensor,
+        seed: np.ndarray,
+        nodes: list[Node],
+        replaced: Mapping[Node, Any] = MappingProxyType({}),
+        instead: Mapping[Node, Mapping[int, LocalJacobian]] = MappingProxyType({}),
+    ) -> None:
         self.output = output
-        self.seed = output.seed_gradient(gradient)
-        start = output.node or output
-        nodes = order(start) if isinstance(start, Node) else []
-        self._replaced: dict[Node, Any] = {}  # a fused node → the node that its definition ends with
-        if expand:
-            nodes = self._opened(nodes)
-        self._sent: list[tuple] = []  # (node, its gradient, its contributions) in backward order
-        start = self._replaced.get(start, start)
-        arrived = walk(nodes, {start: self.seed}, self._write_down, replaced=self._replaced)
+        self.seed = seed
         self._forward = nodes[::-1]
+        self._replaced = replaced
+        self._instead = instead
+        self._sent: list[tuple] = []  # (node, its gradient, its contributions) in backward order
+        start = output.node or output
+        arrived = walk(nodes, {replaced.get(start, start): seed}, self._write_down, replaced=replaced)
         self._gradients = {node: g for node, g, _ in self._sent} | arrived
-        if backward:
-            for leaf, g in arrived.items():
-                leaf.accumulate(g)
 
     def _write_down(self, node: Node, g: np.ndarray) -> list:
         contributions = pull(node, g)
+        for slot, local in self._instead.get(node, {}).items():
+            contributions[slot] = local.vjp(g)
         self._sent.append((node, g, contributions))
         return contributions
-
-    def _opened(self, nodes: list[Node]) -> list[Node]:
-        """`nodes`, with every fused one replaced, in its place, by the nodes of its definition."""
-        opened: list[Node] = []
-        for node in reversed(nodes):
-            if node.op.definition is None:
-                opened.append(node)
-                continue
-            xs = recorded_inputs(node)
-            with recording(node.scope):
-                last = node.op.definition(*xs, **node.params).node
-            self._replaced[node] = last
-            opened += reversed(order(last, until={x.node for x in xs if isinstance(x, Tensor)}))
-        return opened[::-1]
 
     # What there is
 
