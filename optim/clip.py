@@ -37,7 +37,9 @@ def replace(caller: str, params: Iterable[Tensor], clipped: Callable[..., np.nda
     norm = length(np.array([length(g) for g in gradients.values()]))
     if math.isfinite(norm):
         for p, g in gradients.items():
-            p.grad = clipped(g, p.data, norm)
+            new = clipped(g, p.data, norm)
+            if new is not g:
+                p.grad = new
     return norm
 
 

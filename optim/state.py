@@ -49,15 +49,14 @@ def restore(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     needed = set(saved(optimizer)) - set(arrays)
     if wrong := (needed - set(state)) | (set(state) - needed - set(arrays)):
         raise ValueError(f"{what}: missing, or without a place here: {', '.join(sorted(wrong))}")
-    fresh: dict[Tensor, dict[str, Any]] = {
-        p: {"steps": int(state[f"{i}.steps"])} for i, p in enumerate(optimizer.params)
-    }
-    for key in set(state) & set(arrays):
-        p, name = arrays[key]
-        value = np.array(state[key], dtype=p.dtype)
-        if value.shape != p.shape:
-            raise ValueError(f"{what}: {key} has shape {value.shape}, its parameter {p.shape}")
-        fresh[p][name] = value
+    fresh: dict[Tensor, dict[str, Any]] = {}
+    for i, p in enumerate(optimizer.params):
+        fresh[p] = {"steps": int(state[f"{i}.steps"])}
+    for key, (p, name) in arrays.items():
+        if key in state:
+            fresh[p][name] = value = np.array(state[key], dtype=p.dtype)
+            if value.shape != p.shape:
+                raise ValueError(f"{what}: {key} has shape {value.shape}, its parameter {p.shape}")
     for key, holder in holders(optimizer).items():
         lr = holder["lr"]
         if isinstance(lr, Schedule):
