@@ -1,25 +1,35 @@
 """A gradient as a product: the local derivatives between the output and one value, in a row.
 
 - `trace.chain(to=w)`: its factors, how much each lengthens or shortens the gradient, and what is left.
-- `chain.ledger()`: the same in decades, told apart by cause.
-
-Where the graph branches, the factors lie between the vertices that every path passes; what happens between
-two of them is a sum, and each branch has its share in it.
+- `trace.chain(to=w, sample=3)`: the same for one sample of the batch; `element=(0, 2)`: for one weight, in
+  plain numbers along the strongest path of units.
+- `trace.chain(to=w, use=0)` or `path=edges`: only what comes through one use of w, or along one path.
+- `chain.ledger()`: the chain in decades, told apart by cause.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import defaultdict
-from functools import cached_property
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from minigrad.inspection import text
+from minigrad.inspection.factors import edges_between, factors_of
 from minigrad.inspection.ledger import Ledger
 from minigrad.inspection.parts import Edge, TraceNode
+from minigrad.inspection.sample import of_sample
 from minigrad.inspection.trace import Trace
+
+
+def strongest_unit(edge: Edge, element: int) -> tuple[float, Edge, int, float]:
+    """Which unit of the edge's output brings most gradient to one element of its input: |part|, edge, unit, slope."""
+    unit = np.zeros(edge.input.shape)
+    unit.flat[element] = 1
+    slopes = edge.local.jvp(unit).ravel()
+    parts = np.abs(edge.upstream.ravel() * slopes)
+    at = int(np.argmax(parts))
+    return float(parts[at]), edge, at, float(slopes[at])
 
 
 class Chain:
@@ -30,10 +40,16 @@ class Chain:
     trace : Trace
     target : TraceNode
         Whose gradient is written as a product.
+    sample : int, optional
+        Only the loss of this one sample of the batch.
+    element : tuple of int, optional
+        Write out the gradient of this one element of the target in plain numbers as well.
+    path : sequence of Edge, optional
+        Follow only these edges, which lead from the output to the target.
     use : int, optional
         Follow only this one of the uses of the target, counted in backward order.
     norm : str
-        "l2" (‖g‖, telescopes to the norm of the gradient) or "rms" (‖g‖/√n, free of the width).
+        "l2" (‖g‖: the gains multiply to the norm of the gradient) or "rms" (‖g‖/√n, free of the width).
 
     Attributes
     ----------
@@ -48,40 +64,62 @@ class Chain:
     ------
     ValueError
         If the target has no gradient, or the output does not depend on it.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> h = mg.tensor(1.0, requires_grad=True, name="x")
+    >>> for n in (1, 2):
+    ...     h = mg.tanh(mg.tensor(0.8, requires_grad=True, name=f"w{n}") * h)
+    >>> print(mg.trace(h).chain(to="x", element=()))
+    ∂L/∂x = w1 · tanh'(z1) · w2 · tanh'(z2)
+    step  factor     formula  shape  actual  expected    max       ‖g‖   running  decades
+       0  tanh'(z2)  1−tanh²  1       0.763     0.763  0.763  7.63e-01  7.63e-01    −0.12
+       1  w2         weight   1       0.800     0.800  0.800  6.11e-01  6.11e-01    −0.21
+       2  tanh'(z1)  1−tanh²  1       0.559     0.559  0.559  3.41e-01  3.41e-01    −0.47
+       3  w1         input    1       0.800     0.800  0.800  2.73e-01  2.73e-01    −0.56
+    ledger  operating point −0.37 │ weights −0.10 │ input −0.10 │ total −0.56 decades   (×0.584 per layer)
+    check   the factors multiplied out = ∂L/∂x to the last bit ✓
+    units   ∂L/∂x[] = w1=0.8 · tanh'(z1)=0.559 · w2=0.8 · tanh'(z2)=0.763 = 0.273
     """
 
-    def __init__(self, trace: Trace, target: TraceNode, use: int | None = None, norm: str = "l2") -> None:
+    def __init__(
+        self,
+        trace: Trace,
+        target: TraceNode,
+        *,
+        sample: int | None = None,
+        element: tuple[int, ...] | None = None,
+        path: Sequence[Edge] | None = None,
+        use: int | None = None,
+        norm: str = "l2",
+    ) -> None:
         if norm not in ("l2", "rms"):
             raise ValueError(f"chain: norm is 'l2' or 'rms', not {norm!r}")
         if target.grad is None:
-            wish = (
-                "make it with requires_grad=True" if target.kind == "constant" else "the output does not depend on it"
-            )
-            raise ValueError(f"chain: {target.name} has no gradient; {wish}")
+            why = "make it with requires_grad=True" if target.kind == "constant" else "the output does not depend on it"
+            raise ValueError(f"chain: {target.name} has no gradient: {why}")
+        if sample is not None:
+            trace = of_sample(trace, sample)
+            target = TraceNode(trace, target.index)
         self.trace = trace
         self.target = target
         self.norm = norm
-        self.edges = edges_between(trace, target, use)
-        self.factors = [factor for factor in segments(self.edges, target) if not factor.passes_on]
-        lengths = [self._length(trace.seed), *(self._length(factor.gradient) for factor in self.factors)]
+        self.element = element
+        self.edges = edges_between(trace, target, use) if path is None else sorted(path, key=lambda edge: edge.index)
+        steps = factors_of(self.edges, trace.seed)
+        self.product = steps[-1].gradient if steps else trace.seed
+        self.factors = [factor for factor in steps if not factor.passes_on]
+        lengths = np.array([self._length(g) for g in (trace.seed, *(factor.gradient for factor in self.factors))])
         with np.errstate(divide="ignore", invalid="ignore"):  # behind a gradient of exactly 0 a gain is undefined
-            self.gains = np.divide(lengths[1:], lengths[:-1])
-            self.running = np.divide(lengths[1:], lengths[0])
+            self.gains = lengths[1:] / lengths[:-1]
+            self.running = lengths[1:] / lengths[0]
             self.decades = np.log10(self.running)
         for factor, gain in zip(self.factors, self.gains, strict=True):
             factor.gain = float(gain)
 
     def _length(self, g: np.ndarray) -> float:
         return text.norm(g) / (max(g.size, 1) ** 0.5 if self.norm == "rms" else 1)
-
-    @cached_property
-    def product(self) -> np.ndarray:
-        arrived: dict[int, Any] = {self.trace.vertex(-1).index: self.trace.seed}
-        for edge in self.edges:  # in backward order: what arrives at a vertex is complete before it is used
-            part = edge.local.vjp(arrived[edge.output.index])
-            at = edge.input.index
-            arrived[at] = arrived[at] + part if at in arrived else part
-        return arrived[self.target.index]
 
     def ledger(self) -> Ledger:
         """Where the decades went: per layer and in sum."""
@@ -90,216 +128,98 @@ class Chain:
     def __len__(self) -> int:
         return len(self.factors)
 
+    # Written down
+
     @property
     def symbols(self) -> list[str]:
         """The product as it is written, from the target (left) to the output."""
         return [factor.symbol for factor in reversed(self.factors)]
+
+    @property
+    def derivative(self) -> str:
+        return f"∂{self.trace.vertex(-1).name}/∂{self.target.name}"
 
     def text(self, show: str = "folded") -> str:
         """The chain as a table; `show="all"` prints every step of a long one."""
         if show not in ("folded", "all"):
             raise ValueError(f"chain: show is 'folded' or 'all', not {show!r}")
         head = ("step", "factor", "formula", "shape", "actual", "expected", "max", "‖g‖", "running", "decades")
-        rows = [head, *(self._row(k) for k in range(len(self)))]
-        lines = text.table(rows, "><<<>>>>>>").split("\n")
+        lines = text.table([head, *(self._row(k) for k in range(len(self)))], "><<<>>>>>>").split("\n")
         symbols = self.symbols
         if show == "folded" and len(self) > 12:
             lines[5:-4] = [f"   …  {len(self) - 8} steps folded (show='all')"]
             symbols[5:-3] = ["…"]
-        return "\n".join(
-            [f"{self._derivative} = {' · '.join(symbols) or '1'}", *lines, str(self.ledger()), self._check()]
-        )
+        lines = [f"{self.derivative} = {' · '.join(symbols) or '1'}", *lines]
+        lines += [
+            f"step {k} sums {factor.strongest_branches()}" for k, factor in enumerate(self.factors) if factor.is_long
+        ]
+        lines += [str(self.ledger()), self._check()]
+        return "\n".join(lines if self.element is None else [*lines, self.in_numbers()])
 
     def _row(self, k: int) -> tuple[str, ...]:
         factor = self.factors[k]
         local = factor.local
         small = local is not None and (local.kind != "linear" or local.shape[0] * local.shape[1] <= 10_000)
-        spread = [text.fixed(local.expected_gain), text.fixed(local.max_gain)] if small else ["", ""]
         return (
             str(k),
             factor.symbol,
             factor.formula,
             factor.size,
             text.fixed(self.gains[k]),
-            *spread,
+            text.fixed(local.expected_gain) if small else "",
+            text.fixed(local.max_gain) if small else "",
             text.scientific(text.norm(factor.gradient)),
             text.scientific(self.running[k]),
             text.signed(self.decades[k]),
         )
 
-    @property
-    def _derivative(self) -> str:
-        return f"∂{self.trace.vertex(-1).name}/∂{self.target.name}"
-
     def _check(self) -> str:
-        """The product multiplied out again, against the gradient that the walk brought."""
-        gradient = self.factors[-1].gradient if self.factors else self.trace.seed
-        scale = text.norm(gradient)
+        """The product, multiplied out anew, against the gradient that the walk brought."""
+        whole = self.target.grad
+        scale = text.norm(whole)
         if scale == 0:
             return "check   the gradient is exactly 0: there is nothing to compare"
-        error = text.norm(self.product - gradient) / scale
-        exactly = f"to {error:.0e}" if error else "to the last bit"
-        mark = "✓" if error <= np.sqrt(np.finfo(gradient.dtype).eps) else "✗"
+        if len(self.edges) < len(edges_between(self.trace, self.target)):
+            return f"part    ‖·‖ = {text.number(text.norm(self.product))}; ‖{self.derivative}‖ = {text.number(scale)}"
+        error = text.norm(self.product - whole) / scale
+        how = f"to {error:.0e}" if error else "to the last bit"
+        mark = "✓" if error <= np.sqrt(np.finfo(whole.dtype).eps) else "✗"
+        return f"check   the factors multiplied out = {self.derivative} {how} {mark}"
+
+    def in_numbers(self) -> str:
+        """The gradient of one element as a product of plain numbers, along the strongest path of units."""
+        at = np.ravel_multi_index(self.element, self.target.shape)
+        numbers, vertex = [], self.target
+        while vertex.incoming and vertex != self.trace.vertex(-1):
+            best = max((strongest_unit(edge, at) for edge in vertex.incoming if edge in self.edges), key=lambda b: b[0])
+            _, edge, at, slope = best
+            if not edge.local.passes_on:
+                numbers.append((edge.symbol.removesuffix("ᵀ"), slope))
+            vertex = edge.output
+        along = float(np.prod([slope for _, slope in numbers])) * float(self.trace.seed.flat[at])
+        whole = float(self.product[self.element])
+        product = " · ".join(f"{symbol}={text.number(slope)}" for symbol, slope in numbers)
+        name = f"{self.derivative}[{', '.join(map(str, self.element))}]".removesuffix("[]")
+        if np.isclose(along, whole):
+            return f"units   {name} = {product} = {text.number(along)}"
         return (
-            f"check   the factors multiplied out = ∂{self.trace.vertex(-1).name}/∂{self.target.name} {exactly} {mark}"
+            f"units   {product} = {text.number(along)}, the strongest path of units: "
+            f"{100 * along / whole:.3g}% of {name} = {text.number(whole)}"
         )
+
+    def latex(self) -> str:
+        """The product in LaTeX, without surrounding dollars."""
+        return text.latex(f"{self.derivative} = {' · '.join(self.symbols) or '1'}")
+
+    def plot(self, path: Any = None, ax: Any = None) -> Any:
+        """Draw ‖gradient‖ step by step: see `minigrad.inspection.draw`."""
+        from minigrad.inspection.draw.plots import plot_chain
+
+        return plot_chain(self, path, ax)
 
     def __str__(self) -> str:
         return self.text()
 
-
-def edges_between(trace: Trace, target: TraceNode, use: int | None) -> list[Edge]:
-    """The products on any path from the output to the target, in backward order."""
-    uses = trace._into[target.index]
-    if use is not None and not -len(uses) <= use < len(uses):
-        raise ValueError(f"chain: {target.name} is used {len(uses)} times, there is no use {use}")
-    found = set(uses if use is None else [uses[use]])
-    stack, seen = list(found), {target.index}
-    while stack:
-        user = trace._edges[stack.pop()][0]
-        if user not in seen:
-            seen.add(user)
-            found.update(trace._into[user])
-            stack.extend(trace._into[user])
-    return [Edge(trace, k) for k in sorted(found)]
-
-
-def cut_vertices(edges: list[Edge], target: TraceNode) -> list[TraceNode]:
-    """The vertices that every path passes, from the output to the target.
-
-    Walking back, the edges that were left and not yet arrived at are the front; where nothing but one
-    vertex is left of it, all paths meet.
-    """
-    arriving: dict[int, int] = defaultdict(int)
-    leaving: dict[int, int] = defaultdict(int)
-    for edge in edges:
-        leaving[edge.output.index] += 1
-        arriving[edge.input.index] += 1
-    open_edges, cuts = 0, []
-    for i in sorted({*arriving, *leaving, target.index}, reverse=True):
-        open_edges -= arriving[i]
-        if open_edges == 0:
-            cuts.append(TraceNode(target.trace, i))
-        open_edges += leaving[i]
-    return cuts
-
-
-def segments(edges: list[Edge], target: TraceNode) -> list[Factor]:
-    """The factors between neighbouring cut vertices, from the output to the target."""
-    cuts = cut_vertices(edges, target)
-    between: dict[int, list[Edge]] = {cut.index: [] for cut in cuts}
-    ends = sorted(between)
-    for edge in edges:  # it belongs to the cut vertex at or below its input
-        between[ends[bisect_right(ends, edge.input.index) - 1]].append(edge)
-    return [Factor(lower, between[lower.index]) for lower in cuts[1:]]
-
-
-class Factor:
-    """What lies between two neighbouring cut vertices of a chain: one local derivative, or a sum of branches.
-
-    Attributes
-    ----------
-    lower : TraceNode
-        Where the factor takes the gradient to.
-    gradient : ndarray
-        What has arrived there.
-    gain : float
-        ‖gradient‖/‖gradient before‖.
-    local : LocalJacobian or None
-        None for a sum.
-    branches : list of Branch
-        The terms of a sum; empty for a single derivative.
-    """
-
-    gain = float("nan")
-
-    def __init__(self, lower: TraceNode, edges: list[Edge]) -> None:
-        self.lower = lower
-        self.edges = edges
-        self.last = [edge for edge in edges if edge.input == lower]
-        parts = [edge.contribution for edge in self.last]
-        self.gradient = parts[0] if len(parts) == 1 else np.sum(parts, axis=0)
-        self.single = edges[0] if len(edges) == 1 else None
-        self.local = self.single.local if self.single else None
-
-    @property
-    def passes_on(self) -> bool:
-        return self.single is not None and self.single.symbol in ("I", "1")
-
-    @property
-    def kind(self) -> str:
-        """What the factor does: activation, weight, norm, loss, skip (a sum of branches) …"""
-        if self.single is None:
-            return "skip"
-        if self.single.output.kind == "weight" and self.single.input.kind == "parameter":
-            return "input"
-        return self.single.output.kind
-
-    @cached_property
-    def branches(self) -> list[Branch]:
-        if self.single is not None:
-            return []
-        return [Branch(edge, path_to(edge, self.edges), self.gradient) for edge in self.last]
-
-    @property
-    def symbol(self) -> str:
-        """As it is written in the product: diag(σ'(z1)), W2ᵀ, (I + W1ᵀ · diag(tanh'(z1)) · W2ᵀ)."""
-        return in_chain(self.single) if self.single else f"({' + '.join(branch.symbol for branch in self.branches)})"
-
-    @property
-    def formula(self) -> str:
-        if self.single is not None:
-            return self.kind if self.kind in ("weight", "input") else self.single.formula
-        return " + ".join(f"{100 * branch.share:.1f}%".replace("-", "−") for branch in self.branches)
-
-    @property
-    def size(self) -> str:
-        """The matrix of one sample: units of a diagonal, rows × columns of a weight."""
-        if self.local is not None and self.local.kind == "matrix":
-            return text.by(self.local.matrix.T.shape)
-        shape = self.gradient.shape
-        return text.by(shape[1:] if self.kind == "activation" and len(shape) > 1 else shape)
-
-
-class Branch:
-    """One term of a sum: the part of the gradient that comes in through one edge.
-
-    Attributes
-    ----------
-    share : float
-        ⟨part, whole⟩/⟨whole, whole⟩: shares are signed and add up to 1; where branches cancel one exceeds 1.
-    edges : list of Edge
-        Every product on the way of this part, in backward order.
-    """
-
-    def __init__(self, last: Edge, edges: list[Edge], whole: np.ndarray) -> None:
-        self.edges = edges
-        part, whole = (np.asarray(g, dtype=np.float64).ravel() for g in (last.contribution, whole))
-        scale = np.max(np.abs(whole), initial=0.0) or 1.0  # squares of tiny gradients underflow
-        part, whole = part / scale, whole / scale
-        self.share = float(part @ whole / (whole @ whole)) if whole.any() else float("nan")
-
-    @property
-    def symbol(self) -> str:
-        outputs = [edge.output.index for edge in self.edges]
-        if len(set(outputs)) < len(outputs):  # the branch branches again
-            return f"∂{self.edges[0].output.name}/∂{self.edges[-1].input.name}"
-        symbols = [in_chain(edge) for edge in reversed(self.edges)]
-        return " · ".join(symbol for symbol in symbols if symbol not in ("I", "1")) or "I"
-
-
-def path_to(last: Edge, edges: list[Edge]) -> list[Edge]:
-    """Those of `edges` (in backward order) whose products end up in `last`."""
-    found, wanted = [last], {last.output.index}
-    for edge in reversed(edges):
-        if edge.input.index in wanted:
-            found.append(edge)
-            wanted.add(edge.output.index)
-    return found[::-1]
-
-
-def in_chain(edge: Edge) -> str:
-    """The symbol of an edge, marked as a diagonal matrix where it acts on each element of an array."""
-    symbol = edge.symbol
-    diagonal = edge.local.kind == "diagonal" and edge.upstream.size > 1 and not edge.local.passes_on
-    return f"diag({symbol})" if diagonal else symbol
+    def __repr__(self) -> str:
+        decades = text.signed(self.decades[-1]) if len(self) else "0"
+        return f"<Chain {self.derivative}: {len(self)} factors, {decades} decades>"

@@ -32,7 +32,7 @@ class Ledger:
         self.rows: list[tuple[str, dict[str, float]]] = []
         for factor in factors:
             if factor.kind == "activation" or not self.rows:
-                self.rows.append((factor.lower.name, dict.fromkeys(COLUMNS, 0.0)))
+                self.rows.append((factor.name, dict.fromkeys(COLUMNS, 0.0)))
             row = self.rows[-1][1]
             for column, decades in causes(factor).items():
                 row[column] += decades

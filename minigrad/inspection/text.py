@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-SUPERSCRIPT_T = "ᵀ"
+LATEX = [  # in this order
+    (r"∂(\S+)/∂(\S+)", r"\\frac{\\partial \1}{\\partial \2}"),
+    (r"(?<=[A-Za-zγβ])(\d+)", r"_{\1}"),
+    (r"\[(\d+)\]", r"_{\1}"),
+    (r"diag\(", r"\\operatorname{diag}("),
+    (r"([A-Za-z]{2,})'", r"\\operatorname{\1}'"),
+    ("σ", r"\\sigma "),
+    ("γ", r"\\gamma "),
+    ("β", r"\\beta "),
+    ("Σ", r"\\Sigma "),
+    ("ᵀ", r"^{\\top}"),
+    ("…", r"\\cdots"),
+    (" · ", r" \\, "),
+    ("−", "-"),
+]
+
+
+def latex(symbols: str) -> str:
+    """A product as it is printed, in LaTeX.
+
+    >>> print(latex("∂L/∂W1 = xᵀ · diag(σ'(z1)) · W2ᵀ"))
+    \\frac{\\partial L}{\\partial W_{1}} = x^{\\top} \\, \\operatorname{diag}(\\sigma '(z_{1})) \\, W_{2}^{\\top}
+    """
+    for pattern, replacement in LATEX:
+        symbols = re.sub(pattern, replacement, symbols)
+    return symbols
 
 
 def number(x: float | None, digits: int = 3) -> str:
@@ -32,6 +58,10 @@ def fixed(x: float | None) -> str:
 def signed(x: float) -> str:
     """Decades and shares: two decimals, a minus sign of full width, no sign on a rounded 0."""
     return f"{x + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "−")
+
+
+def percent(share: float) -> str:
+    return "—" if np.isnan(share) else f"{100 * share:.1f}%".replace("-", "−")
 
 
 def by(shape: Sequence[int]) -> str:

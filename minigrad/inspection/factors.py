@@ -1,0 +1,235 @@
+"""The factors of a chain: where all paths between the output and a target meet, and what lies between.
+
+Walking back from the output, the products that were sent and have not yet arrived are the *front*. Where
+the whole front leads to one vertex, every path passes it, and the gradient there is all there is: a cut.
+Between two cuts lies one factor, a single local derivative or a sum of branches. In an LSTM the front never
+narrows to one vertex, but to the state [h, c] of a time step: that pair counts as one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from minigrad.inspection import text
+from minigrad.inspection.local import LocalJacobian
+from minigrad.inspection.parts import Edge, TraceNode
+from minigrad.inspection.trace import Trace
+
+
+def edges_between(trace: Trace, target: TraceNode, use: int | None = None) -> list[Edge]:
+    """The products on any path from the output to the target, in backward order; `use`: through one use of it."""
+    uses = trace._into[target.index]
+    if use is not None and not -len(uses) <= use < len(uses):
+        raise ValueError(f"chain: {target.name} is used {len(uses)} times, there is no use {use}")
+    found = set(uses if use is None else [uses[use]])
+    stack, seen = list(found), {target.index}
+    while stack:
+        user = trace._edges[stack.pop()][0]
+        if user not in seen:
+            seen.add(user)
+            found.update(trace._into[user])
+            stack.extend(trace._into[user])
+    return [Edge(trace, k) for k in sorted(found)]
+
+
+def multiplied_out(edges: Sequence[Edge], seed: np.ndarray) -> list[np.ndarray]:
+    """What each of `edges` sends when only they are there, and `seed` arrives at the first one's output."""
+    arrived: dict[int, np.ndarray] = {}
+    sent = []
+    for edge in edges:  # in backward order: what arrives at a vertex is complete before it is passed on
+        part = edge.local.vjp(arrived.get(edge.output.index, seed))
+        at = edge.input.index
+        arrived[at] = arrived[at] + part if at in arrived else part
+        sent.append(part)
+    return sent
+
+
+def factors_of(edges: Sequence[Edge], seed: np.ndarray) -> list[Factor]:
+    """One factor for each two neighbouring cuts, from the output to the target."""
+    parts = dict(zip(edges, multiplied_out(edges, seed), strict=True))
+    leaving: dict[int, list[Edge]] = defaultdict(list)
+    for edge in edges:
+        leaving[edge.output.index].append(edge)
+    factors: list[Factor] = []
+    front: Counter[int] = Counter()
+    between: list[Edge] = []
+    for i in sorted({*leaving, *(edge.input.index for edge in edges)}, reverse=True):
+        if between and is_cut(front, edges[0].trace):
+            factors.append(Factor([edge for edge in between if edge.input.index in front], between, parts))
+            between = []
+        front.pop(i, None)
+        front.update(edge.input.index for edge in leaving[i])
+        between.extend(leaving[i])
+    return factors
+
+
+def is_cut(front: Counter[int], trace: Trace) -> bool:
+    """Whether the front leads to one vertex, or to the h and c of one step."""
+    if len(front) != 2:
+        return len(front) == 1
+    (a, b), names = front, trace._names
+    step = names[a][1:] == names[b][1:] and names[a][1:].startswith("[")
+    return step and {names[a][0], names[b][0]} == {"h", "c"}
+
+
+class Factor:
+    """What lies between two neighbouring cuts of a chain.
+
+    Attributes
+    ----------
+    lower : list of TraceNode
+        Where it takes the gradient to: one vertex, or h and c of an LSTM.
+    gradient : ndarray
+        What arrives there through the chain; of h and c end to end.
+    gain : float
+        ‖gradient‖/‖gradient before‖.
+    local : LocalJacobian or None
+        None for a sum.
+    branches : list of Branch
+        The terms of a sum; empty for a single derivative.
+    """
+
+    gain = float("nan")
+
+    def __init__(self, last: list[Edge], edges: list[Edge], parts: dict[Edge, np.ndarray]) -> None:
+        self.edges = edges
+        self.last = last
+        self.lower = list(dict.fromkeys(edge.input for edge in last))
+        self.single = edges[0] if len(edges) == 1 else None
+        self.local: LocalJacobian | None = self.single.local if self.single else None
+        self._parts = [parts[edge] for edge in last]
+        self.gradient = self._placed(range(len(last)))
+
+    def _placed(self, which: Sequence[int]) -> np.ndarray:
+        """The sum of some of the parts, each at the vertex where it arrives."""
+        sums = [
+            sum((self._parts[k] for k in which if self.last[k].input == vertex), np.zeros_like(vertex.value))
+            for vertex in self.lower
+        ]
+        return sums[0] if len(sums) == 1 else np.concatenate([g.ravel() for g in sums])
+
+    @property
+    def passes_on(self) -> bool:
+        return self.single is not None and self.single.symbol in ("1", "I")
+
+    @property
+    def kind(self) -> str:
+        """What the factor does: activation, weight, norm, loss, skip (a sum of branches) …"""
+        if self.single is None:
+            return "skip"
+        edge = self.single
+        sources = edge.trace._sources[edge.output.index]
+        by_weight = (
+            edge.slot == 0
+            and len(sources) > 1
+            and sources[1] is not None
+            and edge.trace._kinds[sources[1]] == "parameter"
+        )
+        if edge.output.kind == "weight" and edge.input.kind == "parameter" and not by_weight:
+            return "input"  # the gradient of a weight is met by what the weight was multiplied with
+        return edge.output.kind
+
+    @property
+    def name(self) -> str:
+        """Where the factor leads to: z1, or [h[3], c[3]]."""
+        names = [vertex.name for vertex in self.lower]
+        return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
+
+    @cached_property
+    def branches(self) -> list[Branch]:
+        if self.single is not None:
+            return []
+        return [
+            Branch(path_to(edge, self.edges), share(self._placed([k]), self.gradient))
+            for k, edge in enumerate(self.last)
+        ]
+
+    @property
+    def symbol(self) -> str:
+        """As it is written in the product: diag(σ'(z1)), W2ᵀ, (I + W1ᵀ · diag(tanh'(z1)) · W2ᵀ)."""
+        if self.single is not None:
+            return in_chain(self.single)
+        if self.is_long:
+            return f"(sum of {len(self.branches)})"
+        return f"({' + '.join(branch.symbol for branch in self.branches)})"
+
+    @property
+    def formula(self) -> str:
+        if self.single is not None:
+            return self.kind if self.kind in ("weight", "input") else self.single.formula
+        return "" if self.is_long else " + ".join(text.percent(branch.share) for branch in self.branches)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the sum has too many branches to be written within a product."""
+        return len(self.branches) > 3
+
+    def strongest_branches(self, most: int = 5) -> str:
+        """The shares of the strongest branches, in words."""
+        ranked = sorted(self.branches, key=lambda branch: -abs(branch.share))
+        shown = ", ".join(f"{text.percent(branch.share)} {branch.symbol}" for branch in ranked[:most])
+        rest = sum(branch.share for branch in ranked[most:])
+        more = f", {len(ranked) - most} more {text.percent(rest)}" if len(ranked) > most else ""
+        return f"{len(ranked)} branches: {shown}{more}"
+
+    @property
+    def size(self) -> str:
+        """The matrix of one sample: units of a diagonal, rows × columns of a weight."""
+        if self.local is not None and self.local.kind == "matrix":
+            return text.by(self.local.matrix.T.shape)
+        shape = self.gradient.shape
+        return text.by(shape[1:] if self.kind == "activation" and len(shape) > 1 else shape)
+
+
+class Branch:
+    """One term of a sum: the part of the gradient that comes in through one edge.
+
+    Attributes
+    ----------
+    share : float
+        ⟨part, whole⟩/⟨whole, whole⟩: shares are signed and add up to 1; where branches cancel one exceeds 1.
+    edges : list of Edge
+        Every product on the way of this part, in backward order.
+    """
+
+    def __init__(self, edges: list[Edge], share: float) -> None:
+        self.edges = edges
+        self.share = share
+
+    @property
+    def symbol(self) -> str:
+        outputs = [edge.output.index for edge in self.edges]
+        if len(set(outputs)) < len(outputs):  # the branch branches again
+            return f"∂{self.edges[0].output.name}/∂{self.edges[-1].input.name}"
+        symbols = [in_chain(edge) for edge in reversed(self.edges)]
+        return " · ".join(symbol for symbol in symbols if symbol not in ("I", "1")) or "I"
+
+
+def share(part: np.ndarray, whole: np.ndarray) -> float:
+    """⟨part, whole⟩/⟨whole, whole⟩, also where the squares of tiny gradients would underflow."""
+    part, whole = (np.asarray(g, dtype=np.float64).ravel() for g in (part, whole))
+    scale = np.max(np.abs(whole), initial=0.0)
+    if scale == 0:
+        return float("nan")
+    return float((part / scale) @ (whole / scale) / ((whole / scale) @ (whole / scale)))
+
+
+def path_to(last: Edge, edges: Sequence[Edge]) -> list[Edge]:
+    """Those of `edges` (in backward order) whose products end up in `last`."""
+    found, wanted = [last], {last.output.index}
+    for edge in reversed(edges):
+        if edge.input.index in wanted:
+            found.append(edge)
+            wanted.add(edge.output.index)
+    return found[::-1]
+
+
+def in_chain(edge: Edge) -> str:
+    """The symbol of an edge, marked as a diagonal matrix where it acts on each element of an array."""
+    local = edge.local
+    diagonal = local.kind == "diagonal" and edge.upstream.size > 1 and not local.passes_on
+    return f"diag({edge.symbol})" if diagonal else edge.symbol

@@ -1,0 +1,54 @@
+"""The backward pass of one sample: where a loss spreads its gradient over the batch, only one row is kept."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minigrad.graph import Node
+from minigrad.inspection.local import LocalJacobian
+from minigrad.inspection.trace import Trace
+
+
+class OneSample(LocalJacobian):
+    """A local derivative of a number by a batch, of which one row counts."""
+
+    def __init__(self, node: Node, slot: int, sample: int) -> None:
+        super().__init__(node, slot)
+        self.sample = sample
+
+    def vjp(self, g: ArrayLike) -> np.ndarray:
+        return only(super().vjp(g), self.sample)
+
+
+def only(batch: np.ndarray, sample: int) -> np.ndarray:
+    """`batch` with zeros in every row but one."""
+    kept = np.zeros_like(batch)
+    kept[sample] = batch[sample]
+    return kept
+
+
+def of_sample(trace: Trace, sample: int) -> Trace:
+    """The same trace, walked again for the loss of one sample of the batch.
+
+    Raises
+    ------
+    ValueError
+        If the output does not come from a batch of that many rows.
+    """
+    spreads = [
+        (node, slot)
+        for node in trace._forward
+        for slot, x in enumerate(node.inputs)
+        if x is not None and x.requires_grad and node.output.ndim == 0 and node.arrays[slot].ndim > 0
+    ]
+    sizes = {node.arrays[slot].shape[0] for node, slot in spreads} or {len(trace.seed) if trace.seed.ndim else 0}
+    if len(sizes) != 1 or not -min(sizes) <= sample < min(sizes):
+        raise ValueError(
+            f"chain: there is no sample {sample} in a batch of {' or '.join(map(str, sorted(sizes)))} rows"
+        )
+    instead: dict = {}
+    for node, slot in spreads:
+        instead.setdefault(node, {})[slot] = OneSample(node, slot, sample)
+    seed = trace.seed if spreads else only(trace.seed, sample)
+    return Trace(trace.output, seed, trace._forward[::-1], trace._replaced, instead)
