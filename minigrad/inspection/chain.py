@@ -77,10 +77,10 @@ class Chain:
        0  tanh'(z2)  1−tanh²  1       0.763     0.763  0.763  7.63e-01  7.63e-01    −0.12
        1  w2         weight   1       0.800     0.800  0.800  6.11e-01  6.11e-01    −0.21
        2  tanh'(z1)  1−tanh²  1       0.559     0.559  0.559  3.41e-01  3.41e-01    −0.47
-       3  w1         input    1       0.800     0.800  0.800  2.73e-01  2.73e-01    −0.56
-    ledger  operating point −0.37 │ weights −0.10 │ input −0.10 │ total −0.56 decades   (×0.584 per layer)
+       3  w1         weight   1       0.800     0.800  0.800  2.73e-01  2.73e-01    −0.56
+    ledger  operating point −0.37 │ weights −0.19 │ total −0.56 decades   (×0.523 per layer)
     check   the factors multiplied out = ∂L/∂x to the last bit ✓
-    units   ∂L/∂x[] = w1=0.8 · tanh'(z1)=0.559 · w2=0.8 · tanh'(z2)=0.763 = 0.273
+    units   ∂L/∂x = w1=0.8 · tanh'(z1)=0.559 · w2=0.8 · tanh'(z2)=0.763 = 0.273
     """
 
     def __init__(

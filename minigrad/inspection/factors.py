@@ -16,6 +16,7 @@ import numpy as np
 
 from minigrad.inspection import text
 from minigrad.inspection.local import LocalJacobian
+from minigrad.inspection.names import weight_slot
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.trace import Trace
 
@@ -122,14 +123,7 @@ class Factor:
         if self.single is None:
             return "skip"
         edge = self.single
-        sources = edge.trace._sources[edge.output.index]
-        by_weight = (
-            edge.slot == 0
-            and len(sources) > 1
-            and sources[1] is not None
-            and edge.trace._kinds[sources[1]] == "parameter"
-        )
-        if edge.output.kind == "weight" and edge.input.kind == "parameter" and not by_weight:
+        if edge.output.kind == "weight" and edge.slot == weight_slot(edge.output.vertex):
             return "input"  # the gradient of a weight is met by what the weight was multiplied with
         return edge.output.kind
 

@@ -46,6 +46,14 @@ def refined_kinds(vertices: Sequence, sources: Sequence[Sequence[int | None]]) -
     return kinds
 
 
+def weight_slot(node: Node) -> int:
+    """Which operand of a product is the weight: the parameter; of two, the one that is written as it: x @ W, w * x."""
+    if node.op.definition:  # a fused layer says it by the names of its arguments
+        return node.op.names.index("w") if "w" in node.op.names else 1
+    slots = [slot for slot, x in enumerate(node.inputs) if x is not None and x.node is None and x.requires_grad]
+    return slots[0] if len(slots) == 1 else int(node.op.name == "matmul")
+
+
 def bounded(vertex: Any) -> bool:
     return isinstance(vertex, Node) and vertex.op.name in ("sigmoid", "tanh")
 
@@ -99,7 +107,7 @@ def names_of(
         layer += kind == "weight" and bool(fresh)  # a weight that is shared over time is one layer
         for slot, j in leaves:
             if names[j] is None:  # an op may use a leaf twice
-                data = kinds[j] == "constant" or (kind == "weight" and slot == 0 and kinds[inputs[1]] == "parameter")
+                data = kinds[j] == "constant" or (kind == "weight" and slot != weight_slot(vertex))
                 call(j, ("t" if kind == "loss" else "x") if data else leaf_name(vertex.op, slot, kind, layer))
         if kind == "loss" and inputs[0] is not None and given[inputs[0]] is None and not taken["y"]:
             call(inputs[0], "y")
