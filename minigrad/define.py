@@ -120,7 +120,7 @@ def composition(*numpy: Callable) -> Callable[[Callable], Callable]:
     """Define a function made of ops: `numpy` lists NumPy's functions that should call it when they meet a Tensor.
 
     >>> import numpy as np, minigrad as mg
-    >>> from minigrad.op import composition
+    >>> from minigrad.define import composition
     >>> @composition(np.ptp)
     ... def ptp(x, axis=None):
     ...     return mg.max(x, axis) - mg.min(x, axis)

@@ -22,10 +22,10 @@ METHODS = {
     table: """square sqrt reciprocal exp expm1 log log1p log2 log10 sin cos tan arcsin arccos arctan sinh cosh tanh
         arcsinh arccosh arctanh sigmoid relu leaky_relu elu softplus silu gelu softsign hard_tanh clip
         maximum minimum astype""",
-    reductions: "sum mean prod max min var std norm logsumexp cumsum",
+    reductions: "sum mean prod max min var std norm logsumexp cumsum softmax",
     shaping: "swapaxes squeeze ravel expand_dims broadcast_to flip roll repeat split diagonal trace sort",
     linear: "dot matmul",
-    networks: "softmax log_softmax",
+    networks: "log_softmax",
 }
 
 
@@ -56,7 +56,7 @@ Tensor.__matmul__ = lambda self, other: linear.matmul(self, other)
 Tensor.__rmatmul__ = lambda self, other: linear.matmul(other, self)
 Tensor.__neg__ = lambda self: table.negative(self)
 Tensor.__abs__ = lambda self: table.abs(self)
-Tensor.__getitem__ = lambda self, index: shaping.getitem(self, shaping.plain_index(index))
+Tensor.__getitem__ = shaping.getitem
 
 
 def comparison(ufunc):

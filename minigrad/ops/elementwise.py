@@ -13,8 +13,8 @@ import math
 
 import numpy as np
 
+from minigrad.arrays import accepted
 from minigrad.define import elementwise
-from minigrad.tensor import accepted
 
 __all__ = [
     "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "astype", "clip", "cos",

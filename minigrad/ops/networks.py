@@ -22,31 +22,27 @@ from minigrad.ops.elementwise import (
     tanh,
 )
 from minigrad.ops.linear import matmul, product
-from minigrad.ops.reductions import mean, stable_logsumexp, sum
+from minigrad.ops.reductions import below_largest, mean, sum
 from minigrad.ops.shaping import getitem
 from minigrad.settings import generator
 
 __all__ = [
     "batch_norm", "binary_cross_entropy_with_logits", "cross_entropy", "dense", "dropout", "hinge",
-    "log_softmax", "mse", "softmax",
+    "log_softmax", "mse",
 ]  # fmt: skip
 
 
-def probabilities(x, axis=-1):
-    powers = np.exp(x - np.max(x, axis=axis, keepdims=True))
-    return powers / np.sum(powers, axis=axis, keepdims=True)
+def log_probabilities(x, axis=-1):
+    """ln softmax, which stays finite for finite x."""
+    difference, _ = below_largest(x, axis)
+    lowest = np.finfo(difference.dtype).min
+    difference = np.where(np.isfinite(x), np.maximum(difference, lowest), difference)
+    return difference - np.log(np.sum(np.exp(difference), axis=axis, keepdims=True))
 
 
-softmax = primitive(
-    "softmax",
-    probabilities,
-    [lambda g, y, x, axis: y * (g - np.sum(g * y, axis=axis, keepdims=True))],
-    ["(diag(p) − p·pᵀ)·g"],
-    kind="activation",
-)
 log_softmax = primitive(
     "log_softmax",
-    lambda x, axis=-1: x - stable_logsumexp(x, axis, keepdims=True),
+    log_probabilities,
     [lambda g, y, x, axis: g - np.exp(y) * np.sum(g, axis=axis, keepdims=True)],
     ["g − p·Σg"],
     kind="activation",
@@ -89,7 +85,7 @@ def at_labels(labels):
 
 def cross_entropy_forward(logits, labels, reduction):
     check_labels(logits, labels)
-    log_p = logits - stable_logsumexp(logits, -1, keepdims=True)
+    log_p = log_probabilities(logits)
     losses = -log_p[at_labels(labels)] if labels.dtype.kind in "iu" else -np.sum(labels * log_p, axis=-1)
     return reduced(losses, reduction), log_p
 

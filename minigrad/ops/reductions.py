@@ -14,7 +14,7 @@ from minigrad.define import primitive
 from minigrad.ops.elementwise import over
 
 __all__ = [
-    "cumsum", "logsumexp", "max", "mean", "min", "norm", "prod", "std", "sum", "var",
+    "cumsum", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "std", "sum", "var",
 ]  # fmt: skip
 
 
@@ -33,37 +33,33 @@ def centred(x, axis):
     return x - np.mean(x, axis=axis, keepdims=True)
 
 
-sum = primitive(
+def reduction(name, forward, vjp, formula, doc=None):
+    return primitive(name, forward, [vjp], [formula], kind="reduce", numpy=getattr(np, name, None), doc=doc)
+
+
+sum = reduction(
     "sum",
     lambda x, axis=None, keepdims=False: np.sum(x, axis=axis, keepdims=keepdims),
-    [lambda g, y, x, axis, keepdims: np.broadcast_to(kept(g, x, axis), x.shape)],
-    ["g to every summand"],
-    kind="reduce",
-    numpy=np.sum,
+    lambda g, y, x, axis, keepdims: np.broadcast_to(kept(g, x, axis), x.shape),
+    "g to every summand",
 )
-mean = primitive(
+mean = reduction(
     "mean",
     lambda x, axis=None, keepdims=False: np.mean(x, axis=axis, keepdims=keepdims),
-    [lambda g, y, x, axis, keepdims: np.broadcast_to(kept(g / count(x, y), x, axis), x.shape)],
-    ["g/n"],
-    kind="reduce",
-    numpy=np.mean,
+    lambda g, y, x, axis, keepdims: np.broadcast_to(kept(g / count(x, y), x, axis), x.shape),
+    "g/n",
 )
-var = primitive(
+var = reduction(
     "var",
     lambda x, axis=None, keepdims=False, ddof=0: np.var(x, axis=axis, keepdims=keepdims, ddof=ddof),
-    [lambda g, y, x, axis, keepdims, ddof: kept(g * 2 / np.subtract(count(x, y), ddof), x, axis) * centred(x, axis)],
-    ["g·2(x−x̄)/n"],
-    kind="reduce",
-    numpy=np.var,
+    lambda g, y, x, axis, keepdims, ddof: kept(g * 2 / (count(x, y) - ddof), x, axis) * centred(x, axis),
+    "g·2(x−x̄)/n",
 )
-std = primitive(
+std = reduction(
     "std",
     lambda x, axis=None, keepdims=False, ddof=0: np.std(x, axis=axis, keepdims=keepdims, ddof=ddof),
-    [lambda g, y, x, axis, keepdims, ddof: kept(over(g, y * (count(x, y) - ddof)), x, axis) * centred(x, axis)],
-    ["g·(x−x̄)/(n·std)"],
-    kind="reduce",
-    numpy=np.std,
+    lambda g, y, x, axis, keepdims, ddof: kept(over(g, y * (count(x, y) - ddof)), x, axis) * centred(x, axis),
+    "g·(x−x̄)/(n·std)",
     doc="The standard deviation, with n − ddof in the denominator; its derivative is 0 where all elements are equal.",
 )
 
@@ -74,12 +70,11 @@ def euclidean(x, axis, keepdims):
     return np.sqrt(np.sum(squares, axis=axis, keepdims=keepdims)).astype(np.result_type(x, np.float32))
 
 
-norm = primitive(
+norm = reduction(
     "norm",
     lambda x, axis=None, keepdims=False: euclidean(x, axis, keepdims),
-    [lambda g, y, x, axis, keepdims: kept(over(g, y), x, axis) * x],
-    ["g·x/‖x‖"],
-    kind="reduce",
+    lambda g, y, x, axis, keepdims: kept(over(g, y), x, axis) * x,
+    "g·x/‖x‖",
     doc="The Euclidean norm √Σx² over one axis, several or all; its derivative at 0 is 0.",
 )
 
@@ -87,7 +82,7 @@ norm = primitive(
 
 
 def products_before(x):
-    """Per element, the product of all elements before it on the last axis; each round doubles how far back it reaches."""
+    """Per element, the product of those before it on the last axis; each round doubles how far back it reaches."""
     product = np.concatenate([np.ones_like(x[..., :1]), x[..., :-1]], axis=-1)
     reach = 1
     while reach < x.shape[-1]:
@@ -108,13 +103,11 @@ def product_of_others(y, x, axis):
     return np.transpose(others.reshape(moved.shape), np.argsort(order))
 
 
-prod = primitive(
+prod = reduction(
     "prod",
     lambda x, axis=None, keepdims=False: np.prod(x, axis=axis, keepdims=keepdims),
-    [lambda g, y, x, axis, keepdims: kept(g, x, axis) * product_of_others(y, x, axis)],
-    ["g·y/x"],
-    kind="reduce",
-    numpy=np.prod,
+    lambda g, y, x, axis, keepdims: kept(g, x, axis) * product_of_others(y, x, axis),
+    "g·y/x",
 )
 
 # Extremes
@@ -127,22 +120,18 @@ def to_the_extreme(g, y, x, axis, keepdims):
     return np.where(extreme, kept(g, x, axis) / ties, 0)
 
 
-max = primitive(
+max = reduction(
     "max",
     lambda x, axis=None, keepdims=False: np.max(x, axis=axis, keepdims=keepdims),
-    [to_the_extreme],
-    ["g·1[x=max]"],
-    kind="reduce",
-    numpy=np.max,
+    to_the_extreme,
+    "g·1[x=max]",
     doc="The largest element over one axis, several or all; elements that tie share the gradient equally.",
 )
-min = primitive(
+min = reduction(
     "min",
     lambda x, axis=None, keepdims=False: np.min(x, axis=axis, keepdims=keepdims),
-    [to_the_extreme],
-    ["g·1[x=min]"],
-    kind="reduce",
-    numpy=np.min,
+    to_the_extreme,
+    "g·1[x=min]",
     doc="The smallest element over one axis, several or all; elements that tie share the gradient equally.",
 )
 
@@ -150,17 +139,45 @@ min = primitive(
 
 
 def below_largest(x, axis):
-    """(x − max x, max x): exponentials of the first cannot overflow, and a finite x gives a finite difference."""
+    """x − max x, whose exponentials cannot overflow, and max x (0 where that is infinite)."""
     x = np.asarray(x, np.result_type(x, np.float32))
     largest = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     largest = np.where(np.isfinite(largest), largest, 0)
-    with np.errstate(over="ignore"):
-        difference = x - largest
-    return np.where(np.isfinite(x), np.maximum(difference, np.finfo(x.dtype).min), difference), largest
+    with np.errstate(over="ignore"):  # −∞ for what is that far below
+        return x - largest, largest
 
 
-def log_of_sum(x, axis):
-    """log Σ eˣ with the removed axes kept: log Σ e^(x − max x) + max x."""
+def probabilities(x, axis=-1):
+    powers = np.exp(below_largest(x, axis)[0])
+    total = np.sum(powers, axis=axis, keepdims=True)
+    return powers / np.where(total == 0, 1, total)
+
+
+def log_of_sum(x, axis=None, keepdims=False):
     difference, largest = below_largest(x, axis)
-    with np.errstate(divide="ignore"):  # log 0 is −∞, the sum of nothing
-        return np.log(np.sum(np.exp(difference), axis=axis, keepdims=True)), largest
+    with np.errstate(divide="ignore"):  # ln 0 = −∞ is the answer where all x are −∞, or none are there
+        y = np.log(np.sum(np.exp(difference), axis=axis, keepdims=True)) + largest
+    return y if keepdims else np.squeeze(y, axis=axis)
+
+
+softmax = primitive(
+    "softmax",
+    probabilities,
+    [lambda g, y, x, axis: y * (g - np.sum(g * y, axis=axis, keepdims=True))],
+    ["(diag(p) − p·pᵀ)·g"],
+    kind="activation",
+    doc="eˣ/Σeˣ along an axis (several, or all for None); 0 where all x are −∞.",
+)
+logsumexp = reduction(
+    "logsumexp",
+    log_of_sum,
+    lambda g, y, x, axis, keepdims: kept(g, x, axis) * softmax(x, axis),
+    "g·softmax(x)",
+    doc="ln Σeˣ over one axis, several or all, without overflow.",
+)
+cumsum = reduction(
+    "cumsum",
+    lambda x, axis=None: np.cumsum(x, axis=axis),
+    lambda g, y, x, axis: np.flip(np.cumsum(np.flip(g, axis), axis), axis).reshape(x.shape),
+    "Σ of g from here on",
+)

@@ -5,131 +5,115 @@ Nothing is multiplied, so a rule takes the gradient back along the way its numbe
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index as checked_axis
 
 from minigrad.arrays import sum_to
-from minigrad.define import numpy_overrides, primitive
+from minigrad.define import composition, primitive
 from minigrad.op import operand
+from minigrad.ops import reductions
 from minigrad.tensor import Tensor
 
 __all__ = [
-    "broadcast_to", "concatenate", "diag", "diagonal", "expand_dims", "flip", "getitem", "moveaxis", "pad",
-    "ravel", "repeat", "reshape", "roll", "scatter", "sort", "split", "squeeze", "stack", "swapaxes", "tile",
-    "trace", "transpose", "tril", "triu",
+    "broadcast_to", "concatenate", "diag", "diagonal", "expand_dims", "flip", "getitem", "moveaxis", "pad", "ravel",
+    "repeat", "reshape", "roll", "sort", "split", "squeeze", "stack", "swapaxes", "tile", "trace", "transpose",
+    "tril", "triu",
 ]  # fmt: skip
 
-reshape = primitive(
-    "reshape",
-    lambda x, shape: np.reshape(x, shape),
-    [lambda g, y, x, shape: g.reshape(x.shape)],
-    ["g, reshaped"],
-    kind="view",
-    numpy=np.reshape,
+
+def view(name, forward, vjp, formula):
+    return primitive(name, forward, [vjp], [formula], kind="view", numpy=getattr(np, name))
+
+
+def inverse(axes, n):
+    """The permutation that undoes a transposition by `axes`."""
+    return None if axes is None else tuple(np.argsort(np.mod(axes, n)).tolist())
+
+
+reshape = view(
+    "reshape", lambda x, shape: np.reshape(x, shape), lambda g, y, x, shape: g.reshape(x.shape), "g, reshaped"
 )
-ravel = primitive(
-    "ravel", lambda x: np.ravel(x), [lambda g, y, x: g.reshape(x.shape)], ["g, reshaped"], kind="view", numpy=np.ravel
+ravel = view("ravel", lambda x: np.ravel(x), lambda g, y, x: g.reshape(x.shape), "g, reshaped")
+expand_dims = view(
+    "expand_dims", lambda x, axis: np.expand_dims(x, axis), lambda g, y, x, axis: g.reshape(x.shape), "g, reshaped"
 )
-expand_dims = primitive(
-    "expand_dims",
-    lambda x, axis: np.expand_dims(x, axis),
-    [lambda g, y, x, axis: g.reshape(x.shape)],
-    ["g, reshaped"],
-    kind="view",
-    numpy=np.expand_dims,
+squeeze = view(
+    "squeeze", lambda x, axis=None: np.squeeze(x, axis), lambda g, y, x, axis: g.reshape(x.shape), "g, reshaped"
 )
-squeeze = primitive(
-    "squeeze",
-    lambda x, axis=None: np.squeeze(x, axis),
-    [lambda g, y, x, axis: g.reshape(x.shape)],
-    ["g, reshaped"],
-    kind="view",
-    numpy=np.squeeze,
-)
-transpose = primitive(
+transpose = view(
     "transpose",
     lambda x, axes=None: np.transpose(x, axes),
-    [lambda g, y, x, axes: np.transpose(g, None if axes is None else np.argsort(np.mod(axes, x.ndim)))],
-    ["gᵀ"],
-    kind="view",
-    numpy=np.transpose,
+    lambda g, y, x, axes: np.transpose(g, inverse(axes, x.ndim)),
+    "gᵀ",
 )
-swapaxes = primitive(
+swapaxes = view(
     "swapaxes",
     lambda x, axis1, axis2: np.swapaxes(x, axis1, axis2),
-    [lambda g, y, x, axis1, axis2: np.swapaxes(g, axis1, axis2)],
-    ["gᵀ"],
-    kind="view",
-    numpy=np.swapaxes,
+    lambda g, y, x, axis1, axis2: np.swapaxes(g, axis1, axis2),
+    "gᵀ",
 )
-moveaxis = primitive(
+moveaxis = view(
     "moveaxis",
     lambda x, source, destination: np.moveaxis(x, source, destination),
-    [lambda g, y, x, source, destination: np.moveaxis(g, destination, source)],
-    ["gᵀ"],
-    kind="view",
-    numpy=np.moveaxis,
+    lambda g, y, x, source, destination: np.moveaxis(g, destination, source),
+    "gᵀ",
 )
-broadcast_to = primitive(
+broadcast_to = view(
     "broadcast_to",
     lambda x, shape: np.broadcast_to(x, shape),
-    [lambda g, y, x, shape: sum_to(g, x.shape)],
-    ["Σ g over the copies"],
-    kind="view",
-    numpy=np.broadcast_to,
+    lambda g, y, x, shape: sum_to(g, x.shape),
+    "Σ g over the copies",
 )
-flip = primitive(
-    "flip",
-    lambda x, axis=None: np.flip(x, axis),
-    [lambda g, y, x, axis: np.flip(g, axis)],
-    ["g, flipped"],
-    kind="view",
-    numpy=np.flip,
-)
-roll = primitive(
+flip = view("flip", lambda x, axis=None: np.flip(x, axis), lambda g, y, x, axis: np.flip(g, axis), "g, flipped")
+roll = view(
     "roll",
     lambda x, shift, axis=None: np.roll(x, shift, axis),
-    [lambda g, y, x, shift, axis: np.roll(g, np.negative(shift), axis)],
-    ["g, rolled back"],
-    kind="view",
-    numpy=np.roll,
+    lambda g, y, x, shift, axis: np.roll(g, np.negative(shift), axis),
+    "g, rolled back",
 )
-triu = primitive(
-    "triu",
-    lambda x, k=0: np.triu(x, k),
-    [lambda g, y, x, k: np.triu(g, k)],
-    ["g above the diagonal"],
-    kind="view",
-    numpy=np.triu,
+triu = view(  # a vector is repeated to a matrix first
+    "triu", lambda x, k=0: np.triu(x, k), lambda g, y, x, k: sum_to(np.triu(g, k), x.shape), "g above the diagonal"
 )
-tril = primitive(
-    "tril",
-    lambda x, k=0: np.tril(x, k),
-    [lambda g, y, x, k: np.tril(g, k)],
-    ["g below the diagonal"],
-    kind="view",
-    numpy=np.tril,
+tril = view(
+    "tril", lambda x, k=0: np.tril(x, k), lambda g, y, x, k: sum_to(np.tril(g, k), x.shape), "g below the diagonal"
 )
 
 # Taking elements out, and putting them where they were
 
 
-def scattered(g, index, shape):
-    """Zeros of `shape` with g added at `index`; where an index repeats, the values add up."""
-    x = np.zeros(shape, g.dtype)
-    if repeats(index):
-        np.add.at(x, index, g)
-    else:
-        x[index] = g
-    return x
+def values(x):
+    return x.data if isinstance(x, Tensor) else x
 
 
-def repeats(index):
-    """Whether an index can name an element twice: only arrays of integers can."""
+def fixed(index):
+    """An index with a copy of every list, array and Tensor in it, so that nobody changes it before backward()."""
+    if isinstance(index, tuple):
+        return tuple(map(fixed, index))
+    if isinstance(index, list):
+        return np.array(index, dtype=None if index else int)
+    return np.array(values(index)) if isinstance(index, (np.ndarray, Tensor)) else index
+
+
+def can_repeat(index):
+    """Whether an index may name an element twice: only arrays of integers can."""
     parts = index if isinstance(index, tuple) else (index,)
-    return any(isinstance(part, (list, np.ndarray)) and np.asarray(part).dtype != bool for part in parts)
+    return any(isinstance(part, np.ndarray) and part.dtype.kind != "b" for part in parts)
 
 
-getitem = primitive(
+def scattered(g, index, shape):
+    """Zeros of `shape` with g added at `index`; where an index names an element twice, the values add up."""
+    x = np.zeros(math.prod(shape), g.dtype)
+    if can_repeat(index):
+        places = np.arange(x.size).reshape(shape)[index]
+        np.add.at(x, places.ravel(), g.ravel())
+    else:
+        x.reshape(shape)[index] = g
+    return x.reshape(shape)
+
+
+elements = primitive(
     "getitem",
     lambda x, index: x[index],
     [lambda g, y, x, index: scatter(g, index, x.shape)],
@@ -139,13 +123,9 @@ getitem = primitive(
 scatter = primitive("scatter", scattered, [lambda g, y, x, index, shape: g[index]], ["g, taken out"], kind="view")
 
 
-pad_constant = primitive(
-    "pad",
-    lambda x, widths, value=0: np.pad(x, widths, constant_values=value),
-    [lambda g, y, x, widths, value: g[tuple(slice(w[0], w[0] + n) for w, n in zip(widths, x.shape, strict=True))]],
-    ["g without the border"],
-    kind="view",
-)
+def getitem(x, index):
+    """x[index] with everything that NumPy allows: slices, None, Ellipsis, masks, arrays with repeated integers."""
+    return elements(x, fixed(index))
 
 
 def along(x, axis, index):
@@ -153,23 +133,40 @@ def along(x, axis, index):
     return getitem(x, (slice(None),) * (axis % x.ndim) + (index,))
 
 
+bordered = primitive(
+    "pad",
+    lambda x, widths, value: np.pad(x, widths, constant_values=value),
+    [lambda g, y, x, widths, value: g[tuple(slice(w, w + n) for (w, _), n in zip(widths, x.shape, strict=True))]],
+    ["g without the border"],
+    kind="view",
+)
+
+
+@composition(np.pad)
 def pad(x, pad_width, mode="constant", constant_values=0):
-    """x with a border, as np.pad; modes edge, reflect, symmetric and wrap repeat elements of x there."""
+    """x with a border, as np.pad; the modes edge, reflect, symmetric and wrap repeat elements of x there."""
     x = operand(x)
-    widths = np.broadcast_to(np.asarray(pad_width, dtype=int), (x.ndim, 2)).tolist()
+    if mode not in ("constant", "edge", "reflect", "symmetric", "wrap"):
+        raise ValueError(f"pad: mode {mode!r} is not one of constant, edge, reflect, symmetric, wrap")
+    if isinstance(pad_width, dict):
+        pad_width = [pad_width.get(i, pad_width.get(i - x.ndim, 0)) for i in range(x.ndim)]
+        pad_width = [np.broadcast_to(width, 2) for width in pad_width]
+    widths = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()
     if mode == "constant":
-        return pad_constant(x, widths, constant_values)
+        return bordered(x, widths, constant_values)
     for axis, width in enumerate(widths):
         x = along(x, axis, np.pad(np.arange(x.shape[axis]), width, mode=mode))
     return x
 
 
+@composition(np.repeat)
 def repeat(x, repeats, axis=None):
     """Each element `repeats` times, as np.repeat."""
     x, axis = (ravel(x), 0) if axis is None else (operand(x), axis)
-    return along(x, axis, np.repeat(np.arange(x.shape[axis]), repeats))
+    return along(x, axis, np.repeat(np.arange(x.shape[checked_axis(axis, x.ndim)]), repeats))
 
 
+@composition(np.tile)
 def tile(x, reps):
     """Copies of x side by side, as np.tile."""
     x = operand(x)
@@ -182,31 +179,38 @@ def tile(x, reps):
     return reshape(copies, tuple(r * n for r, n in pairs))
 
 
+@composition(np.diagonal)
 def diagonal(x, offset=0, axis1=0, axis2=1):
     """The elements on a diagonal of the matrices that lie along two axes, as np.diagonal."""
     x = moveaxis(x, (axis1, axis2), (-2, -1))
     return getitem(x, (..., *np.nonzero(np.eye(*x.shape[-2:], offset, dtype=bool))))
 
 
+@composition(np.diag)
 def diag(x, k=0):
     """The k-th diagonal of a matrix, or the matrix that has x as its k-th diagonal, as np.diag."""
     x = operand(x)
+    if x.ndim not in (1, 2):
+        raise ValueError(f"diag: a vector or a matrix is needed, not shape {x.shape}")
     if x.ndim == 2:
         return diagonal(x, k)
-    n = x.shape[0] + abs(k)
+    n = x.size + (k if k > 0 else -k)
     return scatter(x, np.nonzero(np.eye(n, k=k, dtype=bool)), (n, n))
 
 
+@composition(np.trace)
 def trace(x, offset=0, axis1=0, axis2=1):
     """The sum along a diagonal, as np.trace."""
-    return np.sum(diagonal(x, offset, axis1, axis2), axis=-1)
+    return reductions.sum(diagonal(x, offset, axis1, axis2), axis=-1)
 
 
+@composition(np.sort)
 def sort(x, axis=-1):
     """x in ascending order along an axis (None: of all elements); the gradient goes where each element came from."""
     x, axis = (ravel(x), 0) if axis is None else (operand(x), axis)
+    order = np.argsort(values(x), axis=axis, kind="stable")
     places = list(np.indices(x.shape, sparse=True))
-    places[axis] = np.argsort(values(x), axis=axis, kind="stable")
+    places[axis] = order
     return getitem(x, tuple(places))
 
 
@@ -214,62 +218,37 @@ def sort(x, axis=-1):
 
 concatenated = primitive(
     "concatenate",
-    lambda *xs, axis=0: np.concatenate(xs, axis=axis),
-    lambda i, g, y, *xs, axis: segment(g, i, [x.shape[axis] for x in xs], axis),
+    lambda *xs, axis, starts: np.concatenate(xs, axis=axis),
+    lambda i, g, y, *xs, axis, starts: along(g, axis, slice(starts[i], starts[i + 1])),
     ["its part of g"],
     kind="view",
 )
 stacked = primitive(
     "stack",
-    lambda *xs, axis=0: np.stack(xs, axis=axis),
+    lambda *xs, axis: np.stack(xs, axis=axis),
     lambda i, g, y, *xs, axis: along(g, axis, i),
     ["its part of g"],
     kind="view",
 )
 
 
-def values(x):
-    return x.data if isinstance(x, Tensor) else x
-
-
-def plain_index(index):
-    """An index with arrays in place of Tensors."""
-    return tuple(map(values, index)) if isinstance(index, tuple) else values(index)
-
-
-def segment(g, i, sizes, axis):
-    """The i-th of the pieces that a concatenation along `axis` laid end to end."""
-    start = sum(sizes[:i])
-    return along(g, axis, slice(start, start + sizes[i]))
-
-
+@composition(np.concatenate)
 def concatenate(arrays, axis=0):
-    """Arrays end to end along an axis, as np.concatenate."""
-    return concatenated(*arrays, axis=axis) if axis is not None else concatenated(*map(ravel, arrays))
+    """Arrays end to end along an axis (None: all their elements), as np.concatenate."""
+    arrays, axis = ([ravel(x) for x in arrays], 0) if axis is None else ([operand(x) for x in arrays], axis)
+    starts = np.cumsum([0, *(math.prod(x.shape[axis : axis + 1 or None]) for x in arrays)])
+    return concatenated(*arrays, axis=axis, starts=starts)
 
 
+@composition(np.stack)
 def stack(arrays, axis=0):
     """Arrays of one shape along a new axis, as np.stack."""
     return stacked(*arrays, axis=axis)
 
 
+@composition(np.split)
 def split(x, sections, axis=0):
     """A list of the parts of x along an axis: so many equal ones, or cut at the given indices, as np.split."""
     x = operand(x)
-    parts = np.split(np.arange(x.shape[axis]), sections)
+    parts = np.split(np.arange(x.shape[checked_axis(axis, x.ndim)]), sections)
     return [along(x, axis, slice(part[0], part[-1] + 1) if len(part) else slice(0, 0)) for part in parts]
-
-
-overrides = {
-    np.concatenate: concatenate,
-    np.stack: stack,
-    np.split: split,
-    np.pad: pad,
-    np.repeat: repeat,
-    np.tile: tile,
-    np.diag: diag,
-    np.diagonal: diagonal,
-    np.trace: trace,
-    np.sort: sort,
-}
-numpy_overrides.update(overrides)
