@@ -87,7 +87,7 @@ class Optimizer:
 
     def _rate(self, group: dict) -> float:
         lr = {**self.common, **group}["lr"]
-        return number(f"{self.kind}: lr at step {self.steps}", lr(self.steps)) if callable(lr) else lr
+        return number(f"{self.kind}: lr at step {self.steps}", lr(self.steps) if callable(lr) else lr)
 
     def zero_grad(self) -> None:
         """Forget all gradients: `backward()` adds to what is there."""
@@ -105,8 +105,7 @@ class Optimizer:
         rates = [self._rate(group) for group in self.groups]  # whatever can fail comes before the first write
         for i, p in enumerate(self.params):
             if p.grad is not None and not np.isfinite(p.grad).all():
-                what = f"the gradient of {self._name(i)} is not finite"
-                raise FloatingPointError(f"{self.kind}.step: {what}; nothing was changed")
+                raise FloatingPointError(f"{self.kind}: the gradient of {self._name(i)} is not finite; nothing changed")
         for group, lr in zip(self.groups, rates, strict=True):
             settings = {name: value for name, value in group.items() if name not in ("params", "lr")}
             for p in group["params"]:

@@ -1,10 +1,7 @@
-"""Learning rates that change with the step.
+"""Learning rates that change with the step. Any function of the step will do in their place.
 
-- `schedule = CosineDecay(0.1, steps=1000)` is a function: `schedule(step)` → rate. The first update is step 0.
+- `schedule = CosineDecay(0.1, steps=1000)`: `schedule(step)` → rate, from `lr` to `final`; the first update is step 0.
 - `SGD(params, lr=schedule)` asks it before each step; `schedule.plot(1000)` shows it before anything is trained.
-
-They start with `lr` and end with `final`; `steps` and `every` are numbers of updates. Any function of the step will do
-in their place: `lr=lambda step: 0.1 / (step + 1)`.
 """
 
 from __future__ import annotations
@@ -29,8 +26,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            check = positive if name in ("steps", "every") else number
-            check(f"{type(self).__name__}: {name}", value)
+            (positive if name in ("steps", "every") else number)(f"{type(self).__name__}: {name}", value)
 
     def __call__(self, step: int) -> float:
         """The learning rate of update `step`, which is 0 for the first."""
@@ -68,7 +64,7 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class ExponentialDecay(Schedule):
-    """lr·rate^(t/steps): a fixed factor every so many steps, applied smoothly.
+    """lr·rate^(t/steps): a factor every so many steps, applied smoothly (Senior et al., ICASSP 2013).
 
     >>> ExponentialDecay(0.1, rate=0.5, steps=10)(20)
     0.025
@@ -132,9 +128,8 @@ class InverseTimeDecay(Schedule):
 class StepDecay(Schedule):
     """lr·factor^⌊t/every⌋: a drop now and then, as in training ResNets (He et al., CVPR 2016).
 
-    >>> schedule = StepDecay(0.1, factor=0.5, every=30)
-    >>> schedule(29), schedule(30)
-    (0.1, 0.05)
+    >>> [StepDecay(0.1, factor=0.5, every=30)(t) for t in (29, 30)]
+    [0.1, 0.05]
     """
 
     lr: float
@@ -147,11 +142,10 @@ class StepDecay(Schedule):
 
 @dataclass(frozen=True)
 class PiecewiseConstant(Schedule):
-    """values[i], where i is the number of boundaries that have been reached (t ≥ boundary).
+    """values[i], where i is the number of boundaries that have been reached, t ≥ boundary (as in Wide ResNets, 2016).
 
-    >>> schedule = PiecewiseConstant(boundaries=[100, 200], values=[0.1, 0.01, 0.001])
-    >>> schedule(99), schedule(100), schedule(200)
-    (0.1, 0.01, 0.001)
+    >>> [PiecewiseConstant(boundaries=[100, 200], values=[0.3, 0.2, 0.1])(t) for t in (99, 100, 200)]
+    [0.3, 0.2, 0.1]
     """
 
     boundaries: Sequence[int]
@@ -159,8 +153,9 @@ class PiecewiseConstant(Schedule):
 
     def __post_init__(self):
         if list(self.boundaries) != sorted(set(self.boundaries)) or len(self.values) != len(self.boundaries) + 1:
-            what = f"boundaries {self.boundaries} and values {self.values}"
-            raise ValueError(f"PiecewiseConstant: {what}, where boundaries grow and values are one more")
+            raise ValueError(
+                f"PiecewiseConstant: boundaries {self.boundaries} must grow, values {self.values} be 1 more"
+            )
         for value in (*self.boundaries, *self.values):
             number("PiecewiseConstant: one of boundaries and values", value)
 
@@ -172,9 +167,8 @@ class PiecewiseConstant(Schedule):
 class PolynomialDecay(Schedule):
     """final + (lr − final)·(1 − t/steps)^power, and final from then on (Chen et al., DeepLab, 2016: power 0.9).
 
-    >>> schedule = PolynomialDecay(0.1, steps=10)
-    >>> schedule(5), schedule(10), schedule(99)
-    (0.05, 0.0, 0.0)
+    >>> [PolynomialDecay(0.1, steps=10)(t) for t in (5, 10, 99)]
+    [0.05, 0.0, 0.0]
     """
 
     lr: float
@@ -190,9 +184,8 @@ class PolynomialDecay(Schedule):
 class CosineDecay(Schedule):
     """final + (lr − final)·(1 + cos(π·t/steps))/2, and final from then on (Loshchilov and Hutter, SGDR, ICLR 2017).
 
-    >>> schedule = CosineDecay(0.1, steps=10)
-    >>> schedule(0), round(schedule(5), 12), schedule(10), schedule(99)
-    (0.1, 0.05, 0.0, 0.0)
+    >>> [round(CosineDecay(0.1, steps=10)(t), 12) for t in (0, 5, 10, 99)]
+    [0.1, 0.05, 0.0, 0.0]
     """
 
     lr: float
@@ -225,4 +218,4 @@ class Warmup(Schedule):
 
     @property
     def state(self):
-        return getattr(self.schedule, "state", {})
+        return self.schedule.state if isinstance(self.schedule, Schedule) else {}

@@ -141,7 +141,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing(kind, bad):
     optimizer.step()
     before, state, version = [w.data.copy(), b.data.copy()], optimizer.state_dict(), w.version
     b.grad = [[1.0, bad]]
-    with pytest.raises(FloatingPointError, match=r"step: the gradient of parameter 1 of shape \(1, 2\) is not finite"):
+    with pytest.raises(FloatingPointError, match=r"the gradient of parameter 1 of shape \(1, 2\) is not finite"):
         optimizer.step()
     np.testing.assert_array_equal(w.data, before[0])
     np.testing.assert_array_equal(b.data, before[1])

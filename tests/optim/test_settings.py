@@ -109,6 +109,16 @@ def test_a_rate_that_is_no_number():
         SGD([{"params": [parameter()], "lr": None}], lr=0.1)
 
 
+def test_a_wrong_rate_assigned_to_a_group_changes_nothing():
+    w, own = parameter(), parameter()
+    optimizer = SGD([{"params": [w]}, {"params": [own], "lr": 0.1}], lr=0.1)
+    optimizer.groups[1]["lr"] = -1.0
+    w.grad = own.grad = 1.0
+    with pytest.raises(ValueError, match=r"SGD: lr at step 0 = -1.0 is out of range"):
+        optimizer.step()
+    assert w.item() == own.item() == 1
+
+
 def test_a_schedule_that_goes_wrong_changes_nothing():
     w, own = parameter(), parameter()
     optimizer = SGD([{"params": [w]}, {"params": [own], "lr": lambda step: 0.1 - step}], lr=0.1)
