@@ -98,7 +98,7 @@ class Chain:
             raise ValueError(f"chain: norm is 'l2' or 'rms', not {norm!r}")
         if target.grad is None:
             why = "make it with requires_grad=True" if target.kind == "constant" else "the output does not depend on it"
-            raise ValueError(f"chain: {target.name} has no gradient: {why}")
+            raise ValueError(f"chain: {target.symbol} has no gradient: {why}")
         if sample is not None:
             trace = of_sample(trace, sample)
             target = TraceNode(trace, target.index)
@@ -137,7 +137,7 @@ class Chain:
 
     @property
     def derivative(self) -> str:
-        return f"∂{self.trace.vertex(-1).name}/∂{self.target.name}"
+        return f"∂{self.trace.vertex(-1).symbol}/∂{self.target.symbol}"
 
     def text(self, show: str = "folded") -> str:
         """The chain as a table; `show="all"` prints every step of a long one."""

@@ -25,7 +25,7 @@ def edges_between(trace: Trace, target: TraceNode, use: int | None = None) -> li
     """The products on any path from the output to the target, in backward order; `use`: through one use of it."""
     uses = trace._into[target.index]
     if use is not None and not -len(uses) <= use < len(uses):
-        raise ValueError(f"chain: {target.name} is used {len(uses)} times, there is no use {use}")
+        raise ValueError(f"chain: {target.symbol} is used {len(uses)} times, there is no use {use}")
     found = set(uses if use is None else [uses[use]])
     stack, seen = list(found), {target.index}
     while stack:
@@ -72,7 +72,7 @@ def is_cut(front: Counter[int], trace: Trace) -> bool:
     """Whether the front leads to one vertex, or to the h and c of one step."""
     if len(front) != 2:
         return len(front) == 1
-    (a, b), names = front, trace._names
+    (a, b), names = front, trace._symbols
     step = names[a][1:] == names[b][1:] and names[a][1:].startswith("[")
     return step and {names[a][0], names[b][0]} == {"h", "c"}
 
@@ -130,7 +130,7 @@ class Factor:
     @property
     def name(self) -> str:
         """Where the factor leads to: z1, or [h[3], c[3]]."""
-        names = [vertex.name for vertex in self.lower]
+        names = [vertex.symbol for vertex in self.lower]
         return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
 
     @cached_property
@@ -198,7 +198,7 @@ class Branch:
     def symbol(self) -> str:
         outputs = [edge.output.index for edge in self.edges]
         if len(set(outputs)) < len(outputs):  # the branch branches again
-            return f"∂{self.edges[0].output.name}/∂{self.edges[-1].input.name}"
+            return f"∂{self.edges[0].output.symbol}/∂{self.edges[-1].input.symbol}"
         symbols = [in_chain(edge) for edge in reversed(self.edges)]
         return " · ".join(symbol for symbol in symbols if symbol not in ("I", "1")) or "I"
 

@@ -1,8 +1,9 @@
 """What the vertices of a trace are called, and what part they play.
 
-A tensor keeps the name it was given. The others get the one they have on paper, counted in forward order:
-weights W1 W2 …, biases b1 …, pre-activations z1 …, activations h1 …, the input x, the output y, the target t
-and the loss L. Whatever is left is called by its op: add, add:2 ….
+A tensor keeps the name it was given, unless that is a path, such as layers.0.weight, which is too long for
+a formula. All others get the symbol they have on paper, counted in forward order: weights W1 W2 …, biases
+b1 …, pre-activations z1 …, activations h1 …, the input x, the output y, the target t and the loss L. Whatever
+is left is called by its op: add, add:2 ….
 """
 
 from __future__ import annotations
@@ -81,10 +82,11 @@ def share_ancestor(pair: Sequence[int], vertices: Sequence, sources: Sequence) -
     return any(sides == 3 for sides in seen.values())
 
 
-def names_of(
+def symbols_of(
     vertices: Sequence, sources: Sequence[Sequence[int | None]], kinds: Sequence[str], given: Sequence
 ) -> list:
-    """A unique name for each vertex; `given` holds the names that tensors were given, else None."""
+    """A unique symbol for each vertex; `given` holds the names that tensors were given, else None."""
+    given = [None if name and "." in name else name for name in given]
     names: list[str | None] = [None] * len(vertices)
     taken: Counter[str] = Counter()
     seen: set[int] = set()
@@ -136,7 +138,7 @@ def leaf_name(op: Any, slot: int, kind: str, layer: int) -> str:
 
 def symbol(edge: Any) -> str:
     """A local derivative as it is written in a chain of products."""
-    node, slot, x = edge.output.vertex, edge.slot, edge.input.name
+    node, slot, x = edge.output.vertex, edge.slot, edge.input.symbol
     if edge.local.passes_on:
         if edge.contribution.shape != edge.upstream.shape:
             return "Σ"  # over the axes that were broadcast
@@ -146,7 +148,7 @@ def symbol(edge: Any) -> str:
     if node.op.name == "multiply":
         return operand_name(edge, 1 - slot)
     if node.op.kind == "loss":
-        return f"∂{edge.output.name}/∂{x}"
+        return f"∂{edge.output.symbol}/∂{x}"
     if edge.local.kind == "diagonal":
         prime = PRIMES.get(node.op.name, f"{node.op.name}'")
         return f"{prime}({x})" if len(node.inputs) == 1 else f"∂{node.op.name}/∂{x}"
@@ -158,6 +160,6 @@ def operand_name(edge: Any, slot: int) -> str:
     node = edge.output.vertex
     source = edge.trace._sources[edge.output.index][slot]
     if source is not None:
-        return edge.trace._names[source]
+        return edge.trace._symbols[source]
     array = node.arrays[slot]
     return "x" if getattr(array, "size", 1) > 1 else f"{float(array):.4g}".replace("-", "−")

@@ -57,6 +57,11 @@ class TraceNode(Item):
         return self.trace._names[self.index]
 
     @property
+    def symbol(self) -> str:
+        """What formulas call it: the name, or W1 where that is a path such as layers.0.weight."""
+        return self.trace._symbols[self.index]
+
+    @property
     def labels(self) -> tuple[str, ...]:
         return self.trace._labels[self.index]
 
@@ -110,14 +115,15 @@ class TraceNode(Item):
         return text.norm(np.sum(parts, axis=0) - self.grad) / scale if scale else 0.0
 
     def __str__(self) -> str:
-        head = f"{self.name}: {self.kind}, {text.by(self.shape)}, value {text.value(self.value)}"
+        path = f" ({self.name})" if self.name != self.symbol else ""
+        head = f"{self.symbol}{path}: {self.kind}, {text.by(self.shape)}, value {text.value(self.value)}"
         if self.grad is None:
             return f"{head}, gradient — (none was computed)"
-        lines = [head, *(f"  from {edge.output.name}: {edge}" for edge in self.incoming)]
-        return "\n".join([*lines, f"  sum: ∂L/∂{self.name} = {text.value(self.grad)}"])
+        lines = [head, *(f"  from {edge.output.symbol}: {edge}" for edge in self.incoming)]
+        return "\n".join([*lines, f"  sum: ∂L/∂{self.symbol} = {text.value(self.grad)}"])
 
     def __repr__(self) -> str:
-        return f"<{self.name}: {self.op}, {text.by(self.shape)}, ‖grad‖ {text.number(self.norm)}>"
+        return f"<{self.symbol}: {self.op}, {text.by(self.shape)}, ‖grad‖ {text.number(self.norm)}>"
 
 
 class Edge(Item):
@@ -177,7 +183,7 @@ class Edge(Item):
 
     def __str__(self) -> str:
         upstream, contribution = text.value(self.upstream), text.value(self.contribution)
-        return f"{self._factor()} × upstream {upstream} = {contribution}, added to {self.input.name}"
+        return f"{self._factor()} × upstream {upstream} = {contribution}, added to {self.input.symbol}"
 
     def _factor(self) -> str:
         """The local derivative with its value: a number, the size of a diagonal, the shape of a matrix."""

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 from minigrad.graph import Node, order, pull, walk
 from minigrad.inspection import text
 from minigrad.inspection.local import LocalJacobian
-from minigrad.inspection.names import names_of, refined_kinds
+from minigrad.inspection.names import refined_kinds, symbols_of
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.settings import recording
 from minigrad.tensor import Tensor, recorded_inputs
@@ -153,12 +153,21 @@ class Trace:
         return refined_kinds(self._vertices, self._sources)
 
     @cached_property
-    def _names(self) -> list[str]:
+    def _given(self) -> list[str | None]:
+        """The names that tensors were given, else None."""
         given: list[str | None] = [None] * len(self._vertices)
         for x in [self.output, *(x for node in self._forward for x in node.inputs if x is not None)]:
             if x.name is not None:
                 given[self._position(x)] = x.name
-        return names_of(self._vertices, self._sources, self._kinds, given)
+        return given
+
+    @cached_property
+    def _symbols(self) -> list[str]:
+        return symbols_of(self._vertices, self._sources, self._kinds, self._given)
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return [name or symbol for name, symbol in zip(self._given, self._symbols, strict=True)]
 
     @cached_property
     def _edges(self) -> list[tuple[int, int, int, np.ndarray]]:
@@ -219,24 +228,24 @@ class Trace:
 
     @cached_property
     def _labels(self) -> list[tuple[str, ...]]:
-        """What each vertex can be looked up by: its name, and scope/name, scope/op and scope/op:k."""
+        """What each vertex can be looked up by: its name, its symbol, and scope/symbol, scope/op and scope/op:k."""
         count: Counter[str] = Counter()
         labels = []
-        for vertex, name in zip(self._vertices, self._names, strict=True):
+        for vertex, name, symbol in zip(self._vertices, self._names, self._symbols, strict=True):
             if not isinstance(vertex, Node):
-                labels.append((name,))
+                labels.append((name, symbol))
                 continue
             scope = f"{vertex.scope}/" if vertex.scope else ""
             path = scope + vertex.op.name
             count[path] += 1
-            labels.append((name, scope + name, path, f"{path}:{count[path]}"))
+            labels.append((name, symbol, scope + symbol, path, f"{path}:{count[path]}"))
         return labels
 
     def summary(self) -> str:
         """A table of all ops: value and gradient of each, by norm."""
         rows = [("node", "op", "scope", "kind", "shape", "‖value‖", "‖grad‖")]
         rows += [
-            (n.name, n.op, n.scope, n.kind, text.by(n.shape), text.number(text.norm(n.value)), text.number(n.norm))
+            (n.symbol, n.op, n.scope, n.kind, text.by(n.shape), text.number(text.norm(n.value)), text.number(n.norm))
             for n in self.nodes
         ]
         return text.table(rows, "<<<<<>>")
@@ -245,4 +254,4 @@ class Trace:
         return self.summary()
 
     def __repr__(self) -> str:
-        return f"<Trace of {self._names[-1]}: {len(self._vertices)} nodes, {len(self._edges)} products>"
+        return f"<Trace of {self._symbols[-1]}: {len(self._vertices)} nodes, {len(self._edges)} products>"
