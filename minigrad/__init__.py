@@ -13,7 +13,8 @@ from minigrad.define import elementwise, fused, primitive
 from minigrad.graph import GraphError
 from minigrad.ops import *
 from minigrad import numpy_protocol
-from minigrad.inspection import trace  # the backward pass; the trace of a matrix is np.trace
+from minigrad.check import check_op, gradcheck
+from minigrad.inspection import detect_anomaly, trace  # the backward pass; the trace of a matrix is np.trace
 from minigrad.settings import default_dtype, no_grad, seed, set_default_dtype
 from minigrad.tensor import Tensor, tensor
 

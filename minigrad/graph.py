@@ -17,7 +17,7 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
-from minigrad.settings import state
+from minigrad.settings import state, watch, watches
 
 ticket = itertools.count().__next__  # every node draws a number, higher than those of its inputs
 
@@ -129,6 +129,8 @@ def walk(
     dict
         Tensor → gradient for leaves, node → gradient for the nodes in `keep`.
     """
+    if watches and watch():
+        pull = watch().around(pull)
     owned = set()  # whose sum lies in an array made here, which may be added into
     for node in nodes:
         g = gradients.get(node) if node in keep else gradients.pop(node, None)

@@ -21,7 +21,7 @@ import numpy as np
 from minigrad.arrays import as_array, sum_to
 from minigrad.errors import explained
 from minigrad.graph import GraphError, Node
-from minigrad.settings import state
+from minigrad.settings import state, watch, watches
 from minigrad.tensor import Tensor, computed, view
 
 BOOLEAN = np.dtype(bool)
@@ -65,6 +65,8 @@ class Op:
         y, saved = y if self.definition else (y, None)
         if type(y) is not np.ndarray:  # in NumPy a 0-d result is a scalar
             y = np.asarray(y)
+        if watches and watch():
+            watch().computed(self, arrays, y)
         if record and state.recording and y.dtype.kind == "f":  # integers have no derivative
             return computed(y, Node(self, tuple(inputs), tuple(arrays), params, y, saved, versions))
         return unrecorded(y, inputs)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from minigrad.inspection.anomaly import Finding, detect_anomaly, find_nan
 from minigrad.inspection.chain import Chain
 from minigrad.inspection.ledger import Ledger
 from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.trace import Trace, trace
+from minigrad.inspection.what_if import what_if
 
-__all__ = ["Chain", "Edge", "Ledger", "LocalJacobian", "Trace", "TraceNode", "trace"]
+__all__ = [
+    "Chain", "Edge", "Finding", "Ledger", "LocalJacobian", "Trace", "TraceNode", "detect_anomaly", "trace",
+]  # fmt: skip
 
 
 def chain(self: Trace, to: Any, **options: Any) -> Chain:
@@ -26,3 +30,5 @@ def ledger(self: Trace, to: Any = None) -> Ledger:
 
 Trace.chain = chain
 Trace.ledger = ledger
+Trace.what_if = what_if
+Trace.find_nan = find_nan

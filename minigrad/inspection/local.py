@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minigrad.functional import grad
-from minigrad.graph import Node
+from minigrad.graph import GraphError, Node
 from minigrad.inspection.text import norm
 from minigrad.op import Elementwise
 from minigrad.tensor import Tensor
@@ -54,6 +54,15 @@ class LocalJacobian:
         self.shape = (node.output.size, node.arrays[slot].size)
 
     @property
+    def arrays(self) -> tuple:
+        """The values the op computed with; GraphError if one was changed in place since."""
+        if sum(x.version for x in self.node.inputs if x is not None) != self.node.versions:
+            raise GraphError(
+                f"{self.node.op.name}: an input was changed in place since; look at a trace before the step"
+            )
+        return self.node.arrays
+
+    @property
     def passes_on(self) -> bool:
         """Whether the upstream gradient is not multiplied at all: a declared derivative of 1."""
         return isinstance(self.node.op, Elementwise) and self.node.op.rules[self.slot] == 1
@@ -64,13 +73,13 @@ class LocalJacobian:
         node = self.node
         if not isinstance(node.op, Elementwise):
             return None
-        local = node.op.local(self.slot, node.output, node.arrays, node.params)
+        local = node.op.local(self.slot, node.output, self.arrays, node.params)
         return np.broadcast_to(np.asarray(local, dtype=node.output.dtype), node.output.shape)
 
     @cached_property
     def matrix(self) -> np.ndarray | None:
         """M with y = x·M for each row (or y = M·x): what a matrix product holds constant; None for other ops."""
-        other = self.node.arrays[1 - self.slot] if self.node.op.name == "matmul" else None
+        other = self.arrays[1 - self.slot] if self.node.op.name == "matmul" else None
         return other if other is not None and other.ndim == 2 else None
 
     @property
@@ -83,11 +92,11 @@ class LocalJacobian:
         """g·J: the contribution to x when `g`, in the shape of y, arrives at y."""
         node = self.node
         g = np.broadcast_to(np.asarray(g, dtype=node.output.dtype), node.output.shape)
-        return node.op.contribution(node, self.slot, g, node.output, node.arrays)
+        return node.op.contribution(node, self.slot, g, node.output, self.arrays)
 
     def jvp(self, v: ArrayLike) -> np.ndarray:
         """J·v: how y changes when x changes by `v`."""
-        arrays = list(self.node.arrays)
+        arrays = list(self.arrays)
         x = Tensor(arrays[self.slot], requires_grad=True)
         arrays[self.slot] = x
         y = self.node.op(*arrays, **self.node.params)

@@ -1,0 +1,153 @@
+"""What the gradient would be if some local derivatives were others: the backward pass alone, walked again.
+
+- `trace.what_if({"kind:activation": 1.0})`: as if no activation weakened a gradient.
+
+It tells causes apart. If the gradient of a deep sigmoid net comes back with σ' := 1 but not with σ' := 1/4, the
+type of activation made it vanish, and not saturation. Values, parameters and `.grad` stay as they are.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minigrad.graph import Node, order
+from minigrad.inspection import text
+from minigrad.inspection.local import LocalJacobian
+from minigrad.inspection.parts import Edge
+from minigrad.inspection.trace import Trace, trace
+
+
+def what_if(self: Trace, changes: Mapping[str, ArrayLike | Callable]) -> Trace:
+    """The same graph, walked back with other local derivatives.
+
+    Parameters
+    ----------
+    changes : mapping
+        Which derivatives → what to take instead. Which: all of a kind ("kind:activation"), those of a node by its
+        name, or those that a pattern matches ("layers.3/*"). What: a number, or an array that broadcasts to the
+        shape of the node, instead of derivatives that act element by element (of a kind or a pattern the others,
+        such as matrix products, stay); or a function `(local, upstream)` that returns the contribution. Where two
+        keys match one derivative, the later counts.
+
+    Returns
+    -------
+    Trace
+        Of the graph with its fused ops opened; its edges have the new derivatives as `local`.
+
+    Raises
+    ------
+    KeyError
+        If a key matches nothing that passes a gradient on.
+    ValueError
+        If a key matches nothing that the given number, array or function can replace.
+    GraphError
+        If a value was changed in place since it was used.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> z = mg.tensor(4.0, requires_grad=True, name="z")
+    >>> saturated = mg.trace(mg.sigmoid(z))
+    >>> print(saturated.edges()[0])
+    σ'(z) = 0.01766 × upstream 1 = 0.01766, added to z
+    >>> print(saturated.what_if({"kind:activation": 0.25}).edges()[0])
+    σ'(z) = 0.25 × upstream 1 = 0.25, added to z
+    """
+    if not isinstance(changes, Mapping):
+        raise ValueError(f"what_if: changes are a dict such as {{'kind:activation': 1.0}}, not {changes!r}")
+    opened = trace(self.output, self.seed) if any(node.op.definition for node in self._forward) else self
+    instead: dict[Node, dict[int, LocalJacobian]] = {node: dict(slots) for node, slots in opened._instead.items()}
+    for key, change in changes.items():
+        for edge in replaceable(key, change, matched(opened, key)):
+            instead.setdefault(edge.output.vertex, {})[edge.slot] = Instead(edge.local, change)
+    order(*(node for node in [self.output.node] if node))  # raises if a value was changed in place
+    return Trace(opened.output, opened.seed, opened._forward[::-1], opened._replaced, instead)
+
+
+def matched(trace: Trace, key: str) -> list[Edge]:
+    """The edges that leave the nodes which `key` means."""
+    edges = trace.edges()
+    if str(key).startswith("kind:"):
+        found = [edge for edge in edges if edge.output.kind == key.removeprefix("kind:")]
+        known = sorted({f"kind:{edge.output.kind}" for edge in edges})
+    else:
+        nodes = trace[key]
+        found = [edge for edge in edges if edge.output in (nodes if isinstance(nodes, list) else [nodes])]
+        known = sorted({edge.output.name for edge in edges})
+    if not found:
+        near = difflib.get_close_matches(key, known, n=3, cutoff=0.4) or known[:5]
+        raise KeyError(f"what_if: {key!r} matches no node that passes a gradient on; near it are {', '.join(near)}")
+    return found
+
+
+def replaceable(key: str, change: Any, edges: list[Edge]) -> list[Edge]:
+    """Those of `edges` whose derivative `change` can take the place of; ValueError if there are none."""
+    if callable(change):
+        return edges
+    diagonal = [edge for edge in edges if edge.local.kind == "diagonal"]
+    if not diagonal:
+        name = f"∂{edges[0].output.name}/∂{edges[0].input.name}"
+        raise ValueError(
+            f"what_if: {key!r}: {name} does not act element by element, so no number can take its place; "
+            f"give a function (local, upstream) that returns the contribution"
+        )
+    if np.asarray(change).dtype.kind not in "biuf":
+        raise ValueError(f"what_if: {key!r} must go with a number, an array or a function, not {change!r}")
+    for edge in diagonal:
+        if not fits(change, edge.output.shape):
+            name = edge.output.name
+            raise ValueError(f"what_if: {key!r}: shape {np.shape(change)} does not fit {name} of {edge.output.shape}")
+    return diagonal
+
+
+def fits(change: ArrayLike, shape: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(np.shape(change), shape) == shape
+    except ValueError:
+        return False
+
+
+class Instead(LocalJacobian):
+    """A derivative that was put in the place of an op's own: a diagonal, or a function of it and the upstream."""
+
+    passes_on = False
+
+    def __init__(self, own: LocalJacobian, change: Any) -> None:
+        super().__init__(own.node, own.slot)
+        self.own = own
+        self.change = change
+        value = "a function" if callable(change) else text.number(change) if np.ndim(change) == 0 else "an array"
+        self.formula = f"{value} for {own.formula}"
+
+    @cached_property
+    def diagonal(self) -> np.ndarray | None:
+        y = self.node.output
+        return None if callable(self.change) else np.broadcast_to(np.asarray(self.change, dtype=y.dtype), y.shape)
+
+    @property
+    def matrix(self) -> None:
+        return None
+
+    def vjp(self, g: ArrayLike) -> np.ndarray:
+        x, y = self.arrays[self.slot], self.node.output
+        g = np.broadcast_to(np.asarray(g, dtype=y.dtype), y.shape)
+        if self.diagonal is not None:
+            return self.node.op.fitted(g * self.diagonal, self.slot, x, y.shape)
+        contribution = np.asarray(self.change(self.own, g))
+        if contribution.shape != x.shape:
+            raise ValueError(
+                f"what_if: {self.node.op.name}: the function must return a contribution of shape {x.shape}, "
+                f"not {contribution.shape}"
+            )
+        return contribution.astype(x.dtype, copy=False)
+
+    def jvp(self, v: ArrayLike) -> np.ndarray:
+        return (self.todense() @ np.broadcast_to(v, self.arrays[self.slot].shape).ravel()).reshape(
+            self.node.output.shape
+        )
