@@ -153,9 +153,7 @@ class PiecewiseConstant(Schedule):
 
     def __post_init__(self):
         if list(self.boundaries) != sorted(set(self.boundaries)) or len(self.values) != len(self.boundaries) + 1:
-            raise ValueError(
-                f"PiecewiseConstant: boundaries {self.boundaries} must grow, values {self.values} be 1 more"
-            )
+            raise ValueError(f"PiecewiseConstant: boundaries {self.boundaries} must grow, values {self.values} 1 more")
         for value in (*self.boundaries, *self.values):
             number("PiecewiseConstant: one of boundaries and values", value)
 

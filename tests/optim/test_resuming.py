@@ -73,6 +73,8 @@ def test_a_saved_state_is_a_copy(make):
     train(optimizer, 0, 3)
     state = optimizer.state_dict()
     copy = {key: np.array(value) for key, value in state.items()}
+    live = [value for p in optimizer.params for value in optimizer.state[p].values() if isinstance(value, np.ndarray)]
+    assert not any(np.shares_memory(value, array) for value in state.values() for array in live)
     train(optimizer, 3, 6)
     assert all(np.array_equal(state[key], copy[key]) for key in copy)
     other = make(parameters())

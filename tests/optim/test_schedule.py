@@ -95,7 +95,7 @@ def test_plot_draws_the_rates_on_axes():
         (
             lambda: PiecewiseConstant([1], [0.1]),
             ValueError,
-            r"PiecewiseConstant: boundaries \[1\] must grow, values \[0.1\] be 1 more",
+            r"PiecewiseConstant: boundaries \[1\] must grow, values \[0.1\] 1 more",
         ),
         (lambda: PiecewiseConstant([2, 1], [3, 2, 1]), ValueError, r"PiecewiseConstant: boundaries \[2, 1\] must grow"),
         (lambda: PiecewiseConstant([1], [0.1, -1]), ValueError, "PiecewiseConstant: .* = -1 is out of range"),
