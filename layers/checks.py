@@ -8,6 +8,15 @@ from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
+from minigrad import Tensor
+
+
+def array_of(x: Any) -> np.ndarray:
+    """The numbers of a Tensor, an array or a list, without history."""
+    return x.numpy() if isinstance(x, Tensor) else np.asarray(x)
+
 
 def size(layer: str, name: str, value: Any) -> int:
     """A number of units: an integer of at least 1."""

@@ -60,7 +60,3 @@ class Dense(Module):
 
     def forward(self, x):
         return mg.dense(x, self.weight, self.bias, self.activation)
-
-    def pre_activation(self, x):
-        """z = x·W + b."""
-        return mg.dense(x, self.weight, self.bias)

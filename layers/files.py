@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minigrad import Tensor
+from layers.checks import array_of
 
 
 def npz(path: str | os.PathLike) -> Path:
@@ -64,7 +64,7 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 def checked(state: Mapping[str, ArrayLike], expected: Mapping[str, np.ndarray], strict: bool) -> dict[str, np.ndarray]:
     """The arrays of `state` that `expected` has too, in its dtypes; ValueError naming every key that does not fit."""
-    arrays = {name: x.numpy() if isinstance(x, Tensor) else np.asarray(x) for name, x in state.items()}
+    arrays = {name: array_of(x) for name, x in state.items()}
     faults = []
     if strict:
         faults += [f"{name} is missing" for name in expected if name not in arrays]

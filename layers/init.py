@@ -1,15 +1,13 @@
 """How weights start: each function turns a shape into an array, and says from which paper.
 
-A weight of shape (inputs, outputs) has fan_in = inputs and fan_out = outputs. If weights are drawn with
-variance 1/fan_in, a linear layer keeps the variance of what passes through it; the schemes differ in what
-they add for the nonlinearity and for the way back.
+A weight of shape (inputs, outputs) has fan_in = inputs and fan_out = outputs. With variance 1/fan_in a linear
+layer keeps the variance of what passes through; schemes differ in what they add for φ and for the way back.
 
 >>> import numpy as np
 >>> from layers import Dense, init
->>> Dense(3, 3, init="identity").weight.data
-array([[1., 0., 0.],
-       [0., 1., 0.],
-       [0., 0., 1.]])
+>>> Dense(2, 2, init="identity").weight.data
+array([[1., 0.],
+       [0., 1.]])
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from layers import checks
-from layers.module import Module, Parameter
+from layers.module import Module
 from layers.scope import watching
 from minigrad.settings import default_dtype, generator, no_grad
 
@@ -110,34 +108,30 @@ def identity(shape: Shape, rng: Rng = None, *, gain: float = 1.0) -> np.ndarray:
     return gain * np.eye(*shape)
 
 
-schemes = {
-    f.__name__: f
-    for f in (
-        zeros, ones, constant, normal, uniform, fan_in_uniform, xavier_uniform, xavier_normal, he_uniform,
-        he_normal, lecun_normal, orthogonal, identity,
-    )
-}  # fmt: skip
+every = [zeros, ones, constant, normal, uniform, fan_in_uniform, xavier_uniform, xavier_normal, he_uniform]
+every += [he_normal, lecun_normal, orthogonal, identity]
+schemes = {scheme.__name__: scheme for scheme in every}
 
 
-def make(layer: str, init: str | Callable | np.ndarray, shape: Shape, rng: Rng = None, **keywords: Any) -> np.ndarray:
+def make(layer: str, init: str | Callable | np.ndarray, shape: Shape, rng: Rng = None) -> np.ndarray:
     """An array for a new parameter from a function, its name, or an array, in the default dtype."""
-    if callable(init):
-        array = init(shape, rng, **keywords)
-    elif isinstance(init, str):
-        array = schemes[checks.one_of(layer, "init", init, schemes)](shape, rng, **keywords)
-    else:
-        array = init
-    array = np.array(array, dtype=default_dtype())
+    scheme = schemes[checks.one_of(layer, "init", init, schemes)] if isinstance(init, str) else init
+    array = np.array(scheme(shape, rng) if callable(scheme) else scheme, dtype=default_dtype())
     if array.shape != shape:
         raise ValueError(f"{layer}: init gave an array of shape {array.shape}, the weight has shape {shape}")
     return array
 
 
 @no_grad()
-def lsuv(model: Module, batch: Any, tolerance: float = 1e-3, rounds: int = 10) -> None:
-    """Start every Dense layer orthogonal, scaled so that its outputs before the activation have variance 1 on `batch`.
+def lsuv(model: Module, batch: Any, rng: Rng = None) -> None:
+    """Start every Dense layer orthogonal, then scale it so that x·W has variance 1 over the batch.
 
-    Layer-sequential unit-variance initialisation (Mishkin and Matas, 2015), in the order of the forward pass.
+    Layer-sequential unit variance (Mishkin and Matas, 2016), in the order of the forward pass.
+
+    Raises
+    ------
+    ValueError
+        If all that reaches a layer is 0, so that no scale gives it a variance.
 
     Examples
     --------
@@ -146,19 +140,21 @@ def lsuv(model: Module, batch: Any, tolerance: float = 1e-3, rounds: int = 10) -
     >>> model = Sequential(Dense(8, 32, "relu"), Dense(32, 4))
     >>> x = np.random.default_rng(0).normal(5, 3, (100, 8))
     >>> init.lsuv(model, x)
-    >>> round(model(x).numpy().var().item(), 2)
+    >>> round(model(x).numpy().var().item(), 6)
     1.0
     """
+    from layers.dense import Dense  # here, since Dense starts by a function of this file
+
+    rng = generator(rng)
     with watching() as seen:
         model(batch)
-    for layer in dict.fromkeys(module for _, module, _, _ in seen if hasattr(module, "pre_activation")):
-        weight: Parameter = layer.weight
-        weight.data = orthogonal(weight.shape)
-        for _ in range(rounds):
-            with watching() as seen:
-                model(batch)
-            x = next(xs[0] for _, module, xs, _ in seen if module is layer)
-            variance = np.var(layer.pre_activation(x).numpy())
-            if abs(variance - 1) < tolerance:
-                break
-            weight.data = weight.data / np.sqrt(variance)
+    paths = {module: path for path, module, _, _ in seen if isinstance(module, Dense)}
+    for layer, path in paths.items():
+        with watching() as seen:
+            model(batch)
+        x = next(xs[0] for _, module, xs, _ in seen if module is layer)
+        weight = orthogonal(layer.weight.shape, rng)
+        scale = np.std(checks.array_of(x) @ weight)
+        if not scale > 0:
+            raise ValueError(f"lsuv: what reaches {path} has no variance that a scale could set to 1")
+        layer.weight.data = weight / scale

@@ -7,20 +7,16 @@
 The ten-line loop of the textbooks, to look at every gradient after a step:
 
 >>> import numpy as np
->>> import minigrad as mg
 >>> from layers import CrossEntropy, Dense, Sequential
->>> model = Sequential(Dense(2, 2, init=np.eye(2)), Dense(2, 2, init=np.eye(2)))
->>> loss = CrossEntropy()(model(np.array([[0.0, 0.0]])), [1])
+>>> model = Sequential(Dense(2, 2, init=np.eye(2)))
+>>> loss = CrossEntropy()(model(np.array([[1.0, 1.0]])), [1])
 >>> loss.backward()
 >>> for name, param in model.named_parameters():
 ...     if param.requires_grad:
 ...         print(name, param.grad)
-layers.0.weight [[0. 0.]
- [0. 0.]]
+layers.0.weight [[ 0.5 -0.5]
+ [ 0.5 -0.5]]
 layers.0.bias [ 0.5 -0.5]
-layers.1.weight [[0. 0.]
- [0. 0.]]
-layers.1.bias [ 0.5 -0.5]
 """
 
 from __future__ import annotations
@@ -100,8 +96,7 @@ class Module:
 
     def named_parts(self) -> Iterator[tuple[str, Parameter | Module]]:
         """(name, part) of the parameters and modules that this module itself holds."""
-        for name, value in vars(self).items():
-            yield from parts(name, value)
+        return parts("", vars(self))
 
     def modules(self) -> list[Module]:
         """This module and all below it, each once, parents first."""
@@ -181,12 +176,7 @@ class Module:
     def load_state_dict(self, state: Mapping[str, ArrayLike], strict: bool = True) -> None:
         """Take over parameters and buffers from `state_dict()`, cast to the dtypes of this module.
 
-        Parameters
-        ----------
-        state : mapping
-            Path → array.
-        strict : bool
-            Whether missing and unexpected keys are errors; a wrong shape always is.
+        With `strict`, missing and unexpected keys are errors; a wrong shape always is.
 
         Raises
         ------
@@ -209,11 +199,8 @@ class Module:
     def summary(self, input_shape: tuple[int, ...] | ArrayLike | Tensor | None = None) -> str:
         """A table of the layers, their output shapes and their parameters, with notes on what looks wrong.
 
-        Parameters
-        ----------
-        input_shape : tuple of int or array_like, optional
-            Shape of an input, batch axis included, or an input itself (as models that take integers need);
-            the model runs on it once, in eval mode. Without it the shapes are left out.
+        `input_shape` is the shape of an input, batch axis included, or an input itself (as models that take
+        integers need); the model runs on it once, in eval mode. Without it the output shapes are left out.
         """
         return table.summary(self, input_shape)
 
@@ -229,4 +216,4 @@ def parts(name: str, value: Any) -> Iterator[tuple[str, Parameter | Module]]:
         yield name, value
     elif isinstance(value, (list, tuple, dict)):
         for key, part in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from parts(f"{name}.{key}", part)
+            yield from parts(joined(name, str(key)), part)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad.fused import fused
+from minigrad.define import fused
 from minigrad.ops.elementwise import logistic, sigmoid, tanh
 from minigrad.ops.linear import matmul
 from minigrad.ops.networks import activations
@@ -72,9 +72,7 @@ def lstm_definition(x, h, c, w_input, w_hidden, bias):
     h, c, states = first_state(h, x, w_hidden), first_state(c, x, w_hidden), []
     for t in range(x.shape[1]):
         h, c = lstm_step(x[:, t], h, c, w_input, w_hidden, bias)
-        named(f"h[{t}]", h)
-        named(f"c[{t}]", c)
-        states.append(concatenate([h, c], axis=-1))
+        states.append(concatenate([named(f"h[{t}]", h), named(f"c[{t}]", c)], axis=-1))
     return stack(states, axis=1)
 
 
@@ -125,6 +123,9 @@ def products(g_z, h, x, w_input):
     return by_x, rows(x).T @ g_rows, h.reshape(-1, h.shape[-1]).T @ g_rows, g_rows.sum(axis=0)
 
 
+weight_formulas = ["Σ xₜᵀ·g over time", "Σ hₜ₋₁ᵀ·g over time", "Σ g over batch and time"]
+
+
 def rnn_forward(x, h, w_input, w_hidden, bias, activation):
     check_shapes("rnn", 1, x, w_input, w_hidden, bias, h=h)
     h = first_state(h, x, w_hidden)
@@ -154,7 +155,7 @@ rnn = fused(
     rnn_forward,
     rnn_backward,
     rnn_definition,
-    formulas=["g·W_inputᵀ", "g·W_hiddenᵀ", "Σ xₜᵀ·g over time", "Σ hₜ₋₁ᵀ·g over time", "Σ g over batch and time"],
+    formulas=["g·W_inputᵀ", "g·W_hiddenᵀ", *weight_formulas],
     doc="""A layer of simple recurrent units (Elman, 1990): hₜ = φ(xₜ·W_input + hₜ₋₁·W_hidden + b).
 
     Parameters
@@ -230,14 +231,7 @@ lstm = fused(
     lstm_forward,
     lstm_backward,
     lstm_definition,
-    formulas=[
-        "g·W_inputᵀ",
-        "g·W_hiddenᵀ",
-        "g·f",
-        "Σ xₜᵀ·g over time",
-        "Σ hₜ₋₁ᵀ·g over time",
-        "Σ g over batch and time",
-    ],
+    formulas=["g·W_inputᵀ", "g·W_hiddenᵀ", "g·f", *weight_formulas],
     doc="""A layer of long short-term memory: see `lstm_step` for the equations.
 
     Parameters
@@ -294,18 +288,13 @@ gru_gates = fused(
     formulas=["g·∂h′/∂a", "g·∂h′/∂b", "g·z"],
     doc="""The gates of one step of a gated recurrent unit (Cho et al., 2014).
 
-    r = σ(a_r + b_r), z = σ(a_z + b_z), n = tanh(a_n + r·b_n), h′ = (1 − z)·n + z·h
+    r = σ(a_r + b_r), z = σ(a_z + b_z), n = tanh(a_n + r·b_n), hₜ = (1 − z)·n + z·hₜ₋₁
 
     Parameters
     ----------
     a, b : (batch, 3·hidden)
-        What the input and what the state before contribute, in the order r, z, n.
+        xₜ·W_input + bias and hₜ₋₁·W_hidden, in the order r, z, n.
     h : (batch, hidden)
-        The state before.
-
-    Returns
-    -------
-    (batch, hidden)
-        The state after.
+        hₜ₋₁; what comes out is hₜ.
     """,
 )
