@@ -139,7 +139,7 @@ def walk(
         for x, contribution in zip(node.inputs, pull(node, g), strict=True):
             if contribution is None:
                 continue
-            target = replaced.get(x.node, x.node) or x
+            target = x if x.node is None else replaced.get(x.node, x.node)
             if target not in gradients:
                 gradients[target] = contribution  # may be a view, or g itself: not ours to write to
             elif target not in owned:

@@ -25,9 +25,9 @@ from minigrad.graph import Node, order, pull, walk
 from minigrad.inspection import text
 from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.names import refined_kinds, symbols_of
+from minigrad.inspection.opened import opened
 from minigrad.inspection.parts import Edge, TraceNode
-from minigrad.settings import recording
-from minigrad.tensor import Tensor, recorded_inputs
+from minigrad.tensor import Tensor
 
 
 def trace(output: Tensor, gradient: ArrayLike | None = None, expand: bool = True, backward: bool = False) -> Trace:
@@ -65,35 +65,24 @@ def trace(output: Tensor, gradient: ArrayLike | None = None, expand: bool = True
     if expand:
         nodes, replaced = opened(nodes)
     found = Trace(output, seed, nodes, replaced)
+    found.expanded = expand
     if backward:
-        for leaf, g in found._gradients.items():
+        gone = (x for node in replaced for x in node.inputs if x is not None and x.is_leaf and x.requires_grad)
+        zeros = {x: np.zeros_like(x.data) for x in gone}  # what lay in a pack and was never taken out
+        for leaf, g in (zeros | found._gradients).items():
             if isinstance(leaf, Tensor):
                 leaf.accumulate(g)
     return found
 
 
-def opened(nodes: list[Node]) -> tuple[list[Node], dict[Node, Any]]:
-    """`nodes` with every fused one replaced, in its place, by those of its definition; fused node → its last."""
-    primitive: list[Node] = []
-    replaced: dict[Node, Any] = {}
-    for node in reversed(nodes):
-        if node.op.definition is None:
-            primitive.append(node)
-            continue
-        xs = recorded_inputs(node)
-        with recording(node.scope):
-            last = node.op.definition(*xs, **node.params).node
-        replaced[node] = last
-        primitive += reversed(order(last, until={x.node for x in xs if isinstance(x, Tensor)}))
-    return primitive[::-1], replaced
-
-
 class Trace:
     """One backward pass, written down: see `trace`.
 
-    `nodes` are given as `order` has them, `replaced` says which stand for fused ones. `instead` holds local
-    derivatives that take the place of the ops' own: node → slot → LocalJacobian.
+    `nodes` are given as `order` has them, `replaced` says what stands in the place of others. `instead` holds
+    local derivatives that take the place of the ops' own: node → slot → LocalJacobian.
     """
+
+    expanded = True  # whether fused ops and packs were opened
 
     def __init__(
         self,
@@ -109,8 +98,7 @@ class Trace:
         self._replaced = replaced
         self._instead = instead
         self._sent: list[tuple] = []  # (node, its gradient, its contributions) in backward order
-        start = output.node or output
-        arrived = walk(nodes, {replaced.get(start, start): seed}, self._write_down, replaced=replaced)
+        arrived = walk(nodes, {self._vertex(output): seed}, self._write_down, replaced=replaced)
         self._gradients = {node: g for node, g, _ in self._sent} | arrived
 
     def _write_down(self, node: Node, g: np.ndarray) -> list:
@@ -128,10 +116,14 @@ class Trace:
         vertices: dict = {}
         for node in self._forward:
             for x in node.inputs:
-                if x is not None and x.node is None:
-                    vertices.setdefault(x)
+                if x is not None and not isinstance(vertex := self._vertex(x), Node):
+                    vertices.setdefault(vertex)
             vertices.setdefault(node)
-        return list(vertices) or [self.output]
+        return list(vertices) or [self._vertex(self.output)]
+
+    def _vertex(self, x: Tensor) -> Any:
+        """The node that computed `x`, or what stands in its place; a leaf itself."""
+        return x if x.node is None else self._replaced.get(x.node, x.node)
 
     @cached_property
     def _positions(self) -> dict:
@@ -146,20 +138,28 @@ class Trace:
         ]
 
     def _position(self, x: Tensor) -> int | None:
-        return self._positions.get(self._replaced.get(x.node, x.node) or x)
+        return self._positions.get(self._vertex(x))
 
     @cached_property
     def _kinds(self) -> list[str]:
         return refined_kinds(self._vertices, self._sources)
 
     @cached_property
-    def _given(self) -> list[str | None]:
-        """The names that tensors were given, else None."""
-        given: list[str | None] = [None] * len(self._vertices)
-        for x in [self.output, *(x for node in self._forward for x in node.inputs if x is not None)]:
-            if x.name is not None:
-                given[self._position(x)] = x.name
+    def _all_given(self) -> dict[int, list[str]]:
+        """The names that tensors were given; a state that a pack handed on may have several."""
+        given: dict[int, list[str]] = defaultdict(list)
+        for x in [
+            *(x for node in [*self._replaced, *self._forward] for x in node.inputs if x is not None),
+            self.output,
+        ]:
+            if x.name is not None and (position := self._position(x)) is not None:
+                given[position].append(x.name)
         return given
+
+    @cached_property
+    def _given(self) -> list[str | None]:
+        """The name that each vertex was given last, else None."""
+        return [self._all_given[i][-1] if i in self._all_given else None for i in range(len(self._vertices))]
 
     @cached_property
     def _symbols(self) -> list[str]:
@@ -228,17 +228,17 @@ class Trace:
 
     @cached_property
     def _labels(self) -> list[tuple[str, ...]]:
-        """What each vertex can be looked up by: its name, its symbol, and scope/symbol, scope/op and scope/op:k."""
+        """What each vertex can be looked up by: names and symbol, alone and as scope/name, scope/op and scope/op:k."""
         count: Counter[str] = Counter()
         labels = []
-        for vertex, name, symbol in zip(self._vertices, self._names, self._symbols, strict=True):
-            if not isinstance(vertex, Node):
-                labels.append((name, symbol))
-                continue
-            scope = f"{vertex.scope}/" if vertex.scope else ""
-            path = scope + vertex.op.name
-            count[path] += 1
-            labels.append((name, symbol, scope + symbol, path, f"{path}:{count[path]}"))
+        for i, (vertex, symbol) in enumerate(zip(self._vertices, self._symbols, strict=True)):
+            names = [*reversed(self._all_given.get(i, [])), symbol]
+            if isinstance(vertex, Node):
+                scope = f"{vertex.scope}/" if vertex.scope else ""
+                path = scope + vertex.op.name
+                count[path] += 1
+                names += [*(scope + name for name in names), path, f"{path}:{count[path]}"]
+            labels.append(tuple(dict.fromkeys(names)))
         return labels
 
     def summary(self) -> str:

@@ -1,0 +1,118 @@
+"""A graph as it is on paper: fused ops as their definitions, and what lies in a pack as itself.
+
+An op has one output, so several values travel as one array: states stacked over time, h and c side by side.
+That is storage, not mathematics. A gradient that went through such a pack would bring every state zeros from
+all the others, and no path would get round it. So stack(a₀ … a_T)[t] is read as aₜ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.graph import Node, order
+from minigrad.ops.shaping import concatenate, concatenated, elements, stack, stacked
+from minigrad.settings import recording
+from minigrad.tensor import Tensor, recorded_inputs
+
+
+def opened(nodes: Sequence[Node]) -> tuple[list[Node], dict[Node, Any]]:
+    """The graph of `nodes`, which all lead to the first, in primitive ops and without packs.
+
+    Returns
+    -------
+    list of Node
+        In the order of a walk: each after all its users.
+    dict
+        Per node that is gone the node or leaf that stands in its place; itself if nothing needs it any more.
+    """
+    handled: dict[Node, Any] = {}
+    pending = list(nodes)
+    while pending:
+        node = pending.pop()  # the oldest: its inputs have been handled
+        handled[node] = vertex = stand_in(node, handled)
+        if isinstance(vertex, Node) and vertex not in handled and vertex is not node:
+            pending += order(vertex, until=handled)
+    final = {node: last(handled, node) for node in handled}
+    needed = {final[node] for node in nodes[:1]}
+    primitive = []
+    for node in reversed(handled):
+        if node in needed:
+            primitive.append(node)
+            needed.update(final.get(x.node, x) for x in node.inputs if x is not None)
+    return primitive, {node: vertex for node, vertex in final.items() if node not in needed}
+
+
+def last(handled: Mapping[Node, Any], vertex: Any) -> Any:
+    """What stands for `vertex` in the end: a stand-in may have one itself."""
+    while handled.get(vertex, vertex) is not vertex:
+        vertex = handled[vertex]
+    return vertex
+
+
+def stand_in(node: Node, handled: Mapping[Node, Any]) -> Any:
+    """What to look at in place of `node`: the end of its definition, what it takes out of a pack, else itself."""
+    takes = node.op is elements and node.inputs[0] is not None
+    pack = last(handled, node.inputs[0].node) if takes else None
+    if node.op.definition is None and getattr(pack, "op", None) not in (stacked, concatenated):
+        return node
+    with recording(node.scope):
+        if node.op.definition is None:
+            y = taken_out(pack, node.params["index"])
+        else:
+            y = node.op.definition(*recorded_inputs(node), **node.params)
+        if y is None:
+            return node
+        if isinstance(y, Tensor) and y.requires_grad:
+            return y.node or y
+        # a constant came out: what arrives here goes no further
+        return Node(node.op, (None,) * len(node.inputs), node.arrays, node.params, node.output, node.saved, 0)
+
+
+def taken_out(pack: Node, index: Any) -> Any:
+    """pack[index], from the pieces that were packed; None if the index takes single elements.
+
+    stack(a₀ … a_T)[t] is aₜ and concatenate(h, c)[:n] is h; what touches several pieces is a pack of those.
+    """
+    places = along_axes(index, pack.output.shape)
+    if places is None:
+        return None
+    axis = pack.params["axis"] % pack.output.ndim
+    before, here, after = places[:axis], places[axis], places[axis + 1 :]
+    wanted = range(here, here + 1) if isinstance(here, int) else here
+    pieces = recorded_inputs(pack)
+    if pack.op is stacked:
+        parts = [part(pieces[i], before + after) for i in wanted]
+    elif wanted.step != 1:
+        return None
+    else:
+        parts = []
+        for x, start in zip(pieces, pack.params["starts"], strict=False):  # the last start is the end
+            within = range(max(wanted.start - start, 0), min(wanted.stop - start, x.shape[axis]))
+            if within:
+                parts.append(part(x, [*before, within[0] if isinstance(here, int) else within, *after]))
+        if len(parts) == 1:
+            return parts[0]
+    axis -= sum(isinstance(i, int) for i in before)
+    return parts[0] if isinstance(here, int) else (stack if pack.op is stacked else concatenate)(parts, axis)
+
+
+def along_axes(index: Any, shape: Sequence[int]) -> list[int | range] | None:
+    """What an index takes along each axis; None if that is nothing, or it has an array, a mask or a new axis."""
+    index = list(index) if isinstance(index, tuple) else [index]
+    if any(isinstance(i, bool) or not isinstance(i, (int, np.integer, slice, type(...))) for i in index):
+        return None
+    at = index.index(...) if ... in index else len(index)
+    index[at : at + 1] = [slice(None)] * (len(shape) - len(index) + (... in index))
+    places = [range(n)[i] for n, i in zip(shape, index, strict=True)]
+    return None if any(isinstance(place, range) and not place for place in places) else places
+
+
+def part(x: Any, places: Sequence[int | range]) -> Any:
+    """x at `places`, one per axis: x itself if that is all of it."""
+    if places == [range(n) for n in x.shape]:
+        return x
+    slices = [i if isinstance(i, int) else slice(i.start, None if i.stop < 0 else i.stop, i.step) for i in places]
+    return x[tuple(slices)]
