@@ -11,9 +11,15 @@ from minigrad import data, kernels, settings
 from minigrad.functional import grad, hessian, hvp, jacobian, jvp, vjp
 from minigrad.define import elementwise, fused, primitive
 from minigrad.graph import GraphError
-from minigrad.ops import *
+from minigrad.ops.elementwise import *
+from minigrad.ops.linear import *
+from minigrad.ops.networks import *
+from minigrad.ops.recurrent import *
+from minigrad.ops.reductions import *
+from minigrad.ops.shaping import *
 from minigrad import numpy_protocol
-from minigrad.check import check_op, gradcheck
+from minigrad.differences import gradcheck
+from minigrad.check import check_op
 from minigrad.inspection import detect_anomaly, trace  # the backward pass; the trace of a matrix is np.trace
 from minigrad.settings import default_dtype, no_grad, seed, set_default_dtype
 from minigrad.tensor import Tensor, tensor

@@ -16,10 +16,11 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from minigrad.arrays import accepted
 from minigrad.graph import GraphError, Node, order, walk
+from minigrad.operators import Operators
 from minigrad.settings import default_dtype
 
 
-class Tensor:
+class Tensor(Operators):
     """An array with a gradient, and the node that computed it.
 
     Parameters
@@ -202,7 +203,7 @@ class Tensor:
     def __iter__(self) -> Iterator[Tensor]:
         if self.ndim == 0:
             raise TypeError("iteration over a 0-d tensor")
-        return (self[i] for i in range(len(self)))  # type: ignore
+        return (self[i] for i in range(len(self)))
 
     def __float__(self) -> float:
         return float(self._data.item())
