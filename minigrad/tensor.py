@@ -63,12 +63,12 @@ class Tensor(Operators):
 
     def _fill(self, array: np.ndarray, node: Node | None, requires_grad: bool, name: str | None = None) -> None:
         self._data = array
-        self._grad = None
+        self._grad: np.ndarray | None = None
         self.requires_grad = requires_grad
         self.name = name
         self.node = node
         self._version = 0  # counts the writes into the array
-        self._base = None  # the tensor whose array this one is a view of, when no node says so
+        self._base: Tensor | None = None  # the tensor whose array this one is a view of, when no node says so
 
     data: Any = property(lambda self: self._data, lambda self, value: self._assign(value))
     shape: Any = property(lambda self: self._data.shape)

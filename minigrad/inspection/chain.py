@@ -188,7 +188,7 @@ class Chain:
 
     def in_numbers(self) -> str:
         """The gradient of one element as a product of plain numbers, along the strongest path of units."""
-        at = np.ravel_multi_index(self.element, self.target.shape)
+        at = int(np.ravel_multi_index(self.element, self.target.shape))
         numbers, vertex = [], self.target
         while vertex.incoming and vertex != self.trace.vertex(-1):
             best = max((strongest_unit(edge, at) for edge in vertex.incoming if edge in self.edges), key=lambda b: b[0])
