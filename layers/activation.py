@@ -73,7 +73,7 @@ class Softmax(Module):
     """eˣⁱ/Σeˣʲ: probabilities along an axis. `CrossEntropy` takes logits, without a Softmax before it."""
 
     def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
+        self.axis = checks.integer("Softmax", "axis", axis)
 
     def forward(self, x):
         return mg.softmax(x, axis=self.axis)

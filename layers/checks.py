@@ -18,11 +18,16 @@ def array_of(x: Any) -> np.ndarray:
     return x.numpy() if isinstance(x, Tensor) else np.asarray(x)
 
 
-def size(layer: str, name: str, value: Any) -> int:
-    """A number of units: an integer of at least 1."""
+def integer(layer: str, name: str, value: Any) -> int:
+    """An integer, and not one of the booleans."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{layer}: {name} must be an integer, not {value!r}")
-    if value < 1:
+    return int(value)
+
+
+def size(layer: str, name: str, value: Any) -> int:
+    """A number of units: an integer of at least 1."""
+    if integer(layer, name, value) < 1:
         raise ValueError(f"{layer}: {name} must be at least 1, not {value}")
     return int(value)
 
