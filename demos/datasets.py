@@ -1,0 +1,131 @@
+"""The handwritten digits that the lessons learn from.
+
+- `digits()`: 1,797 images of 8×8 pixels, shipped with the lessons (source and licence in `data/README.md`).
+- `mnist(folder)`: 28×28 pixels, from MNIST's own files, which you put into a folder of yours.
+- `load("digits" or "mnist", folder)`: either.
+
+>>> data = digits(rng=0)
+>>> data.x.shape, data.x_held_out.shape
+((1438, 64), (359, 64))
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+import minigrad as mg
+from demos.lesson import UserError, require
+from minigrad.data import split
+
+HELD_OUT = 0.2  # part of the images that no network learns from, where a data set does not say which
+
+
+class Dataset(NamedTuple):
+    """Images (count, pixels), shifted and scaled to mean 0 and variance 1 over all pixels, and labels (count,)."""
+
+    x: np.ndarray
+    y: np.ndarray
+    x_held_out: np.ndarray
+    y_held_out: np.ndarray
+    note: str
+
+
+def load(name: str, folder: str | None = None, rng: np.random.Generator | int | None = None) -> Dataset:
+    """The data set `name`: digits, or mnist from the files in `folder`."""
+    require(name in ("digits", "mnist"), f"data: {name!r} is neither digits nor mnist")
+    if name == "digits":
+        return digits(rng)
+    require(folder is not None, "data: mnist needs the folder that holds its files (--data-dir)")
+    return mnist(folder, rng)
+
+
+def digits(rng: np.random.Generator | int | None = None) -> Dataset:
+    """The UCI handwritten digits; which of them are held out is drawn from `rng`."""
+    with resources.files("demos").joinpath("data", "digits.npz").open("rb") as file, np.load(file) as arrays:
+        images, labels = arrays["images"], arrays["labels"]
+    return divided("UCI digits, 8×8", images, labels, rng)
+
+
+def mnist(folder: str | Path, rng: np.random.Generator | int | None = None) -> Dataset:
+    """MNIST from the four files in `folder`, as published: idx format, gzipped or not.
+
+    If the folder holds the test files only, a fifth of them is held out, drawn from `rng`, and the rest is
+    learned from; `.note` says so.
+
+    Raises
+    ------
+    UserError
+        In one sentence with the path: no such folder, a file missing, cut short, or not what its name says.
+    """
+    folder = Path(folder)
+    require(folder.is_dir(), f"data: there is no folder {folder}")
+    test = pair(folder, "t10k")
+    if not any(folder.glob("train-*")):
+        return divided("MNIST (test files only)", *test, rng)
+    train = pair(folder, "train")
+    require(train[0].shape[1:] == test[0].shape[1:], f"data: training and test images in {folder} differ in size")
+    return scaled("MNIST", *train, *test)
+
+
+def pair(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """The images and the labels of one part of MNIST."""
+    images = read_idx(find(folder, f"{part}-images-idx3-ubyte"), 3)
+    labels = read_idx(find(folder, f"{part}-labels-idx1-ubyte"), 1)
+    require(len(images) == len(labels), f"data: {folder} holds {len(images)} {part} images but {len(labels)} labels")
+    require(len(images) >= 10, f"data: {folder} holds only {len(images)} {part} images")
+    require(labels.max() <= 9, f"data: {part} labels in {folder} go up to {labels.max()}, digits only to 9")
+    return images, labels
+
+
+def find(folder: Path, name: str) -> Path:
+    """The file `name` in `folder`, gzipped or not; some copies write a dot before idx."""
+    names = [spelling + end for spelling in (name, name.replace("-idx", ".idx")) for end in ("", ".gz")]
+    found = [folder / name for name in names if (folder / name).is_file()]
+    require(bool(found), f"data: {folder} holds no file {name} or {name}.gz")
+    return found[0]
+
+
+def read_idx(path: Path, ndim: int) -> np.ndarray:
+    """The array in an idx file of unsigned bytes: a magic number, the size of each axis, the bytes.
+
+    MNIST's images have `ndim` 3 and the magic number 2051, its labels 1 and 2049.
+    """
+    try:
+        content = path.read_bytes()
+        content = gzip.decompress(content) if path.suffix == ".gz" else content
+    except gzip.BadGzipFile as error:
+        raise UserError(f"data: {path} is not a gzip file, though its name says so") from error
+    except (EOFError, zlib.error) as error:
+        raise UserError(f"data: {path} is cut short or damaged: {error}") from error
+    start = 4 * (ndim + 1)
+    require(len(content) >= start, f"data: {path} is cut short: {len(content)} bytes, its header alone has {start}")
+    magic, *shape = np.frombuffer(content, ">u4", ndim + 1).tolist()
+    expected = 2048 + ndim  # 8: unsigned bytes, then the number of axes
+    require(magic == expected, f"data: {path} starts with {magic}; an MNIST file of this name starts with {expected}")
+    size = start + math.prod(shape)
+    require(
+        len(content) == size,
+        f"data: {path} has {len(content):,} bytes where its header, {'×'.join(map(str, shape))}, asks for {size:,}",
+    )
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def divided(name: str, images: np.ndarray, labels: np.ndarray, rng: np.random.Generator | int | None) -> Dataset:
+    """Some images to learn from, and `HELD_OUT` of them, drawn at random, to test on."""
+    return scaled(name, *split(images, labels, HELD_OUT, rng))
+
+
+def scaled(name: str, x: np.ndarray, y: np.ndarray, x_held_out: np.ndarray, y_held_out: np.ndarray) -> Dataset:
+    """Images as rows of numbers, scaled by the mean and deviation of those that are learned from."""
+    mean, deviation = x.mean(), x.std()
+    require(deviation > 0, f"data: all images of {name} are blank")
+    x, x_held_out = (((a - mean) / deviation).reshape(len(a), -1).astype(mg.default_dtype()) for a in (x, x_held_out))
+    note = f"{name}: {len(x):,} images to learn from, {len(x_held_out):,} held out"
+    return Dataset(x, y.astype(np.int64), x_held_out, y_held_out.astype(np.int64), note)

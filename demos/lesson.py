@@ -1,0 +1,218 @@
+"""What all lessons share: the command line, the tables, the pictures, and what a lesson hands back.
+
+- `Result(table, figure, numbers, claims)`: what `run()` of every lesson returns; `print(result)` shows it.
+- `each(measure, items)`: the rows of a lesson one by one, with a progress bar; Ctrl-C keeps what is finished.
+- `table(headers, rows)`, `picture(width, height, how_to_read)`.
+
+A lesson is a module with a function `run`. Its keyword arguments, `Annotated[int, "what it is"] = 50`, become
+options of the command; `QUICK`, if there is one, holds the smaller settings for `--quick`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import importlib.util
+import inspect
+import math
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
+
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+LESSONS = {
+    "mechanics": "how a gradient is computed: a complete engine in 60 lines, then the same numbers from minigrad",
+}
+
+# Okabe and Ito's colours, which people who confuse red and green can tell apart; their yellow is too pale for lines
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+class UserError(ValueError):
+    """What was asked for cannot be done: an option out of range, a folder that is not there, a damaged file."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What textbooks say, what this run measured, and how they agree: "holds", "holds if …" or "false"."""
+
+    claim: str
+    source: str
+    measured: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a lesson hands back; `complete` is False if Ctrl-C ended it early."""
+
+    table: str  # what it prints before the claims
+    figure: Figure
+    numbers: dict[str, Any]  # everything measured, by name, unrounded
+    claims: list[Claim] = field(default_factory=list)
+    complete: bool = True
+
+    def __str__(self) -> str:
+        rows = [(f"{c.claim} ({c.source})", c.measured, c.verdict) for c in self.claims]
+        closing = table(("what the textbooks say", "what this run measured", "verdict"), rows, widths=(46, 46, 20))
+        return f"{self.table}\n\n{closing}" if rows else self.table
+
+
+def require(condition: bool, sentence: str) -> None:
+    """Raise UserError with `sentence` unless `condition` holds."""
+    if not condition:
+        raise UserError(sentence)
+
+
+def holds(condition: bool, otherwise: str = "false") -> str:
+    """The verdict on a claim: "holds" or `otherwise`."""
+    return "holds" if condition else otherwise
+
+
+def each(measure: Callable, items: Sequence, label: str = "") -> list:
+    """`[measure(item) for item in items]`, with a progress bar on a terminal; Ctrl-C keeps what is finished."""
+    results: list = []
+    with tqdm(items, desc=label, disable=None, leave=False, file=sys.stderr) as bar:
+        try:
+            for item in bar:
+                results.append(measure(item))
+        except KeyboardInterrupt:
+            if not results:
+                raise
+    return results
+
+
+def written(x: Any) -> str:
+    """A number in six digits, "—" for one that is not there (NaN), text as it is."""
+    return str(x) if isinstance(x, (str, int)) else "—" if math.isnan(x) else f"{x:.6g}".replace("-", "−")
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence], widths: Sequence[int] | None = None) -> str:
+    """Rows under headers: numbers flush right, or text in columns wrapped at `widths`."""
+    cells = [[written(cell) for cell in row] for row in (headers, *rows)]
+    numbers = "<" if widths else ">"
+    widths = widths or [max(map(len, column)) for column in zip(*cells, strict=True)]
+    columns = list(zip("<" + numbers * len(widths), widths, strict=False))
+    lines = []
+    for row in cells:
+        wrapped = [textwrap.wrap(cell, width) or [""] for cell, width in zip(row, widths, strict=True)]
+        for parts in zip_longest(*wrapped, fillvalue=""):
+            line = (f"{part:{side}{width}}" for part, (side, width) in zip(parts, columns, strict=True))
+            lines.append("  ".join(line).rstrip())
+    lines.insert(1, "  ".join("─" * width for width in widths))
+    return "\n".join(lines)
+
+
+def picture(width: float, height: float, how_to_read: str) -> Figure:
+    """An empty figure of so many inches, with one sentence under it that says how to read it."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.supxlabel("How to read: " + how_to_read, x=0.01, ha="left", fontsize=9, color="#444444")
+    return figure
+
+
+def check_packages() -> None:
+    """Raise ImportError unless `layers`, `optim` and `demos` are those that lie beside `minigrad`."""
+    import minigrad
+
+    home = Path(minigrad.__file__).resolve().parents[1]
+    for name in ("layers", "optim", "demos"):
+        spec = importlib.util.find_spec(name)
+        if spec is None:
+            raise ImportError(f"the package {name!r} of minigrad is missing; install it again: pip install -e {home}")
+        places = list(spec.submodule_search_locations or [spec.origin])
+        if not any(Path(place).resolve() == home / name for place in places):
+            raise ImportError(
+                f"`import {name}` finds {places[0]}, which hides minigrad's own {home / name}; "
+                f"run from {home}, or move the other one out of Python's path"
+            )
+
+
+# The command
+
+
+def option(parser: argparse.ArgumentParser, name: str, parameter: inspect.Parameter) -> None:
+    """Add an argument of `run`, such as `depth: Annotated[int, "hidden layers"] = 50`, to the command line."""
+    kind, text = get_args(parameter.annotation)
+    if isinstance(kind, UnionType):  # str | None
+        kind = get_args(kind)[0]
+    how: dict[str, Any] = {"type": kind, "metavar": name.upper()}
+    if kind is bool:
+        how = {"action": argparse.BooleanOptionalAction}
+    elif get_origin(kind) is Literal:
+        how = {"choices": get_args(kind)}
+    elif get_origin(kind) is tuple:
+        how = {"type": get_args(kind)[0], "nargs": "+", "metavar": name.upper()}
+    shown = "" if parameter.default in (None, ()) else f" (default: {parameter.default})"
+    parser.add_argument(f"--{name.replace('_', '-')}", default=parameter.default, help=text + shown, **how)
+
+
+def options(name: str, module: Any, arguments: Sequence[str]) -> dict[str, Any]:
+    """What the command line asks of a lesson, checked by argparse, which leaves with 2 and a sentence."""
+    parser = argparse.ArgumentParser(f"python -m demos {name}", description=LESSONS[name], allow_abbrev=False)
+    for key, parameter in inspect.signature(module.run, eval_str=True).parameters.items():
+        option(parser, key, parameter)
+    parser.add_argument("--out", type=Path, default=Path("demo_output"), help="folder for the picture (%(default)s)")
+    quick = getattr(module, "QUICK", {})
+    smaller = " ".join(f"--{key} {value}" for key, value in quick.items())
+    parser.add_argument("--quick", action="store_true", help=f"in a few seconds: {smaller or 'the same'}")
+    if "--quick" in arguments:
+        parser.set_defaults(**quick)
+    chosen = vars(parser.parse_args(arguments))
+    del chosen["quick"]
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in chosen.items()}
+
+
+def writable(folder: Path) -> None:
+    """Make `folder` and see that a file can be written there, before anything is computed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError(f"--out {folder}: cannot be written to ({error.strerror})") from error
+
+
+def listing() -> str:
+    width = max(map(len, LESSONS))
+    lines = [f"  {name:{width}}  {text}" for name, text in LESSONS.items()]
+    return "\n".join(["The lessons, in the order to take them:", "", *lines, "", "python -m demos NAME --help"])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a lesson from the command line; returns the exit status (0, 2 for a wrong request, 130 after Ctrl-C)."""
+    sys.stdout.reconfigure(errors="replace")  # a terminal without σ and ∂ shows question marks
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in ("-h", "--help"):
+        print(listing())
+        return 0
+    try:
+        check_packages()
+        near = difflib.get_close_matches(name, LESSONS, 1)
+        require(name in LESSONS, f"there is no lesson {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+        module = importlib.import_module(f"demos.{name}")
+        chosen = options(name, module, rest)
+        folder = chosen.pop("out")
+        writable(folder)
+        result = module.run(**chosen)
+        path = folder / f"{name}.png"
+        print(result)
+        result.figure.savefig(path, dpi=120)
+        print(f"\npicture: {path}")
+    except (UserError, ImportError, OSError) as error:
+        print(f"python -m demos: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped before anything was finished", file=sys.stderr)
+        return 130
+    if not result.complete:
+        print("stopped: only what was finished is shown", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,204 @@
+"""The command line and what lessons are put together from."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Literal
+
+import pytest
+
+from demos import lesson
+from demos.lesson import Claim, Result, UserError, each, main, picture, require, table
+
+ROOT = Path(lesson.__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """A lesson that hands back what it was asked for."""
+
+    def run(
+        depth: Annotated[int, "layers"] = 50,
+        rate: Annotated[float, "learning rate"] = 0.1,
+        kind: Annotated[Literal["plain", "residual"], "which"] = "plain",
+        rows: Annotated[tuple[str, ...], "which rows"] = (),
+        data_dir: Annotated[str | None, "a folder"] = None,
+        noise: Annotated[bool, "add noise"] = False,
+        seed: Annotated[int, "random numbers"] = 0,
+    ) -> Result:
+        require(depth > 0, f"depth: at least 1, not {depth}")
+        module.calls.append(
+            {"depth": depth, "rate": rate, "kind": kind, "rows": rows, "data_dir": data_dir, "noise": noise}
+        )
+        squares = each(module.measure, range(depth))
+        figure = picture(4, 3, "the line is y = x².")
+        figure.subplots().plot(squares)
+        claims = [Claim("squares grow", "Euclid", f"up to {squares[-1]}", "holds")]
+        return Result(table(("x²",), [(s,) for s in squares]), figure, {}, claims, len(squares) == depth)
+
+    module = ModuleType("demos.toy")
+    module.run, module.QUICK, module.calls, module.measure = run, {"depth": 3}, [], lambda x: x * x
+    monkeypatch.setitem(sys.modules, "demos.toy", module)
+    monkeypatch.setitem(lesson.LESSONS, "toy", "squares of numbers")
+    return module
+
+
+def test_without_a_name_the_lessons_are_listed(capsys):
+    for arguments in ([], ["--help"]):
+        assert main(arguments) == 0
+        listed = capsys.readouterr().out
+        for name, line in lesson.LESSONS.items():
+            assert f"  {name}" in listed
+            assert line in listed
+
+
+def test_every_lesson_is_registered():
+    others = {"__init__", "__main__", "lesson", "datasets"}
+    assert {path.stem for path in (ROOT / "demos").glob("*.py")} - others == set(lesson.LESSONS)
+
+
+def test_a_lesson_prints_its_table_and_saves_its_picture(toy, capsys, tmp_path):
+    assert main(["toy", "--depth", "4", "--out", str(tmp_path / "new" / "folder")]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("x²\n──\n0\n1\n4\n9\n")
+    assert "squares grow (Euclid)" in out
+    assert "holds" in out
+    picture = tmp_path / "new" / "folder" / "toy.png"
+    assert out.rstrip().endswith(f"picture: {picture}")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_options_come_from_the_arguments_of_run(toy, tmp_path):
+    wanted = {"depth": 2, "rate": 0.5, "kind": "residual", "rows": ("a", "b"), "data_dir": "x", "noise": True}
+    given = "--depth 2 --rate 0.5 --kind residual --rows a b --data-dir x --noise --seed 1"
+    assert main(["toy", *given.split(), "--out", str(tmp_path)]) == 0
+    assert toy.calls == [wanted]
+
+
+def test_quick_is_a_set_of_defaults(toy, tmp_path):
+    main(["toy", "--quick", "--out", str(tmp_path)])
+    main(["toy", "--depth", "5", "--quick", "--out", str(tmp_path)])
+    main(["toy", "--out", str(tmp_path)])
+    assert [call["depth"] for call in toy.calls] == [3, 5, 50]
+
+
+BAD = {
+    "--depth": ("expected one argument", "--depth"),
+    "--depth many": ("invalid int value: 'many'", "--depth"),
+    "--kind round": ("invalid choice: 'round'", "--kind"),
+    "--dep 3": ("unrecognized arguments: --dep 3", ""),
+    "3": ("unrecognized arguments: 3", ""),
+}
+
+
+@pytest.mark.parametrize("options", BAD)
+def test_bad_options_leave_with_2_and_a_sentence(toy, capsys, options):
+    with pytest.raises(SystemExit) as leaving:
+        main(["toy", *options.split()])
+    assert leaving.value.code == 2
+    error = capsys.readouterr().err
+    assert all(part in error for part in BAD[options])
+    assert not toy.calls
+
+
+def test_a_refusal_of_the_lesson_is_a_sentence(toy, capsys, tmp_path):
+    assert main(["toy", "--depth", "0", "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "python -m demos: depth: at least 1, not 0\n"
+
+
+def test_unknown_lesson(capsys):
+    assert main(["mechanic"]) == 2
+    assert capsys.readouterr().err == "python -m demos: there is no lesson 'mechanic'; did you mean mechanics?\n"
+    assert main(["xyz"]) == 2
+    assert "did you mean" not in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_stops_before_the_lesson(toy, capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/nowhere")):
+        assert main(["toy", "--out", str(folder)]) == 2
+        assert f"--out {folder}: cannot be written to (" in capsys.readouterr().err
+    assert not toy.calls
+
+
+def stop_at(n):
+    def measure(x):
+        if x == n:
+            raise KeyboardInterrupt
+        return x * x
+
+    return measure
+
+
+def test_ctrl_c_keeps_what_is_finished(toy, capsys, tmp_path):
+    toy.measure = stop_at(3)
+    assert main(["toy", "--out", str(tmp_path)]) == 130
+    out, error = capsys.readouterr()
+    assert "up to 4" in out
+    assert (tmp_path / "toy.png").exists()
+    assert error == "stopped: only what was finished is shown\n"
+
+
+def test_ctrl_c_before_anything_is_finished(toy, capsys, tmp_path):
+    toy.measure = stop_at(0)
+    assert main(["toy", "--out", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "stopped before anything was finished\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_fault_of_the_lesson_is_not_hidden(toy, tmp_path):
+    toy.measure = lambda x: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        main(["toy", "--out", str(tmp_path)])
+
+
+def test_no_progress_bar_off_a_terminal(capsys):
+    assert each(abs, [-1, -2]) == [1, 2]
+    assert capsys.readouterr().err == ""
+
+
+def test_table_columns():
+    assert table(("row", "gain"), [("sigmoid", "0.25"), ("ReLU", "−1")]) == (
+        "row      gain\n───────  ────\nsigmoid  0.25\nReLU       −1"
+    )
+    wrapped = table(("what", "which"), [("one two three", "four five")], widths=(8, 5))
+    assert wrapped == "what      which\n────────  ─────\none two   four\nthree     five"
+
+
+def test_result_prints_its_claims():
+    result = Result("numbers", picture(1, 1, "."), {}, [Claim("ReLU solves it", "a book", "it does not", "false")])
+    assert str(result).startswith("numbers\n\nwhat the textbooks say")
+    assert "ReLU solves it (a book)" in str(result)
+    assert str(Result("numbers", picture(1, 1, "."), {})) == "numbers"
+
+
+def test_require():
+    require(True, "never said")
+    with pytest.raises(UserError, match="too deep"):
+        require(False, "too deep")
+
+
+@pytest.mark.parametrize("name", ["layers", "optim"])
+def test_a_foreign_package_in_the_way_is_named(tmp_path, name):
+    """In a new process, from a folder with a `layers.py` or an `optim` of its own."""
+    foreign = tmp_path / ("layers.py" if name == "layers" else "optim/__init__.py")
+    foreign.parent.mkdir(exist_ok=True)
+    foreign.write_text("")
+    paths = [str(tmp_path), str(ROOT)]
+    command = f"import sys; sys.path[:0] = {paths}; from demos.lesson import main; sys.exit(main(['mechanics']))"
+    ran = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert ran.returncode == 2
+    hidden = foreign if name == "layers" else foreign.parent
+    assert f"`import {name}` finds {hidden}, which hides minigrad's own {ROOT / name}" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_the_packages_are_in_place_here():
+    lesson.check_packages()
+
+
+def test_the_command_as_a_command(tmp_path):
+    ran = subprocess.run([sys.executable, "-m", "demos"], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert ran.returncode == 0
+    assert "python -m demos NAME --help" in ran.stdout
