@@ -76,7 +76,7 @@ def result(g: Any, x: Tensor, create_graph: bool) -> Tensor:
     """A gradient as a Tensor that shares memory with nobody; with `create_graph` a constant has a graph, too."""
     if not create_graph:
         return Tensor(np.zeros_like(x.data) if g is None else g)
-    g = computed(np.zeros_like(x.data), None) if g is None else g
+    g = g if isinstance(g, Tensor) else computed(np.zeros_like(x.data) if g is None else g, None)
     array = g.data.copy()
     return computed(array, Node(identity, (g,), (g.data,), {}, array, None, g.version))
 

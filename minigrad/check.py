@@ -1,0 +1,267 @@
+"""Is an op right? `check_op(op, x, …)` reports everything that an op must do, one line per property.
+
+>>> import numpy as np, minigrad as mg
+>>> bump = mg.elementwise("bump", lambda x: np.exp(-x * x), [lambda y, x: -2 * x * y], ["−2x·y"])
+>>> print(mg.check_op(bump))
+bump: every property holds
+  ok    forward leaves inputs alone
+  ok    gradients against finite differences: 12 elements
+  –     broadcasting: does not apply
+  ok    float32 and float64 kept
+  ok    second derivative: 24 elements
+  ok    upstream not written to
+  ok    zero-size, 0-d and non-contiguous inputs
+  –     kernel equals definition: does not apply
+
+With a slip in the rule, the report shows a single number at which it can be seen:
+
+>>> slip = mg.elementwise("slip", lambda x: np.exp(-x * x), [lambda y, x: 2 * x * y], ["2x·y"])
+>>> print(mg.check_op(slip).failures[0])
+FAIL  gradients against finite differences: 12 of 12 elements differ; the sign is wrong
+        derivative by x: expected -1.18678 (numeric), got 1.18678 (analytic), relative error 2
+        where x = 0.55, upstream gradient = 1.46
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minigrad.differences import Case, case_of, compare, cotangent, in_dtype, shown, slope
+from minigrad.functional import grad, pulled, recorded
+from minigrad.graph import order, walk
+from minigrad.op import Elementwise
+from minigrad.tensor import Tensor
+
+DOMAINS = [(-2.0, 2.0), (0.2, 3.0), (-0.9, 0.9), (1.1, 3.0)]  # log needs x > 0, arcsin |x| < 1, arccosh x > 1
+FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NameError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    Warning,
+)
+
+
+def check_op(op: Callable, *examples: Any, **params: Any) -> Report:
+    """Call `op(*examples, **params)` in every way that an op must stand, and report what holds.
+
+    Without examples, an elementwise op is tried where it is finite. Small arrays without symmetry show most; labels
+    and masks are integers or booleans. An op with a gradient of its own choice, such as a straight-through estimator,
+    fails the line on finite differences and no other.
+
+    Returns
+    -------
+    Report
+        With `ok`, `failures` and `to_json()`; `print` it to read it.
+    """
+    case = case_of(op, examples or examples_for(op, params), params)
+    case.value()  # a wrong call is an error of its own
+    with np.errstate(all="ignore"):
+        return Report(op.__name__, [verdict(name, test, case) for name, test in PROPERTIES.items()])
+
+
+@dataclass
+class Verdict:
+    """One line of a report; `ok` is None where the property does not apply."""
+
+    property: str
+    ok: bool | None
+    detail: str
+
+    def __str__(self) -> str:
+        mark = {True: "ok  ", False: "FAIL", None: "–   "}[self.ok]
+        return f"{mark}  {self.property}{': ' if self.detail else ''}{self.detail}".replace("\n", "\n        ")
+
+
+@dataclass
+class Report:
+    """What `check_op` found."""
+
+    op: str
+    verdicts: list[Verdict]
+
+    @property
+    def failures(self) -> list[Verdict]:
+        return [verdict for verdict in self.verdicts if verdict.ok is False]
+
+    @property
+    def ok(self) -> bool:
+        return not self.failures
+
+    def __str__(self) -> str:
+        head = (
+            f"{len(self.failures)} of {len(self.verdicts)} properties fail" if self.failures else "every property holds"
+        )
+        return "\n".join([f"{self.op}: {head}", *map(str, self.verdicts)]).replace("\n", "\n  ")
+
+    def to_json(self) -> str:
+        return json.dumps({"op": self.op, "ok": self.ok, "verdicts": asdict(self)["verdicts"]}, ensure_ascii=False)
+
+
+def examples_for(op: Any, params: dict) -> list[np.ndarray]:
+    """Inputs of an elementwise op at which it is finite; an input without a derivative is a condition."""
+    if not isinstance(op, Elementwise):
+        raise ValueError(f"check_op: {op.__name__} needs example inputs: check_op(op, x, …)")
+    rng = np.random.default_rng(0)
+    for low, high in DOMAINS:
+        xs: list = [np.round(rng.uniform(low, high, (3, 4)), 2) for _ in op.rules]
+        xs[1:] = np.sort(xs[1:], axis=0)  # bounds such as those of clip come in ascending order
+        xs = [x if rule is not None else x > np.median(x) for x, rule in zip(xs, op.rules, strict=True)]
+        with np.errstate(all="ignore"):
+            if np.all(np.isfinite(op(*map(np.copy, xs), **params))):
+                return xs
+    raise ValueError(f"check_op: {op.name} is finite on none of {DOMAINS}; pass example inputs")
+
+
+def written_out(case: Case) -> Case:
+    """The same with every array broadcast to the shape of the result."""
+    shape = np.broadcast_shapes(*(x.shape for x in case.inputs if x is not None))
+    return case.mapped(lambda x: np.broadcast_to(x, shape))
+
+
+# What an op must do: a test raises AssertionError, or returns a remark; NotImplemented where it does not apply
+
+
+def leaves_inputs_alone(case: Case) -> None:
+    given = case.mapped(np.copy)
+    given.f(*given.inputs, **given.params)
+    for name, x, before in zip(case.names, given.inputs, case.inputs, strict=True):
+        if x is not None and not np.array_equal(x, before):
+            raise AssertionError(f"{name}: the call changed it from {shown(before)} to {shown(x)}")
+
+
+def broadcasts(case: Case) -> Any:
+    """A small input gets the gradient of the same input written out in full, summed over the copies."""
+    if not isinstance(case.f, Elementwise) or len(case.inputs) == 1:
+        return NotImplemented
+    full = written_out(case)
+    for place, (i, x) in enumerate(zip(full.places, full.xs, strict=True), start=1):
+        for small in (x[:1], x[0], x.ravel()[0]) if x.ndim else ():
+            before, after = full.inputs[:i], full.inputs[i + 1 :]
+            found, expected = (
+                replace(full, inputs=[*before, new, *after]).results(cotangent(x.shape))
+                for new in (small, np.broadcast_to(small, x.shape))
+            )
+            expected[place] = expected[place].reshape(-1, *small.shape).sum(axis=0)
+            case.agree(f"with {case.names[i]} of shape {small.shape}", found, expected)
+
+
+def keeps_dtype(case: Case) -> None:
+    """Also in the rules, whose results are cast to the dtype of the input only afterwards."""
+    for dtype in (np.float32, np.float64):
+        cast = case.mapped(partial(in_dtype, dtype=dtype))
+        y, leaves = recorded("check", cast, cast.xs)
+        u = cotangent(y.shape).astype(dtype)
+        found = [y.data, *(g.data for g in pulled(y, leaves, u))]
+        if y.node is not None and y.node.op is case.f:  # not a function made of several ops
+            rules = copy.copy(case.f)
+            rules.fitted = lambda contribution, *rest: contribution
+            contributions = rules.pull(y.node, u, y.data, y.node.arrays)
+            found[1:] = [np.asarray(contributions[i]) for i in case.places]
+        case.agree(f"for {np.dtype(dtype)}", found, [x.astype(dtype) for x in found])
+
+
+def leaves_upstream_alone(case: Case) -> None:
+    """Nor does a walk change anything else: a second one finds what a fresh graph does."""
+    y, leaves = recorded("check", case, case.xs)
+    u = cotangent(y.shape)
+    g = u.copy()
+    walk(order(y.node), {y.node: g})
+    if not np.array_equal(g, u):
+        raise AssertionError(f"the upstream gradient was {shown(u)} before the rules ran, and {shown(g)} after")
+    case.agree("on a second walk", [y.data, *(d.data for d in pulled(y, leaves, u))], case.results(u))
+
+
+def takes_any_layout(case: Case) -> None:
+    """Strided views with a transposed upstream; of an elementwise op, also single numbers and no elements at all."""
+    u = cotangent(case.value().shape)
+    views = [Tensor(np.stack([x, x], axis=-1), requires_grad=True)[..., 0] for x in case.xs]
+    y = case(*views)
+    gradients = grad([np.transpose(y)], views, [u.T.copy()])
+    case.agree("for strided views", [y.data, *(g.data for g in gradients)], case.results(u))
+    if isinstance(case.f, Elementwise):
+        full = written_out(case)
+        for shape in [(), (0,)] if u.size else [(0,)]:
+
+            def cut(x, shape=shape):
+                return x.ravel()[: math.prod(shape)].reshape(shape)
+
+            case.agree(f"of shape {shape}", full.mapped(cut).results(cut(u)), [cut(x) for x in full.results(u)])
+
+
+def equals_definition(case: Case) -> Any:
+    if getattr(case.f, "definition", None) is None:
+        return NotImplemented
+    u = cotangent(case.value().shape)
+    case.agree("of the kernel", case.results(u), replace(case, f=case.f.definition).results(u))
+
+
+PROPERTIES: dict[str, Callable[[Case], Any]] = {
+    "forward leaves inputs alone": leaves_inputs_alone,
+    "gradients against finite differences": compare,
+    "broadcasting": broadcasts,
+    "float32 and float64 kept": keeps_dtype,
+    "second derivative": lambda case: compare(slope(case)),
+    "upstream not written to": leaves_upstream_alone,
+    "zero-size, 0-d and non-contiguous inputs": takes_any_layout,
+    "kernel equals definition": equals_definition,
+}
+
+
+def cuts(case: Case) -> Iterator[Case]:
+    """Smaller cases: single numbers of an elementwise op; of others, axes cut to length 1."""
+    if isinstance(case.f, Elementwise):
+        full = written_out(case)
+        for k in range(full.xs[0].size):
+            yield full.mapped(partial(np.take, indices=k))
+    lengths = {n for x in case.xs for n in x.shape}
+    for some in (lengths, *({n} for n in sorted(lengths))):
+        yield case.mapped(partial(first_along, lengths=some))
+
+
+def first_along(x: np.ndarray, lengths: set[int]) -> np.ndarray:
+    """The first element along every axis that has one of these lengths."""
+    return x[tuple(slice(1 if n in lengths else n) for n in x.shape)]
+
+
+def verdict(name: str, test: Callable, case: Case) -> Verdict:
+    """What a test says; where it fails, the smallest inputs cut from the example at which it does."""
+    try:
+        remark = test(case)
+        applies = remark is not NotImplemented
+        return Verdict(name, applies or None, (remark or "") if applies else "does not apply")
+    except FAULTS as error:
+        sentence, *summary = reason(error)
+    for cut in cuts(case):
+        try:
+            cut.value()
+        except FAULTS:  # not an input of this op
+            continue
+        try:
+            test(cut)
+        except FAULTS as error:
+            sentence, case = reason(error)[0], cut
+            break
+    given = [shown(x, f"{what} = ") for what, x in zip(case.names, case.inputs, strict=True) if x is not None]
+    if summary:
+        given.append(shown(cotangent(case.value().shape), "upstream gradient = "))
+    together = ", ".join(given)
+    where = [f"where {together}"] if len(together) < 90 else ["where", *given]
+    return Verdict(name, False, "\n".join([*summary, sentence, *where]))
+
+
+def reason(error: Exception) -> list[str]:
+    """What a test says when it fails; a rule may also break."""
+    return list(error.args) if isinstance(error, AssertionError) else [f"{type(error).__name__}: {error}"]

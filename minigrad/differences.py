@@ -1,0 +1,218 @@
+"""Is a gradient right? Finite differences know.
+
+- `gradcheck(f, x, …)`: True, or an AssertionError that shows the worst element.
+
+>>> import numpy as np, minigrad as mg
+>>> mg.gradcheck(lambda x, w: np.tanh(x @ w), np.eye(2), [[1.0, 2.0], [3.0, 4.0]], order=2)
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from minigrad.functional import pulled, recorded
+from minigrad.op import Elementwise, Op, Primitive
+from minigrad.tensor import Tensor
+
+
+def gradcheck(
+    f: Callable[..., Tensor], *inputs: Any, eps: float = 1e-6, rtol: float = 1e-5, atol: float = 1e-7, order: int = 1
+) -> bool:
+    """Compare the gradients of f, for a random upstream gradient, with central differences in float64.
+
+    Parameters
+    ----------
+    f : callable
+        A function of Tensors that returns a Tensor, the same one at every call.
+    inputs : array_like or None
+        Where to check. Floating inputs are varied; integers, booleans and None are handed on.
+    eps : float
+        Step of the differences, times |x| where that is more than 1.
+    rtol, atol : float
+        The two may be apart by atol + rtol·|numeric|. Elements whose difference crosses a kink are left out.
+    order : int
+        Check the derivatives up to this order.
+
+    Raises
+    ------
+    AssertionError
+        With input, element, analytic and numeric derivative, relative error, and how many differ or were left out.
+
+    Examples
+    --------
+    >>> import numpy as np, minigrad as mg
+    >>> mg.gradcheck(lambda x, w: np.tanh(x @ w), np.eye(2), [[1.0, 2.0], [3.0, 4.0]], order=2)
+    True
+    """
+    case = case_of(f, inputs, {})
+    for n in range(1, order + 1):
+        try:
+            compare(case, eps, rtol, atol)
+        except AssertionError as error:
+            raise AssertionError(f"gradcheck, order {n}: {'; '.join(error.args)}") from None
+        case = slope(case)
+    return True
+
+
+@dataclass
+class Case:
+    """A function and inputs to try it on, those in `places` being varied; called with others in their place."""
+
+    f: Any
+    inputs: list
+    params: dict
+    names: list[str]
+    places: list[int]
+
+    def __call__(self, *xs: Any) -> Tensor:
+        varied = dict(zip(self.places, xs, strict=True))
+        return self.f(*(varied.get(i, x) for i, x in enumerate(self.inputs)), **self.params)
+
+    @property
+    def xs(self) -> list[np.ndarray]:
+        return [self.inputs[i] for i in self.places]
+
+    def mapped(self, change: Callable[[np.ndarray], Any]) -> Case:
+        """The same with every array changed."""
+        return replace(self, inputs=[None if x is None else np.asarray(change(x)) for x in self.inputs])
+
+    def value(self, xs: Sequence[np.ndarray] | None = None) -> np.ndarray:
+        return recorded("check", self, self.xs if xs is None else xs)[0].data
+
+    def results(self, u: np.ndarray) -> list[np.ndarray]:
+        """The value, and the gradients for the upstream gradient u."""
+        y, leaves = recorded("check", self, self.xs)
+        return [y.data, *(g.data for g in pulled(y, leaves, u))]
+
+    def agree(self, note: str, found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> None:
+        """AssertionError unless two lists of value and gradients are the same."""
+        labels = ["value", *(f"gradient of {self.names[i]}" for i in self.places)]
+        for label, got, right in zip(labels, found, expected, strict=True):
+            for what in ("shape", "dtype"):
+                if getattr(got, what) != getattr(right, what):
+                    raise AssertionError(
+                        f"{label} {note}: expected {what} {getattr(right, what)}, got {getattr(got, what)}"
+                    )
+            if not np.allclose(got, right, rtol=1e-7, atol=1e-12, equal_nan=True):
+                raise AssertionError(f"{label} {note}: expected {shown(right)}, got {shown(got)}")
+
+
+def shown(x: np.ndarray, name: str = "") -> str:
+    return name + np.array2string(x, precision=6, separator=", ", threshold=20, prefix=name)
+
+
+def in_dtype(x: np.ndarray, dtype: Any) -> np.ndarray:
+    return x.astype(dtype) if x.dtype.kind == "f" else x
+
+
+def case_of(f: Callable, inputs: Sequence, params: dict) -> Case:
+    """f at `inputs` in float64, varied in the floating ones that have a rule."""
+    arrays = [None if x is None else in_dtype(Tensor(x).data, np.float64) for x in inputs]
+    rules = f.rules if isinstance(f, (Elementwise, Primitive)) and f.arity else arrays
+    pairs = zip(arrays, rules, strict=True)
+    places = [i for i, (x, rule) in enumerate(pairs) if x is not None and rule is not None and x.dtype.kind == "f"]
+    if not places:
+        raise ValueError("check: there is no floating input to differentiate by")
+    names = f.names if isinstance(f, Op) and f.arity else [f"input {i}" for i in range(len(inputs))]
+    return Case(f, arrays, params, names[: len(inputs)], places)
+
+
+def cotangent(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """An upstream gradient without zeros or symmetry: one of ones says nothing about a softmax."""
+    rng = np.random.default_rng(seed)
+    return np.asarray(np.round(rng.uniform(0.5, 2, shape), 2) * rng.choice([-1, 1], shape))
+
+
+@np.errstate(all="ignore")
+def compare(case: Case, eps: float = 1e-6, rtol: float = 1e-5, atol: float = 1e-7) -> str:
+    """How many elements of the gradient of u·f were compared; AssertionError with the worst if some are wrong."""
+    y, u = case.value(), cotangent(case.value().shape)
+    if not np.all(np.isfinite(y) & (y == case.value())):
+        raise ValueError("check: the function is not finite at these inputs, or draws random numbers")
+    gradients, measured = case.results(u)[1:], [np.empty(x.shape) for x in case.xs]
+    wrong: list[tuple[float, int, tuple[int, ...]]] = []
+    kinks = 0
+    for place, index in [(place, index) for place, x in enumerate(case.xs) for index in np.ndindex(x.shape)]:
+        change, h = changes(case, place, index, u), eps * max(1.0, float(abs(case.xs[place][index])))
+        a, n = float(gradients[place][index]), central(change, h)
+        measured[place][index] = n
+        if abs(a - n) <= atol + rtol * abs(n):
+            continue
+        if at_kink(change, h, abs(a - n)):
+            kinks += 1
+        else:
+            wrong.append((float(np.nan_to_num(np.abs(a - n) / max(abs(a), abs(n)), nan=np.inf)), place, index))
+    note = f"{sum(x.size for x in case.xs) - kinks} elements" + (f", {kinks} at a kink left out" if kinks else "")
+    if not wrong:
+        return note
+    error, place, index = max(wrong)
+    raise AssertionError(
+        f"derivative by {case.names[case.places[place]]}{list(index) or ''}: "
+        f"expected {measured[place][index]:.6g} (numeric), got {gradients[place][index]:.6g} (analytic), "
+        f"relative error {error:.2g}",
+        f"{len(wrong)} of {note} differ{hint(case, gradients[place], measured, place, u)}",
+    )
+
+
+def changes(case: Case, place: int, index: tuple, u: np.ndarray) -> Callable[[float], np.ndarray]:
+    """The function step ↦ what that step in one element of an input changes in the elements of u·f."""
+    y = case.value()
+
+    def change(step):
+        moved = [x.copy() for x in case.xs]
+        moved[place][index] += step
+        return u * (case.value(moved) - y)
+
+    return change
+
+
+def central(change: Callable[[float], np.ndarray], h: float) -> float:
+    return float(np.sum(change(h) - change(-h)) / (2 * h))
+
+
+def at_kink(change: Callable, h: float, difference: float) -> bool:
+    """Whether a kink, a jump or the edge of the domain within h explains this difference from the central slope.
+
+    The bend f(x+h) − 2f(x) + f(x−h) falls to a quarter with half the step where f is smooth. Where it does not,
+    the slopes on the two sides are apart by bend/h.
+    """
+    bends = [np.abs(change(step) + change(-step)) for step in (h, h / 2, h / 4)]
+    rough = [np.abs(half - whole / 4) > whole / 20 for whole, half in pairwise(bends)]
+    return not np.all(np.isfinite(bends)) or difference <= np.sum(bends[0] * np.any(rough, axis=0)) / h
+
+
+def hint(case: Case, got: np.ndarray, measured: Sequence[np.ndarray], place: int, u: np.ndarray) -> str:
+    """What a wrong gradient looks like, if it looks like a common slip."""
+    right = measured[place]
+    slips = {
+        "the sign is wrong": -right,
+        "it is twice too large": 2 * right,
+        "it is half as large as it should be": right / 2,
+        "it is transposed": right.T,
+        "it is the upstream gradient: the local derivative is missing": u,
+        **{f"it is the derivative by {case.names[i]}": m for i, m in zip(case.places, measured, strict=True)},
+    }
+    if len(case.inputs) == 1 and u.shape == right.shape:
+        at_y = case.mapped(lambda x: case.value())
+        slopes = [central(changes(at_y, 0, index, u), 1e-6) for index in np.ndindex(u.shape)]
+        slips["it is the derivative at y, not at x"] = np.reshape(slopes, u.shape)
+    fits = [text for text, slip in slips.items() if slip.shape == got.shape and np.allclose(got, slip, 1e-4)]
+    return f"; {fits[0]}" if fits else ""
+
+
+def slope(case: Case) -> Case:
+    """x, u ↦ Σ w·∂(u·f)/∂x: a number whose gradient is right if the derivatives one order higher are."""
+
+    def f(*inputs):
+        *xs, u = inputs
+        gradients = pulled(case(*xs), xs, u, create_graph=True)
+        return sum((cotangent(g.shape, seed=i) * g).sum() for i, g in enumerate(gradients, start=1))
+
+    names = [*(case.names[i] for i in case.places), "upstream gradient"]
+    return Case(f, [*case.xs, cotangent(case.value().shape)], {}, names, list(range(len(names))))

@@ -1,0 +1,344 @@
+"""check_op and gradcheck: they pass what is right, and show what is wrong, where, and how."""
+
+import json
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.op import Elementwise
+
+X = np.array([[0.5, -1.2, 0.3], [2.0, 0.7, -0.4]])
+W = np.array([[0.2, -0.5, 1.1], [0.9, 0.4, -0.3], [-1.3, 0.6, 0.8]])
+
+
+def failing(report):
+    return [verdict.property for verdict in report.failures]
+
+
+def only_failure(report):
+    assert len(report.failures) == 1, str(report)
+    return report.failures[0]
+
+
+# All ops
+
+
+def test_every_op_has_an_example(op_examples):
+    assert [op.name for op, examples in op_examples.items() if not examples] == []
+
+
+def test_every_op_passes(op_example):
+    """Finite differences of both orders with a random upstream gradient; float32 stays float32; and the rest."""
+    op, inputs, params = op_example
+    report = mg.check_op(op, *inputs, **params)
+    expected = ["float32 and float64 kept"] if op.name == "astype" else []  # it is there to change it
+    assert failing(report) == expected, str(report)
+
+
+def test_elementwise_ops_need_no_example(op_examples):
+    for op in op_examples:
+        if isinstance(op, Elementwise) and op.name != "astype":
+            assert mg.check_op(op).ok, str(mg.check_op(op))
+
+
+# What gradcheck finds
+
+
+@pytest.mark.parametrize(
+    ("f", "inputs"),
+    [
+        (lambda x: np.tanh(x), [X]),
+        (lambda x, w: mg.softmax(x @ w), [X, W]),
+        (lambda x, labels: mg.cross_entropy(x, labels), [X, np.array([0, 2])]),
+        (lambda x, w, b: mg.dense(x, w, b), [X, W, None]),
+        (lambda x: x * 2, [3.0]),
+        (lambda x: x.sum(), [[1, 2]]),
+        (lambda x: x * x, [mg.tensor([1.0, 2.0], dtype="float32")]),
+    ],
+)
+def test_gradcheck_passes_what_is_right(f, inputs):
+    assert mg.gradcheck(f, *inputs, order=2) is True
+
+
+def test_gradcheck_shows_the_worst_element():
+    def f(x):
+        return x * x + mg.tensor(x.data) * np.array([0.0, 0.5, 0.0])  # a path that no gradient takes
+
+    with pytest.raises(AssertionError) as caught:
+        mg.gradcheck(f, [1.0, 2.0, 3.0])
+    u = mg.differences.cotangent((3,))[1]
+    assert f"input 0[1]: expected {4.5 * u:.6g} (numeric), got {4 * u:.6g} (analytic)" in str(caught.value)
+    assert "relative error 0.11" in str(caught.value)
+    assert "1 of 3 elements differ" in str(caught.value)
+
+
+def test_gradcheck_names_the_order_and_the_input_that_is_wrong():
+    half = mg.primitive(
+        "half", lambda x: x * x, [lambda g, y, x: g * 2 * (x.data if isinstance(x, mg.Tensor) else x)], ["2x"]
+    )
+    assert mg.gradcheck(half, X)
+    with pytest.raises(AssertionError, match=r"gradcheck, order 2: derivative by x\["):
+        mg.gradcheck(half, X, order=2)
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_the_upstream_gradient_is_random(size):
+    forgets = mg.primitive("forgets", np.sin, [lambda g, y, x: np.cos(x)], ["cos x"])
+    with pytest.raises(AssertionError):
+        mg.gradcheck(forgets, np.full(size, 0.3))
+
+
+def test_gradcheck_leaves_everything_as_it_was():
+    x = mg.tensor(X, requires_grad=True)
+    outer = mg.tensor(2.0, requires_grad=True)
+    state = mg.settings.generator().bit_generator.state
+    assert mg.gradcheck(lambda x: x * outer, x, order=2)
+    assert x.grad is None
+    assert outer.grad is None
+    assert mg.settings.generator().bit_generator.state == state
+
+
+# Kinks
+
+KINKED = [
+    (mg.relu, [0.0, 1.0, -1.0]),
+    (mg.abs, [0.0, 1e-7, -3e-7]),
+    (mg.hard_tanh, [1.0, -1.0 - 2e-7, 0.2]),
+    (lambda x: np.maximum(x, 1.0), [1.0 + 4e-7, 1.0 + 3.333e-7, 1.0 - 1.6667e-7]),
+    (lambda x: np.sqrt(x), [0.0, 1e-7]),
+    (lambda x: x.max(), [1.0, 1.0, 0.5]),
+    (lambda x: x * (x.data > 0.5), [0.5, 0.5 - 1e-7, 2.0]),
+]
+
+
+@pytest.mark.parametrize(("f", "x"), KINKED)
+def test_kinks_are_left_out(f, x):
+    assert mg.gradcheck(f, x)
+
+
+def test_kinks_are_counted():
+    report = mg.check_op(mg.relu, np.array([0.0, 1.0, -1.0, 2e-7]))
+    assert report.ok
+    assert "gradients against finite differences: 2 elements, 2 at a kink left out" in str(report)
+
+
+def test_a_wrong_rule_is_not_excused_by_a_kink():
+    wrong = mg.elementwise("wrong", lambda x: np.maximum(x, 0), [lambda y, x: np.where(x > 0, 1.0, 7.0)], ["?"])
+    with pytest.raises(AssertionError):
+        mg.gradcheck(wrong, [0.0])  # 7 is no slope between 0 and 1
+    with pytest.raises(AssertionError):
+        mg.gradcheck(wrong, [0.0, -1.0])
+
+
+@pytest.mark.parametrize("x", [1e-3, 0.1, 40.0])
+def test_a_strong_curve_is_not_a_kink(x):
+    wrong = mg.elementwise("wrong", lambda x: 1 / x, [lambda y, x: -1.01 / x**2], ["?"])
+    with pytest.raises(AssertionError, match="1 of 1 elements differ"):
+        mg.gradcheck(wrong, x)
+
+
+# What check_op finds
+
+GRADIENTS = "gradients against finite differences"
+SECOND = "second derivative"
+DTYPES = "float32 and float64 kept"
+LAYOUTS = "zero-size, 0-d and non-contiguous inputs"
+UPSTREAM = "upstream not written to"
+
+
+def in_place(x):
+    return np.maximum(x, 0, out=x)
+
+
+def writes_upstream(g, y, x):
+    g *= 2 * x
+    return g
+
+
+def uses_up(g, y, saved, x):
+    saved *= g
+    return (saved,)
+
+
+def needs_contiguous(x):
+    return 3 * x if x.flags.c_contiguous else 2 * x
+
+
+def elementwise(forward, *derivatives):
+    return mg.elementwise("mine", forward, derivatives, [""] * len(derivatives))
+
+
+def primitive(forward, *vjps):
+    return mg.primitive("mine", forward, vjps)
+
+
+def fused(forward, backward, definition):
+    return mg.fused("mine", forward, backward, definition)
+
+
+# (op, example inputs, the lines that fail, what the first of them says)
+SLIPS = [
+    (elementwise(np.sin, lambda y, x: -np.cos(x)), [], [GRADIENTS], "the sign is wrong"),
+    (elementwise(np.sin, lambda y, x: 2 * np.cos(x)), [], [GRADIENTS], "twice too large"),
+    (elementwise(np.square, lambda y, x: x), [], [GRADIENTS], "half as large"),
+    (elementwise(np.sin, 1), [], [GRADIENTS], "the local derivative is missing"),
+    (elementwise(np.sin, lambda y, x: np.cos(y)), [], [GRADIENTS, SECOND], "the derivative at y, not at x"),
+    (elementwise(np.multiply, lambda y, a, b: a, lambda y, a, b: b), [], [GRADIENTS], "it is the derivative by x"),
+    (
+        primitive(np.matmul, lambda g, y, a, b: g @ b, lambda g, y, a, b: a.T @ g),
+        [X, W],
+        [GRADIENTS],
+        "6 of 15 elements",
+    ),
+    (primitive(lambda x: x + x.T, lambda g, y, x: 2 * g), [W], [GRADIENTS], "6 of 9 elements differ"),
+    (primitive(lambda x: x.T, lambda g, y, x: g), [W], [GRADIENTS], "it is transposed"),
+    (elementwise(np.round, 1), [], [GRADIENTS], "the local derivative is missing"),  # a straight-through estimator
+    (
+        elementwise(lambda x: np.float64(2) * x, 2),
+        [],
+        [DTYPES],
+        "value for float32: expected dtype float32, got float64",
+    ),
+    (elementwise(np.sin, lambda y, x: np.float64(1) * np.cos(x)), [], [DTYPES], "gradient of x1 for float32: expected"),
+    (elementwise(in_place, lambda y, x: x > 0), [], ["forward leaves inputs alone"], "x: the call changed it from -0."),
+    (
+        elementwise(lambda a, b: a + b * b.ndim, 1, lambda y, a, b: b.ndim),
+        [],
+        ["broadcasting", LAYOUTS],
+        "with b of shape",
+    ),
+    (primitive(np.square, writes_upstream), [X], [UPSTREAM], "the upstream gradient was [["),
+    (primitive(needs_contiguous, lambda g, y, x: 3 * g), [X], [LAYOUTS], "value for strided views: expected [["),
+    (
+        fused(lambda x: (x, None), lambda g, y, s, x: (g,), lambda x: 2 * x),
+        [X],
+        ["kernel equals definition"],
+        "of the k",
+    ),
+    (fused(lambda x: (x * x, 2 * x), uses_up, lambda x: x * x), [X], [UPSTREAM], "gradient of x on a second walk"),
+]
+
+
+@pytest.mark.parametrize(("op", "inputs", "lines", "text"), SLIPS)
+def test_a_slip_fails_its_line(op, inputs, lines, text):
+    report = mg.check_op(op, *inputs)
+    assert failing(report) == lines, str(report)
+    assert text in report.failures[0].detail
+
+
+def test_a_rule_that_breaks_is_told():
+    def breaks(g, y, x):
+        raise KeyError("rate")
+
+    report = mg.check_op(primitive(np.sin, breaks), X)
+    assert set(failing(report)) == {GRADIENTS, SECOND, DTYPES, UPSTREAM, LAYOUTS}
+    assert "KeyError: 'rate'" in report.failures[0].detail
+
+
+def test_a_rule_that_cannot_be_differentiated_fails_one_line():
+    op = elementwise(lambda x: x**3, lambda y, x: 3 * np.fmax(x, -x) ** 2)
+    assert "np.fmax is not supported on Tensors" in only_failure(mg.check_op(op)).detail
+
+
+def test_a_wrong_shape_is_told_with_both_shapes():
+    report = mg.check_op(primitive(lambda x: x.sum(axis=0), lambda g, y, x: g), X)
+    assert "GraphError: mine: the rule for input 0 returned shape (1,), where shape (1, 1)" in report.failures[0].detail
+
+
+# The report
+
+
+def test_the_smallest_input_is_shown():
+    """The rule is wrong for negative numbers only: one of them is picked, and nothing else."""
+    op = elementwise(lambda x: x * np.abs(x), lambda y, x: 2 * x)
+    verdict = only_failure(mg.check_op(op, X))
+    assert verdict.detail.splitlines()[0] == "2 of 6 elements differ"
+    u = mg.differences.cotangent(())
+    assert verdict.detail.splitlines()[1:] == [
+        f"derivative by x: expected {2.4 * u:.6g} (numeric), got {-2.4 * u:.6g} (analytic), relative error 2",
+        f"where x = -1.2, upstream gradient = {u}",
+    ]
+
+
+def test_a_matrix_is_cut_down():
+    report = mg.check_op(primitive(np.matmul, lambda g, y, a, b: -(g @ b.T), lambda g, y, a, b: a.T @ g), X, W)
+    assert "where x1 = [[0.5]], x2 = [[0.2]], upstream gradient" in only_failure(report).detail
+
+
+def test_a_report_has_a_line_per_property():
+    report = mg.check_op(mg.tanh)
+    lines = str(report).splitlines()
+    assert lines[0] == "tanh: every property holds"
+    assert [line.split()[0] for line in lines[1:]] == ["ok", "ok", "–", "ok", "ok", "ok", "ok", "–"]
+    assert report.ok
+    assert report.failures == []
+
+
+def test_a_failing_report_says_how_many_lines_fail():
+    report = mg.check_op(elementwise(np.sin, lambda y, x: np.cos(y)))
+    assert not report.ok
+    assert str(report).startswith("mine: 2 of 8 properties fail\n")
+    assert str(report).count("\n  FAIL  ") == 2
+
+
+def test_a_report_as_json():
+    report = mg.check_op(elementwise(np.sin, lambda y, x: -np.cos(x)))
+    found = json.loads(report.to_json())
+    assert found["op"] == "mine"
+    assert found["ok"] is False
+    assert [v["property"] for v in found["verdicts"] if v["ok"] is False] == [GRADIENTS]
+    assert [v["property"] for v in found["verdicts"] if v["ok"] is None] == ["broadcasting", "kernel equals definition"]
+    assert all(v["detail"] for v in found["verdicts"] if v["ok"] is False)
+
+
+# Inputs of all kinds
+
+
+def test_inputs_without_a_rule_are_handed_on():
+    masked = elementwise(lambda x, mask: x * mask, lambda y, x, mask: mask, None)
+    assert mg.check_op(masked, X, np.round(np.abs(X))).ok
+    assert mg.check_op(mg.cross_entropy, X, np.array([0, 2])).ok
+    assert mg.check_op(mg.dense, X, W, None, activation="relu").ok
+
+
+def test_examples_keep_their_values():
+    x = X.copy()
+    mg.check_op(elementwise(in_place, lambda y, x: x > 0), x)
+    np.testing.assert_array_equal(x, X)
+
+
+def test_any_function_can_be_checked():
+    def pair(a, b):
+        return mg.stack([a, b])
+
+    report = mg.check_op(pair, X, X + 1)
+    assert report.ok
+    assert report.op == "pair"
+
+
+@pytest.mark.parametrize(("op", "low", "high"), [(mg.log, 0, 3), (mg.arcsin, -1, 1), (mg.arccosh, 1, 3)])
+def test_examples_lie_in_the_domain(op, low, high):
+    xs = mg.check.examples_for(op, {})
+    assert low < xs[0].min() <= xs[0].max() < high
+
+
+# Wrong calls
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda: mg.check_op(mg.matmul), ValueError, "check_op: matmul needs example inputs"),
+        (lambda: mg.check_op(mg.matmul, X, X), ValueError, r"matmul: .*\(2, 3\)"),
+        (lambda: mg.check_op(mg.sigmoid, np.array([1, 2])), ValueError, "no floating input"),
+        (lambda: mg.check_op(elementwise(lambda x: x / 0 * 0, 1)), ValueError, "mine is finite on none of"),
+        (lambda: mg.gradcheck(lambda x: mg.log(x), [-1.0]), ValueError, "not finite at these inputs"),
+        (lambda: mg.gradcheck(lambda x: mg.dropout(x, 0.5), X), ValueError, "draws random numbers"),
+        (lambda: mg.gradcheck(lambda x: x.data, X), TypeError, "f must return a Tensor, not ndarray"),
+        (lambda: mg.gradcheck(lambda x: x, np.array([1, 2])), ValueError, "no floating input"),
+    ],
+)
+def test_wrong_calls_say_what_is_wrong(call, kind, message):
+    with pytest.raises(kind, match=message), np.errstate(all="ignore"):
+        call()
