@@ -7,6 +7,8 @@
 array([2., 4.])
 """
 
+import importlib.util
+
 from minigrad import data, kernels, settings
 from minigrad.functional import grad, hessian, hvp, jacobian, jvp, vjp
 from minigrad.define import elementwise, fused, primitive
@@ -23,5 +25,8 @@ from minigrad.check import check_op
 from minigrad.inspection import detect_anomaly, trace  # the backward pass; the trace of a matrix is np.trace
 from minigrad.settings import default_dtype, no_grad, seed, set_default_dtype
 from minigrad.tensor import Tensor, tensor
+
+if importlib.util.find_spec("minigrad.numpy_extra"):
+    from minigrad import numpy_extra
 
 __version__ = "0.1.0"

@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -16,16 +18,23 @@ from minigrad.define import numpy_overrides
 from minigrad.tensor import Tensor
 
 PLAIN_UFUNCS = """sign floor ceil rint trunc isnan isinf isfinite signbit equal not_equal less less_equal greater
-    greater_equal logical_and logical_or logical_xor logical_not floor_divide spacing heaviside"""
-PLAIN_FUNCTIONS = """argmax argmin argsort argwhere nonzero flatnonzero count_nonzero searchsorted shape ndim size
-    all any isclose allclose array_equal around round fix zeros_like ones_like empty_like full_like result_type
-    may_share_memory shares_memory array_repr array_str array2string iscomplexobj isrealobj"""
+    greater_equal logical_and logical_or logical_xor logical_not floor_divide spacing nextafter heaviside"""
+PLAIN_FUNCTIONS = """argmax argmin argsort argwhere argpartition nanargmax nanargmin nonzero flatnonzero
+    count_nonzero searchsorted digitize lexsort unique histogram bincount isin shape ndim size all any isclose
+    allclose array_equal array_equiv around round fix imag angle isreal iscomplex iscomplexobj isrealobj
+    isposinf isneginf zeros_like ones_like empty_like full_like result_type can_cast min_scalar_type common_type
+    may_share_memory shares_memory tril_indices_from triu_indices_from diag_indices_from
+    array_repr array_str array2string save savetxt"""
 
-without_derivative = {getattr(np, name) for name in (PLAIN_UFUNCS + " " + PLAIN_FUNCTIONS).split()}
+without_derivative = {getattr(np, name, None) for name in (PLAIN_UFUNCS + " " + PLAIN_FUNCTIONS).split()}
+RENAMED = {"a_min": "low", "a_max": "high", "min": "low", "max": "high", "newshape": "shape"}  # NumPy's name → ours
+
+numpy_overrides |= {np.amax: numpy_overrides[np.max], np.amin: numpy_overrides[np.min]}
 
 
 def name_of(function: Callable) -> str:
-    return f"np.{getattr(function, '__name__', function)}"
+    module = getattr(function, "__module__", None) or "numpy"
+    return f"{module.replace('numpy', 'np', 1)}.{function.__name__}"
 
 
 def plain(x: Any) -> Any:
@@ -37,16 +46,48 @@ def plain(x: Any) -> Any:
     return {key: plain(part) for key, part in x.items()} if isinstance(x, dict) else x
 
 
+@functools.cache
+def parameters(function: Callable) -> dict[str, Any]:
+    """Names and defaults of the arguments of `function`; none where there may be any number, or nobody knows."""
+    try:
+        found = inspect.signature(function).parameters.values()
+    except ValueError:
+        return {}
+    variable = any(p.kind is p.VAR_POSITIONAL for p in found)
+    return {} if variable else {p.name: p.default for p in found if p.kind is not p.VAR_KEYWORD}
+
+
+@functools.cache
+def input_count(override: Callable) -> int:
+    """How many arguments of ours are inputs; the others are handed on by name."""
+    if hasattr(override, "arity"):
+        return override.arity
+    return sum(default is inspect.Parameter.empty for default in parameters(override).values())
+
+
+def arguments(function: Callable, override: Callable, args: tuple, keywords: dict) -> tuple[list, dict]:
+    """The call of NumPy's `function` as one of `override`, without the arguments that have NumPy's default."""
+    known = parameters(function)
+    if not known:
+        return list(args), keywords
+    given = {**dict(zip(known, args, strict=False)), **keywords}
+    inputs = [given.pop(name) for name in list(known)[: input_count(override)] if name in given]
+    return inputs, {RENAMED.get(name, name): x for name, x in given.items() if x is not known.get(name)}
+
+
 def call(function: Callable, args: tuple, keywords: dict) -> Any:
     """What NumPy's `function` does when Tensors are among its arguments."""
-    if function in without_derivative:
+    if function in without_derivative or (function is np.where and len(args) == 1):
         return function(*plain(args), **plain(keywords))
     if function not in numpy_overrides:
         raise TypeError(f"{name_of(function)} is not supported on Tensors; call it on t.data if no gradient is needed")
-    for name in ("out", "where", "dtype", "casting", "order", "subok", "initial"):
-        if keywords.get(name) is not None:
-            raise TypeError(f"{name_of(function)}: {name}= is not supported on Tensors")
-    return numpy_overrides[function](*args, **keywords)
+    override = numpy_overrides[function]
+    if not isinstance(function, np.ufunc):
+        args, keywords = arguments(function, override, args, keywords)
+    if keywords.get("dtype") is not None and any(isinstance(x, Tensor) for x in args):
+        dtype = keywords.pop("dtype")
+        args = [x.astype(dtype) if hasattr(x, "astype") else x for x in args]
+    return override(*args, **keywords)
 
 
 def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *args: Any, **keywords: Any) -> Any:

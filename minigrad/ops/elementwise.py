@@ -2,7 +2,7 @@
 
 A rule is handed the output first: `lambda y, x: 1 - y * y` is tanh' written by tanh itself. A rule that is
 a comparison selects: 1 where it holds, and elsewhere 0 whatever comes from upstream, infinity included. At a
-kink the derivative takes the value that the comment beside the rule says.
+kink the derivative takes the value that the op's docstring says.
 
 Constants are written 1.0 where integers are to become floats.
 """
@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from minigrad.arrays import accepted
-from minigrad.define import elementwise
+from minigrad.define import composition, elementwise
 
 __all__ = [
     "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "astype", "clip", "cos",
@@ -57,11 +57,20 @@ multiply = elementwise("multiply", np.multiply, [lambda y, a, b: b, lambda y, a,
 divide = elementwise(
     "divide", np.divide, [lambda y, a, b: 1 / b, lambda y, a, b: -y / b], ["1/b", "−a/b²"], numpy=np.divide
 )
-power = elementwise("power", raised, [power_by_base, power_by_exponent], ["b·aᵇ⁻¹", "aᵇ·ln a"], numpy=np.power)
+power = elementwise(
+    "power",
+    raised,
+    [power_by_base, power_by_exponent],
+    ["b·aᵇ⁻¹", "aᵇ·ln a"],
+    numpy=np.power,
+    doc="aᵇ. At a = 0, x⁰ has the derivative 0, and so has 0ᵇ by b; by b it is NaN for a < 0.",
+)
 square = elementwise("square", np.square, [lambda y, x: 2 * x], ["2x"], numpy=np.square)
 sqrt = elementwise("sqrt", np.sqrt, [lambda y, x: 0.5 / y], ["1/(2√x)"], numpy=np.sqrt)
 reciprocal = elementwise("reciprocal", lambda x: 1 / x, [lambda y, x: -y * y], ["−1/x²"], numpy=np.reciprocal)
-abs = elementwise("abs", np.abs, [lambda y, x: np.sign(x)], ["sign x"], numpy=np.abs)  # sign 0 = 0
+abs = elementwise(
+    "abs", np.abs, [lambda y, x: np.sign(x)], ["sign x"], numpy=np.abs, doc="|x|; its derivative at 0 is 0."
+)
 
 # Exponentials and logarithms
 
@@ -96,7 +105,7 @@ arccosh = elementwise(
     "arccosh", np.arccosh, [lambda y, x: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1))], ["1/√(x²−1)"], numpy=np.arccosh
 )
 arctanh = elementwise("arctanh", np.arctanh, [lambda y, x: 1 / ((1 - x) * (1 + x))], ["1/(1−x²)"], numpy=np.arctanh)
-arctan2 = elementwise(  # (0, 0) at the origin
+arctan2 = elementwise(
     "arctan2",
     np.arctan2,
     [
@@ -105,13 +114,15 @@ arctan2 = elementwise(  # (0, 0) at the origin
     ],
     ["b/(a²+b²)", "−a/(a²+b²)"],
     numpy=np.arctan2,
+    doc="The angle of the point (b, a); its derivatives at the origin are 0.",
 )
-hypot = elementwise(  # (0, 0) at the tip of the cone
+hypot = elementwise(
     "hypot",
     np.hypot,
     [lambda y, a, b: over(a, y), lambda y, a, b: over(b, y)],
     ["a/√(a²+b²)", "b/√(a²+b²)"],
     numpy=np.hypot,
+    doc="√(a² + b²); its derivatives at the origin are 0.",
 )
 
 # Activations
@@ -138,20 +149,29 @@ def normal_density(x):
 
 sigmoid = elementwise("sigmoid", logistic, [lambda y, x: y * (1 - y)], ["σ(1−σ)"], kind="activation")
 tanh = elementwise("tanh", np.tanh, [lambda y, x: 1 - y * y], ["1−tanh²"], kind="activation", numpy=np.tanh)
-relu = elementwise("relu", lambda x: np.maximum(x, 0), [lambda y, x: x > 0], ["1[z>0]"], kind="activation")  # 0 at 0
-leaky_relu = elementwise(  # slope at 0
+relu = elementwise(
+    "relu",
+    lambda x: np.maximum(x, 0),
+    [lambda y, x: x > 0],
+    ["1[z>0]"],
+    kind="activation",
+    doc="max(x, 0); its derivative at 0 is 0.",
+)
+leaky_relu = elementwise(
     "leaky_relu",
     lambda x, slope=0.01: np.where(x > 0, x, slope * x),
     [lambda y, x, slope: np.where(x > 0, 1, y.dtype.type(slope))],
     ["1[z>0]+α·1[z≤0]"],
     kind="activation",
+    doc="x for x > 0, else slope·x; its derivative at 0 is the slope.",
 )
-elu = elementwise(  # alpha at 0
+elu = elementwise(
     "elu",
     lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0.0))),
     [lambda y, x, alpha: np.where(x > 0, 1, y + alpha)],
     ["1[z>0]+α·eᶻ·1[z≤0]"],
     kind="activation",
+    doc="x for x > 0, else alpha·(eˣ − 1) (Clevert et al., 2016); its derivative at 0 is alpha.",
 )
 softplus = elementwise("softplus", lambda x: np.logaddexp(x, 0.0), [lambda y, x: sigmoid(x)], ["σ"], kind="activation")
 silu = elementwise(
@@ -162,12 +182,13 @@ silu = elementwise(
     kind="activation",
 )
 normal_cdf = elementwise("normal_cdf", cumulative_normal, [lambda y, x: normal_density(x)], ["φ"])
-gelu = elementwise(  # Hendrycks and Gimpel, 2016
+gelu = elementwise(
     "gelu",
     lambda x: x * normal_cdf(x),
     [lambda y, x: normal_cdf(x) + x * normal_density(x)],
     ["Φ+z·φ"],
     kind="activation",
+    doc="x·Φ(x) with the distribution function Φ of the normal distribution (Hendrycks and Gimpel, 2016).",
 )
 softsign = elementwise(
     "softsign",
@@ -176,8 +197,13 @@ softsign = elementwise(
     ["1/(1+|z|)²"],
     kind="activation",
 )
-hard_tanh = elementwise(  # 0 at ±1
-    "hard_tanh", lambda x: np.clip(x, -1.0, 1.0), [lambda y, x: np.abs(x) < 1], ["1[|z|<1]"], kind="activation"
+hard_tanh = elementwise(
+    "hard_tanh",
+    lambda x: np.clip(x, -1.0, 1.0),
+    [lambda y, x: np.abs(x) < 1],
+    ["1[|z|<1]"],
+    kind="activation",
+    doc="x kept between −1 and 1; its derivative at either is 0.",
 )
 
 # Choices
@@ -188,19 +214,21 @@ def chosen(wins, ties):
     return np.where(ties, 0.5, wins) if np.any(ties) else wins
 
 
-maximum = elementwise(  # ties share equally
+maximum = elementwise(
     "maximum",
     np.maximum,
     [lambda y, a, b: chosen(a > b, a == b), lambda y, a, b: chosen(b > a, a == b)],
     ["1[a>b]", "1[b>a]"],
     numpy=np.maximum,
+    doc="The larger of a and b; where they tie, each has the derivative ½.",
 )
-minimum = elementwise(  # ties share equally
+minimum = elementwise(
     "minimum",
     np.minimum,
     [lambda y, a, b: chosen(a < b, a == b), lambda y, a, b: chosen(b < a, a == b)],
     ["1[a<b]", "1[b<a]"],
     numpy=np.minimum,
+    doc="The smaller of a and b; where they tie, each has the derivative ½.",
 )
 where = elementwise(
     "where",
@@ -209,7 +237,7 @@ where = elementwise(
     ["", "1[condition]", "1[not condition]"],
     numpy=np.where,
 )
-clip = elementwise(  # at a bound the element counts as inside
+clipped = elementwise(
     "clip",
     lambda x, low, high: np.clip(x, low, high),
     [
@@ -218,6 +246,13 @@ clip = elementwise(  # at a bound the element counts as inside
         lambda y, x, low, high: (y < x) | ((y > x) & (y != low)),  # for low > high, high wins
     ],
     ["1[low≤x≤high]", "1[x<low]", "1[x>high]"],
-    numpy=np.clip,
 )
+
+
+@composition(np.clip)
+def clip(x, low=None, high=None):
+    """x kept between two bounds, either of which may be left out; at a bound the derivative by x is 1."""
+    return clipped(x, low, high)
+
+
 astype = elementwise("astype", lambda x, dtype: np.array(x, accepted(np.dtype(dtype))), [1], ["1"], kind="view")

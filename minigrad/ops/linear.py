@@ -8,11 +8,13 @@ from __future__ import annotations
 import builtins
 import math
 import string
+from collections import defaultdict
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from minigrad.arrays import sum_to
-from minigrad.define import numpy_overrides, primitive
+from minigrad.define import composition, primitive
 from minigrad.op import operand
 from minigrad.ops.elementwise import multiply
 from minigrad.ops.shaping import moveaxis, reshape, scatter
@@ -24,9 +26,11 @@ __all__ = [
 
 def product(a, b):
     """a @ b by NumPy's rules: matrices in the last two axes, the axes before them broadcast, 1-d operands too."""
-    if a.ndim and b.ndim and a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
-        inner = f"inner sizes {a.shape[-1]} and {b.shape[-2 if b.ndim > 1 else 0]} differ"
-        raise ValueError(f"matmul: {a.shape} @ {b.shape}: {inner}")
+    if a.ndim == 0 or b.ndim == 0:
+        raise ValueError(f"matmul: {a.shape} @ {b.shape}: a single number has no axis to sum over, multiply with *")
+    rows = b.shape[-2 if b.ndim > 1 else 0]
+    if a.shape[-1] != rows:
+        raise ValueError(f"matmul: {a.shape} @ {b.shape}: inner sizes {a.shape[-1]} and {rows} differ")
     return np.matmul(a, b)
 
 
@@ -55,33 +59,41 @@ def by_right(g, y, a, b):
 matmul = primitive("matmul", product, [by_left, by_right], ["g·Bᵀ", "Aᵀ·g"], kind="linear", numpy=np.matmul)
 
 
+@composition(np.dot)
 def dot(a, b):
     """a·b as np.dot: the last axis of a against the second to last of b."""
     a, b = operand(a), operand(b)
     if a.ndim == 0 or b.ndim == 0:
         return multiply(a, b)
-    return matmul(a, b) if a.ndim <= 2 and b.ndim <= 2 else tensordot(a, b, (-1, builtins.max(b.ndim - 2, 0)))
+    return matmul(a, b) if a.ndim <= 2 and b.ndim <= 2 else tensordot(a, b, (-1, -2 if b.ndim > 1 else 0))
 
 
+@composition(np.outer)
 def outer(a, b):
-    """aᵢ·bⱼ for all i and j, as np.outer."""
+    """aᵢ·bⱼ for all elements of a and of b, as np.outer."""
     return multiply(reshape(a, (-1, 1)), reshape(b, (1, -1)))
 
 
+@composition(np.tensordot)
 def tensordot(a, b, axes=2):
     """Sum of products over the given axes of a and of b, as np.tensordot: a matrix product of the rearranged arrays."""
     a, b = operand(a), operand(b)
-    if isinstance(axes, int):
+    if np.ndim(axes) == 0:
         axes = (range(a.ndim - axes, a.ndim), range(axes))
-    of_a, of_b = ([i % x.ndim for i in np.atleast_1d(part)] for x, part in zip((a, b), axes, strict=True))
+    of_a, of_b = (
+        normalize_axis_tuple(tuple(np.atleast_1d(part)), x.ndim) for x, part in zip((a, b), axes, strict=True)
+    )
     if [a.shape[i] for i in of_a] != [b.shape[i] for i in of_b]:
-        raise ValueError(f"tensordot: {a.shape}, {b.shape}: sizes along axes {of_a} and {of_b} differ")
+        raise ValueError(f"tensordot: shapes {a.shape} and {b.shape}: sizes along axes {of_a} and {of_b} differ")
     summed = math.prod(a.shape[i] for i in of_a)
     left = moveaxis(a, of_a, range(a.ndim - len(of_a), a.ndim))
     right = moveaxis(b, of_b, range(len(of_b)))
     rows, columns = left.shape[: a.ndim - len(of_a)], right.shape[len(of_b) :]
     y = matmul(reshape(left, (math.prod(rows), summed)), reshape(right, (summed, math.prod(columns))))
     return reshape(y, rows + columns)
+
+
+# Einstein's notation
 
 
 def spelled_out(subscripts, ndims):
@@ -100,14 +112,28 @@ def spelled_out(subscripts, ndims):
     return terms, output.replace("...", dots)
 
 
-def by_operand(i, g, y, *xs, subscripts):
+def check_sizes(subscripts, terms, shapes):
+    """ValueError if a letter stands for two sizes; 1 fits any other."""
+    sizes = defaultdict(set)
+    for term, shape in zip(terms, shapes, strict=True):
+        for letter, n in zip(term, shape, strict=False):
+            sizes[letter] |= {n} - {1}
+    for letter, found in sizes.items():
+        if len(found) > 1:
+            raise ValueError(
+                f"einsum: {subscripts!r} of {', '.join(map(str, shapes))}: {letter} has sizes {sorted(found)}"
+            )
+
+
+def by_operand(i, g, y, *xs, subscripts, optimize):
     """The einsum of g with the other operands, laid out as operand i."""
     terms, output = spelled_out(subscripts, [x.ndim for x in xs])
     x, term = xs[i], terms[i]
     letters = "".join(dict.fromkeys(term))
     elsewhere = output + "".join(terms[:i] + terms[i + 1 :])
     found = "".join(c for c in letters if c in elsewhere)
-    part = np.einsum(",".join([output, *terms[:i], *terms[i + 1 :]]) + "->" + found, g, *xs[:i], *xs[i + 1 :])
+    subscripts = ",".join([output, *terms[:i], *terms[i + 1 :]]) + "->" + found
+    part = np.einsum(subscripts, g, *xs[:i], *xs[i + 1 :], optimize=optimize)
     sizes = dict(zip(term, x.shape, strict=True))
     there = dict(zip(found, part.shape, strict=True))
     part = part.reshape(tuple(there.get(c, 1) for c in letters))  # a letter of x alone was summed away
@@ -121,22 +147,35 @@ def by_operand(i, g, y, *xs, subscripts):
 
 summed_products = primitive(
     "einsum",
-    lambda *xs, subscripts: np.einsum(subscripts, *xs),
+    lambda *xs, subscripts, optimize: np.einsum(subscripts, *xs, optimize=optimize),
     by_operand,
     ["einsum of g and the others"],
     kind="linear",
 )
 
 
-def einsum(subscripts, *operands):
-    """Sum of products written in Einstein's notation, as np.einsum with a string.
+@composition(np.einsum)
+def einsum(subscripts, *operands, optimize=False):
+    """Sum of products in Einstein's notation, as np.einsum: `"ij,j->i"` first, or after each operand its axes.
 
     >>> import numpy as np
     >>> from minigrad.ops.linear import einsum
     >>> einsum("ij,j->i", np.eye(2), np.array([3.0, 4.0]))
     array([3., 4.])
     """
-    return summed_products(*operands, subscripts=subscripts)
+    if not isinstance(subscripts, str):
+        subscripts, operands = from_lists(subscripts, *operands)
+    operands = [operand(x) for x in operands]
+    terms, _ = spelled_out(subscripts, [x.ndim for x in operands])
+    check_sizes(subscripts, terms, [x.shape for x in operands])
+    return summed_products(*operands, subscripts=subscripts, optimize=optimize)
 
 
-numpy_overrides.update({np.dot: dot, np.outer: outer, np.tensordot: tensordot, np.einsum: einsum})
+def from_lists(*operands):
+    """`a, [0, 1], b, [1, 2], [0, 2]` as `"ab,bc->ac"` and the operands."""
+    pairs = len(operands) // 2
+    terms = [
+        "".join("..." if i is Ellipsis else string.ascii_letters[i] for i in axes)
+        for axes in [*operands[1 : 2 * pairs : 2], *operands[2 * pairs :]]
+    ]
+    return "->".join([",".join(terms[:pairs]), *terms[pairs:]]), operands[: 2 * pairs : 2]

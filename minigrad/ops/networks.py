@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from minigrad.define import fused, primitive
+from minigrad.define import composition, fused, primitive
 from minigrad.op import operand
 from minigrad.ops.elementwise import (
     elu,
@@ -21,9 +23,9 @@ from minigrad.ops.elementwise import (
     square,
     tanh,
 )
-from minigrad.ops.linear import matmul, product
+from minigrad.ops.linear import matmul
 from minigrad.ops.reductions import below_largest, mean, sum
-from minigrad.ops.shaping import getitem
+from minigrad.ops.shaping import getitem, values
 from minigrad.settings import generator
 
 __all__ = [
@@ -33,7 +35,7 @@ __all__ = [
 
 
 def log_probabilities(x, axis=-1):
-    """ln softmax, which stays finite for finite x."""
+    """ln softmax, finite for finite x: what lies below the lowest number is that number."""
     difference, _ = below_largest(x, axis)
     lowest = np.finfo(difference.dtype).min
     difference = np.where(np.isfinite(x), np.maximum(difference, lowest), difference)
@@ -60,11 +62,12 @@ def reduced(losses, reduction):
 
 def share(g, losses_shape, reduction):
     """The gradient at each sample's loss, given the gradient at the reduced loss."""
-    n = np.prod(losses_shape) if reduction == "mean" else 1
+    n = math.prod(losses_shape) if reduction == "mean" else 1
     return np.broadcast_to(g / n, losses_shape)
 
 
 def check_labels(logits, labels):
+    """ValueError unless there is one class, or one distribution over the classes, per row of logits."""
     classes = logits.shape[-1] if logits.ndim else 0
     if labels.dtype.kind in "iu" and labels.shape == logits.shape[:-1]:
         if labels.size and not 0 <= labels.min() <= labels.max() < classes:
@@ -83,11 +86,17 @@ def at_labels(labels):
     return (*np.indices(labels.shape, sparse=True), labels)
 
 
+def negative_log_likelihood(log_p, labels):
+    """−log p of the class, or −Σ t·log p of a distribution t, in which 0·ln 0 is 0."""
+    if labels.dtype.kind in "iu":
+        return -getitem(log_p, at_labels(labels))
+    return -sum(labels * np.maximum(log_p, np.finfo(log_p.dtype).min), axis=-1)
+
+
 def cross_entropy_forward(logits, labels, reduction):
     check_labels(logits, labels)
     log_p = log_probabilities(logits)
-    losses = -log_p[at_labels(labels)] if labels.dtype.kind in "iu" else -np.sum(labels * log_p, axis=-1)
-    return reduced(losses, reduction), log_p
+    return reduced(negative_log_likelihood(log_p, labels), reduction), log_p
 
 
 def cross_entropy_backward(g, y, log_p, logits, labels, reduction):
@@ -96,14 +105,14 @@ def cross_entropy_backward(g, y, log_p, logits, labels, reduction):
         by_logits = np.exp(log_p)
         by_logits[at_labels(labels)] -= 1
         return g * by_logits, None
-    return g * (np.exp(log_p) * np.sum(labels, axis=-1, keepdims=True) - labels), -g * log_p
+    by_labels = -g * np.maximum(log_p, np.finfo(log_p.dtype).min)
+    return g * (np.exp(log_p) * np.sum(labels, axis=-1, keepdims=True) - labels), by_labels
 
 
 def cross_entropy_definition(logits, labels, reduction="mean"):
-    log_p = log_softmax(logits)
-    labels = operand(labels)
-    losses = getitem(log_p, at_labels(labels)) if labels.dtype.kind in "iu" else sum(labels * log_p, axis=-1)
-    return reduced(-losses, reduction)
+    logits, labels = operand(logits), operand(labels)
+    check_labels(values(logits), values(labels))
+    return reduced(negative_log_likelihood(log_softmax(logits), labels), reduction)
 
 
 cross_entropy = fused(
@@ -113,6 +122,18 @@ cross_entropy = fused(
     cross_entropy_definition,
     kind="loss",
     formulas=["(p − t)/B", "−log p/B"],
+    doc="""−log of the probability that softmax(logits) gives to the labels; reduction "mean", "sum" or "none".
+
+    Parameters
+    ----------
+    logits : array_like, (..., classes)
+    labels : array_like
+        Integer classes of shape (...), or probabilities of the shape of the logits.
+
+    >>> import minigrad as mg
+    >>> mg.cross_entropy(mg.tensor([[0.0, 0.0]]), [1]).item().__round__(6)
+    0.693147
+    """,
 )
 
 
@@ -128,7 +149,7 @@ def squared_errors(y, t, reduction="mean"):
 
 def logistic_losses(z, t, reduction="mean"):
     same_shape("binary_cross_entropy_with_logits", z, t)
-    return reduced(np.logaddexp(z, 0) - t * z, reduction)
+    return reduced(np.maximum(z, 0) - t * z + np.log1p(np.exp(-np.abs(z))), reduction)
 
 
 def hinge_losses(y, t, reduction="mean"):
@@ -145,6 +166,7 @@ mse = primitive(
     ],
     ["2(y−t)/n", "2(t−y)/n"],
     kind="loss",
+    doc="""The mean of (y − t)² over all elements; reduction "mean", "sum" or "none".""",
 )
 binary_cross_entropy_with_logits = primitive(
     "binary_cross_entropy_with_logits",
@@ -155,8 +177,9 @@ binary_cross_entropy_with_logits = primitive(
     ],
     ["(σ(z)−t)/n", "−z/n"],
     kind="loss",
+    doc="The mean of −t·ln σ(z) − (1 − t)·ln(1 − σ(z)) for targets t from 0 to 1.",
 )
-hinge = primitive(  # targets ±1; 0 at the kink t·y = 1
+hinge = primitive(
     "hinge",
     hinge_losses,
     [
@@ -165,16 +188,18 @@ hinge = primitive(  # targets ±1; 0 at the kink t·y = 1
     ],
     ["−t·1[ty<1]/n", "−y·1[ty<1]/n"],
     kind="loss",
+    doc="The mean of max(0, 1 − t·y) for targets t = ±1; its derivative at the kink t·y = 1 is 0.",
 )
 
 
+@composition()
 def dropout(x, p, rng=None):
     """x with each element set to 0 with probability p and the others divided by 1 − p (Srivastava et al., 2014)."""
     if not 0 <= p < 1:
         raise ValueError(f"dropout: p must lie in [0, 1), not {p}")
     x = operand(x)
     mask = generator(rng).random(x.shape) >= p
-    return multiply(x, mask.astype(x.dtype) / (1 - p))
+    return multiply(x, mask.astype(x.dtype) / (1 - float(p)))
 
 
 # Layers in one kernel
@@ -182,28 +207,58 @@ def dropout(x, p, rng=None):
 activations = {op.name: op for op in (sigmoid, tanh, relu, leaky_relu, elu, softplus, silu, gelu, softsign, hard_tanh)}
 
 
+def check_dense(x, w, b, activation):
+    """ValueError unless the shapes fit and the activation is known."""
+    if np.ndim(x) == 0 or np.ndim(w) != 2 or np.shape(x)[-1] != np.shape(w)[0]:
+        raise ValueError(
+            f"dense: input {np.shape(x)} and weight {np.shape(w)} must be (..., inputs), (inputs, outputs)"
+        )
+    if b is not None and np.shape(b) != np.shape(w)[1:]:
+        raise ValueError(f"dense: bias {np.shape(b)} must be {np.shape(w)[1:]}, one number per output")
+    if activation is not None and activation not in activations:
+        raise ValueError(f"dense: activation {activation!r} is not one of {', '.join(activations)}")
+
+
 def dense_forward(x, w, b, activation):
-    z = product(x, w) if b is None else product(x, w) + b
+    check_dense(x, w, b, activation)
+    z = np.matmul(x, w) if b is None else np.matmul(x, w) + b
     return (z, None) if activation is None else (activations[activation].forward(z), z)
 
 
 def dense_backward(g, y, z, x, w, b, activation):
     if activation is not None:
         act = activations[activation]
-        g = g * act.local(0, y, (z,), act.defaults)
-    rows, g_rows = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
-    return np.matmul(g, w.T), np.matmul(rows.T, g_rows), None if b is None else g_rows.sum(axis=0)
+        local = act.local(0, y, (z,), act.defaults)
+        g = np.where(local, g, 0) if local.dtype == bool else g * local
+    rows = math.prod(x.shape[:-1])
+    x_rows, g_rows = x.reshape(rows, x.shape[-1]), g.reshape(rows, g.shape[-1])
+    return np.matmul(g, w.T), np.matmul(x_rows.T, g_rows), None if b is None else g_rows.sum(axis=0)
 
 
 def dense_definition(x, w, b, activation=None):
+    check_dense(x, w, b, activation)
     z = matmul(x, w) if b is None else matmul(x, w) + b
     return z if activation is None else activations[activation](z)
 
 
-dense = fused("dense", dense_forward, dense_backward, dense_definition, formulas=["g·Wᵀ", "xᵀ·g", "Σ g over the batch"])
+dense = fused(
+    "dense",
+    dense_forward,
+    dense_backward,
+    dense_definition,
+    formulas=["g·Wᵀ", "xᵀ·g", "Σ g over the batch"],
+    doc="φ(x·W + b) for x of shape (..., inputs), W (inputs, outputs) and b (outputs,) or None; φ by name or None.",
+)
+
+
+def check_batch(x, gamma, beta):
+    if np.ndim(x) != 2 or not len(x) or not np.shape(gamma) == np.shape(beta) == np.shape(x)[1:]:
+        shapes = f"input {np.shape(x)}, gamma {np.shape(gamma)} and beta {np.shape(beta)}"
+        raise ValueError(f"batch_norm: {shapes} must be (batch, features), (features,) and (features,)")
 
 
 def batch_norm_forward(x, gamma, beta, eps):
+    check_batch(x, gamma, beta)
     centred = x - x.mean(axis=0)
     scale = 1 / np.sqrt(np.mean(np.square(centred), axis=0) + eps)
     normal = centred * scale
@@ -218,6 +273,7 @@ def batch_norm_backward(g, y, saved, x, gamma, beta, eps):
 
 
 def batch_norm_definition(x, gamma, beta, eps=1e-5):
+    check_batch(x, gamma, beta)
     centred = x - mean(x, axis=0)
     return centred / sqrt(mean(square(centred), axis=0) + eps) * gamma + beta
 
@@ -229,4 +285,5 @@ batch_norm = fused(
     batch_norm_definition,
     kind="norm",
     formulas=["γ/s·(I − 11ᵀ/B − x̂x̂ᵀ/B)·g", "Σ g·x̂ over the batch", "Σ g over the batch"],
+    doc="γ·(x − μ)/√(σ² + eps) + β per feature, with mean μ and variance σ² of the batch (Ioffe and Szegedy, 2015).",
 )

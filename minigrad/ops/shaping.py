@@ -130,7 +130,7 @@ def getitem(x, index):
 
 def along(x, axis, index):
     """x[…, index, …] at `axis`."""
-    return getitem(x, (slice(None),) * (axis % x.ndim) + (index,))
+    return getitem(x, (slice(None),) * checked_axis(axis, x.ndim) + (index,))
 
 
 bordered = primitive(
@@ -205,10 +205,10 @@ def trace(x, offset=0, axis1=0, axis2=1):
 
 
 @composition(np.sort)
-def sort(x, axis=-1):
+def sort(x, axis=-1, kind="stable"):
     """x in ascending order along an axis (None: of all elements); the gradient goes where each element came from."""
     x, axis = (ravel(x), 0) if axis is None else (operand(x), axis)
-    order = np.argsort(values(x), axis=axis, kind="stable")
+    order = np.argsort(values(x), axis=axis, kind=kind)
     places = list(np.indices(x.shape, sparse=True))
     places[axis] = order
     return getitem(x, tuple(places))
@@ -247,8 +247,8 @@ def stack(arrays, axis=0):
 
 
 @composition(np.split)
-def split(x, sections, axis=0):
+def split(x, indices_or_sections, axis=0):
     """A list of the parts of x along an axis: so many equal ones, or cut at the given indices, as np.split."""
     x = operand(x)
-    parts = np.split(np.arange(x.shape[checked_axis(axis, x.ndim)]), sections)
+    parts = np.split(np.arange(x.shape[checked_axis(axis, x.ndim)]), indices_or_sections)
     return [along(x, axis, slice(part[0], part[-1] + 1) if len(part) else slice(0, 0)) for part in parts]

@@ -1,0 +1,255 @@
+"""The rest of NumPy on Tensors, written in NumPy: there is no derivative in this file.
+
+Importing it lets NumPy's functions below record: `np.cbrt(t)`, `np.vstack([a, b])`, `np.linalg.norm(t, axis=0)`.
+Arguments are those of NumPy; one that is left out here raises TypeError with its name.
+
+>>> import numpy as np, minigrad as mg
+>>> x = mg.tensor([1.0, 8.0, 27.0], requires_grad=True)
+>>> np.diff(np.cbrt(x)).sum().backward()
+>>> x.grad.round(6)
+array([-0.333333,  0.      ,  0.037037])
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
+
+from minigrad.define import composition
+from minigrad.op import identity
+from minigrad.ops.reductions import products_before
+from minigrad.ops.shaping import along, values
+from minigrad.tensor import Tensor
+
+
+def like(*names):
+    """`composition` for NumPy's functions of these names, as far as this NumPy has them."""
+    found = (functools.reduce(lambda place, part: getattr(place, part, None), name.split("."), np) for name in names)
+    return composition(*(function for function in found if function is not None))
+
+
+# Functions of each element
+
+
+def choice_between(better):
+    """fmax or fmin: NaN counts only where both are NaN."""
+    return lambda a, b: np.where(np.isnan(values(a)), b, np.where(np.isnan(values(b)), a, better(a, b)))
+
+
+def power_of_two(x, exponent):
+    return np.ldexp(x.dtype.type(1), exponent)
+
+
+ELEMENTWISE = {
+    "exp2": lambda x: 2.0**x,
+    "cbrt": lambda x: np.copysign(1, x.data) * (np.copysign(1, x.data) * x) ** (1 / 3),
+    "logaddexp2": lambda a, b: np.logaddexp(a * math.log(2), b * math.log(2)) / math.log(2),
+    "float_power": lambda a, b: np.power(a, b, dtype=np.float64),
+    "fmax": choice_between(np.maximum),
+    "fmin": choice_between(np.minimum),
+    "fmod": lambda a, b: np.copysign(1, values(a)) * np.remainder(np.abs(a), np.abs(b)),
+    "remainder": lambda a, b: a - np.floor_divide(values(a), values(b)) * b,
+    "divmod": lambda a, b: (np.floor_divide(values(a), values(b)), np.remainder(a, b)),
+    "modf": lambda x: (x - np.trunc(x.data), np.trunc(x.data)),
+    "frexp": lambda x: (x * power_of_two(x, -np.frexp(x.data)[1]), np.frexp(x.data)[1]),
+    "ldexp": lambda x, exponent: x * power_of_two(x, values(exponent)),
+    "copysign": lambda a, b: np.abs(a) * np.copysign(1, values(b)),
+    "fabs": lambda x: np.abs(x),
+    "deg2rad": lambda x: x * (math.pi / 180),
+    "radians": lambda x: x * (math.pi / 180),
+    "rad2deg": lambda x: x * (180 / math.pi),
+    "degrees": lambda x: x * (180 / math.pi),
+    "sinc": lambda x: np.sin(math.pi * np.where(x == 0, 1e-20, x)) / (math.pi * np.where(x == 0, 1e-20, x)),
+    "positive": lambda x: identity(x),
+    "conjugate": lambda x: identity(x),
+    "real": lambda x: identity(x),
+    "real_if_close": lambda x: identity(x),
+    "copy": lambda x: identity(x),
+    "nan_to_num": lambda x, **limits: np.where(np.isfinite(x.data), x, np.nan_to_num(x.data, **limits)),
+}
+
+# Shapes, and taking elements
+
+
+def placed(x, axis, ndim):
+    """A vector along `axis` of an array with `ndim` axes."""
+    return np.moveaxis(np.reshape(x, (1,) * (ndim - 1) + (-1,)), -1, axis)
+
+
+def shaped_by(numpy):
+    """atleast_1d and its like: the shape that `numpy` gives, of one array or of each of several."""
+
+    def shaped(*arrays):
+        parts = tuple(np.reshape(x, numpy(values(x)).shape) for x in arrays)
+        return parts[0] if len(parts) == 1 else parts
+
+    return shaped
+
+
+@like("array_split")
+def array_split(ary, indices_or_sections, axis=0):
+    pieces = np.array_split(np.arange(ary.shape[normalize_axis_index(axis, ary.ndim)]), indices_or_sections)
+    return np.split(ary, np.cumsum([len(piece) for piece in pieces])[:-1], axis)
+
+
+@like("rollaxis")
+def rollaxis(a, axis, start=0):
+    axis, start = normalize_axis_index(axis, a.ndim), start + a.ndim * (start < 0)
+    return np.moveaxis(a, axis, start - (axis < start))
+
+
+@like("rot90")
+def rot90(m, k=1, axes=(0, 1)):
+    m = np.flip(m, axes) if k % 4 > 1 else m
+    return np.flip(np.swapaxes(m, *axes), axes[0]) if k % 2 else m
+
+
+@like("broadcast_arrays")
+def broadcast_arrays(*args):
+    shape = np.broadcast_shapes(*map(np.shape, args))
+    return tuple(np.broadcast_to(x, shape) for x in args)
+
+
+@like("take_along_axis")
+def take_along_axis(arr, indices, axis=-1):
+    arr, axis = (np.ravel(arr), 0) if axis is None else (arr, axis)
+    places = list(np.indices(np.shape(indices), sparse=True))
+    places[axis] = indices
+    return arr[tuple(places)]
+
+
+@like("partition")
+def partition(a, kth, axis=-1):
+    a, axis = (np.ravel(a), 0) if axis is None else (a, axis)
+    return np.take_along_axis(a, np.argpartition(a, kth, axis), axis)
+
+
+@like("select")
+def select(condlist, choicelist, default=0):
+    cases = zip(reversed(condlist), reversed(choicelist), strict=True)
+    return functools.reduce(lambda rest, case: np.where(*case, rest), cases, default)
+
+
+SHAPES = {
+    "atleast_1d": shaped_by(np.atleast_1d),
+    "atleast_2d": shaped_by(np.atleast_2d),
+    "atleast_3d": shaped_by(np.atleast_3d),
+    "hstack": lambda tup: np.concatenate([np.atleast_1d(x) for x in tup], axis=int(np.ndim(tup[0]) > 1)),
+    "vstack": lambda tup: np.concatenate([np.atleast_2d(x) for x in tup]),
+    "dstack": lambda tup: np.concatenate([np.atleast_3d(x) for x in tup], axis=2),
+    "column_stack": lambda tup: np.concatenate([x if np.ndim(x) > 1 else placed(x, 0, 2) for x in tup], axis=1),
+    "append": lambda arr, values, axis=None: np.concatenate([arr, values], axis),
+    "hsplit": lambda ary, indices: np.split(ary, indices, axis=int(ary.ndim > 1)),
+    "vsplit": lambda ary, indices: np.split(ary, indices, axis=0),
+    "dsplit": lambda ary, indices: np.split(ary, indices, axis=2),
+    "take": lambda a, indices, axis=None: np.ravel(a)[indices] if axis is None else along(a, axis, indices),
+    "matrix_transpose": lambda x: np.swapaxes(x, -1, -2),
+    "fliplr": lambda m: np.flip(m, 1),
+    "flipud": lambda m: np.flip(m, 0),
+    "linspace": lambda a, b, num=50: a + placed(np.linspace(0, 1, num), 0, 1 + np.ndim(a + b)) * (b - a),
+}
+
+# Sums, means, differences
+
+
+@like("cumprod", "cumulative_prod")
+def cumprod(a, axis=None):
+    a, axis = (np.ravel(a), 0) if axis is None else (a, axis)
+    rows = np.moveaxis(a, axis, -1)
+    return np.moveaxis(products_before(rows) * rows, -1, axis)
+
+
+@like("diff")
+def diff(a, n=1, axis=-1):
+    for _ in range(n):
+        a = along(a, axis, slice(1, None)) - along(a, axis, slice(None, -1))
+    return a
+
+
+@like("average")
+def average(a, axis=None, weights=None, *, keepdims=False):
+    if weights is None:
+        return np.mean(a, axis, keepdims=keepdims)
+    weights = weights if np.shape(weights) == np.shape(a) else placed(weights, axis, np.ndim(a))
+    weights = np.broadcast_to(weights, np.shape(a))
+    return np.sum(a * weights, axis, keepdims=keepdims) / np.sum(weights, axis, keepdims=keepdims)
+
+
+@like("trapezoid")
+def trapezoid(y, x=None, dx=1.0, axis=-1):
+    if x is not None:
+        dx = placed(np.diff(x), axis, np.ndim(y)) if np.ndim(x) == 1 else np.diff(x, axis=axis)
+    return np.sum((along(y, axis, slice(1, None)) + along(y, axis, slice(None, -1))) * dx / 2, axis)
+
+
+def without_nan(reduce, instead):
+    return lambda a, axis=None, keepdims=False: reduce(np.where(np.isnan(a), instead, a), axis, keepdims=keepdims)
+
+
+SUMS = {
+    "cumulative_sum": lambda x, axis=None: np.cumsum(x, axis),
+    "ediff1d": lambda ary: np.diff(np.ravel(ary)),
+    "ptp": lambda a, axis=None, keepdims=False: np.max(a, axis, keepdims=keepdims) - np.min(a, axis, keepdims=keepdims),
+    "nansum": without_nan(np.sum, 0),
+    "nanmax": without_nan(np.max, -np.inf),
+    "nanmin": without_nan(np.min, np.inf),
+}
+
+# Products and norms
+
+
+@like("kron")
+def kron(a, b):
+    ndim = max(np.ndim(a), np.ndim(b))
+    a, b = (np.reshape(x, (1,) * (ndim - np.ndim(x)) + np.shape(x)) for x in (a, b))
+    order = [i + j for i in range(ndim) for j in (0, ndim)]  # a block of b for each element of a
+    return np.reshape(np.transpose(np.tensordot(a, b, 0), order), np.multiply(a.shape, b.shape))
+
+
+@like("cross", "linalg.cross")
+def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
+    if a.shape[-1] != 3 or b.shape[-1] != 3:
+        raise ValueError(f"cross: shapes {a.shape} and {b.shape}: vectors of three numbers are needed")
+    ahead, behind = [1, 2, 0], [2, 0, 1]
+    product = a[..., ahead] * b[..., behind] - a[..., behind] * b[..., ahead]
+    return np.moveaxis(product, -1, axisc)
+
+
+@like("linalg.norm")
+def norm(x, ord=None, axis=None, keepdims=False):
+    axes = tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
+    if ord is None or (ord, len(axes)) in ((2, 1), ("fro", 2)):
+        return x.norm(axis, keepdims)
+    outer = np.max if ord != "fro" and ord > 0 else np.min
+    if len(axes) == 1 and abs(ord) == np.inf:
+        return outer(np.abs(x), axes, keepdims=keepdims)
+    if len(axes) == 1 and ord != 0:
+        return np.sum(np.abs(x) ** ord, axes, keepdims=keepdims) ** (1 / ord)
+    if len(axes) == 2 and abs(ord) in (1, np.inf):
+        summed, compared = axes if abs(ord) == 1 else axes[::-1]
+        sums = outer(np.sum(np.abs(x), summed, keepdims=True), compared, keepdims=True)
+        return sums if keepdims else np.squeeze(sums, axes)
+    raise ValueError(f"norm: ord={ord!r} over {len(axes)} axes is not supported")
+
+
+PRODUCTS = {
+    "inner": lambda a, b: np.dot(a, np.moveaxis(b, -1, -2) if np.ndim(b) > 1 else b),
+    "vdot": lambda a, b: np.dot(np.ravel(a), np.ravel(b)),
+    "vecdot": lambda a, b: np.sum(a * b, axis=-1),
+    "matvec": lambda a, x: np.matmul(a, np.expand_dims(x, -1))[..., 0],
+    "vecmat": lambda x, a: np.matmul(np.expand_dims(x, -2), a)[..., 0, :],
+    "linalg.multi_dot": lambda arrays: functools.reduce(np.dot, arrays),
+}
+
+for name, function in {**ELEMENTWISE, **SHAPES, **SUMS, **PRODUCTS}.items():
+    function.__name__ = name.split(".")[-1]
+    like(name)(function)
+
+Tensor.__mod__ = lambda self, other: np.remainder(self, other)
+Tensor.__rmod__ = lambda self, other: np.remainder(other, self)
