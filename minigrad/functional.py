@@ -45,10 +45,10 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, create_graph: bool
     >>> round(mg.grad(slope, x)[0].item(), 6)
     -0.726862
     """
-    if isinstance(outputs, Tensor):
-        listed = isinstance(grad_outputs, (list, tuple)) and [np.shape(g) for g in grad_outputs] == [outputs.shape]
+    if not isinstance(outputs, (list, tuple)):
+        listed = isinstance(grad_outputs, (list, tuple)) and [np.shape(g) for g in grad_outputs] == [np.shape(outputs)]
         outputs, grad_outputs = [outputs], grad_outputs if listed else [grad_outputs]
-    inputs = [inputs] if isinstance(inputs, Tensor) else inputs
+    inputs = [inputs] if isinstance(inputs, (Tensor, np.ndarray)) else list(inputs)
     seeds = [None] * len(outputs) if grad_outputs is None else grad_outputs
     if len(seeds) != len(outputs):
         raise ValueError(f"grad: {len(outputs)} outputs need as many grad_outputs, not {len(seeds)}")
@@ -97,9 +97,17 @@ def jvp(f: Callable[..., Tensor], xs: Any, vs: Any) -> np.ndarray:
     """The derivative of f in the direction `vs`, Σ ∂f/∂x·v; `xs` and `vs` are one array each, or lists of arrays.
 
     u ↦ u·∂f/∂x is linear in u; its own derivative, pulled back from v, is ∂f/∂x·v.
+
+    >>> import numpy as np, minigrad as mg
+    >>> mg.jvp(np.sin, np.array([0.0, np.pi]), np.ones(2))
+    array([ 1., -1.])
     """
     xs, vs = (xs, vs) if isinstance(xs, (list, tuple)) else ([xs], [vs])
     y, leaves = recorded("jvp", f, xs)
+    if [np.shape(v) for v in vs] != [x.shape for x in leaves]:
+        raise ValueError(
+            f"jvp: xs {[x.shape for x in leaves]} and vs {[np.shape(v) for v in vs]} must have the same shapes"
+        )
     u = Tensor(np.ones_like(y.data), requires_grad=True)
     return grad(pulled(y, leaves, u, create_graph=True), u, vs)[0].data
 
@@ -112,7 +120,12 @@ def jacobian(f: Callable[[Tensor], Tensor], x: ArrayLike | Tensor) -> np.ndarray
 
 
 def hessian(f: Callable[[Tensor], Tensor], x: ArrayLike | Tensor) -> np.ndarray:
-    """∂²f/∂x² of an f that returns a single number, of shape (*x.shape, *x.shape)."""
+    """∂²f/∂x² of an f that returns a single number, of shape (*x.shape, *x.shape).
+
+    >>> import minigrad as mg
+    >>> mg.hessian(lambda x: x**3, 2.0)
+    array(12.)
+    """
     return jacobian(lambda x: slope("hessian", f, x), x)
 
 
