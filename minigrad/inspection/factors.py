@@ -58,9 +58,11 @@ def factors_of(edges: Sequence[Edge], seed: np.ndarray) -> list[Factor]:
     factors: list[Factor] = []
     front: Counter[int] = Counter()
     between: list[Edge] = []
+    target = edges[-1].input.index if edges else 0
     for i in sorted({*leaving, *(edge.input.index for edge in edges)}, reverse=True):
-        if between and is_cut(front, edges[0].trace):
-            factors.append(Factor([edge for edge in between if edge.input.index in front], between, parts))
+        if between and is_cut(front, edges[0].trace, target):
+            upper = factors[-1].lower if factors else [edges[0].output]
+            factors.append(Factor(upper, [edge for edge in between if edge.input.index in front], between, parts))
             between = []
         front.pop(i, None)
         front.update(edge.input.index for edge in leaving[i])
@@ -68,9 +70,9 @@ def factors_of(edges: Sequence[Edge], seed: np.ndarray) -> list[Factor]:
     return factors
 
 
-def is_cut(front: Counter[int], trace: Trace) -> bool:
-    """Whether the front leads to one vertex, or to the h and c of one step."""
-    if len(front) != 2:
+def is_cut(front: Counter[int], trace: Trace, target: int) -> bool:
+    """Whether the front leads to one vertex, or to the h and c of one step that lies above the target."""
+    if len(front) != 2 or target in front:
         return len(front) == 1
     (a, b), names = front, trace._symbols
     step = names[a][1:] == names[b][1:] and names[a][1:].startswith("[")
@@ -82,8 +84,8 @@ class Factor:
 
     Attributes
     ----------
-    lower : list of TraceNode
-        Where it takes the gradient to: one vertex, or h and c of an LSTM.
+    upper, lower : list of TraceNode
+        From where to where it takes the gradient: one vertex, or h and c of an LSTM.
     gradient : ndarray
         What arrives there through the chain; of h and c end to end.
     gain : float
@@ -96,7 +98,10 @@ class Factor:
 
     gain = float("nan")
 
-    def __init__(self, last: list[Edge], edges: list[Edge], parts: dict[Edge, np.ndarray]) -> None:
+    def __init__(
+        self, upper: list[TraceNode], last: list[Edge], edges: list[Edge], parts: dict[Edge, np.ndarray]
+    ) -> None:
+        self.upper = upper
         self.edges = edges
         self.last = last
         self.lower = list(dict.fromkeys(edge.input for edge in last))
@@ -130,8 +135,7 @@ class Factor:
     @property
     def name(self) -> str:
         """Where the factor leads to: z1, or [h[3], c[3]]."""
-        names = [vertex.symbol for vertex in self.lower]
-        return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
+        return state_name(self.lower)
 
     @cached_property
     def branches(self) -> list[Branch]:
@@ -147,6 +151,8 @@ class Factor:
         """As it is written in the product: diag(σ'(z1)), W2ᵀ, (I + W1ᵀ · diag(tanh'(z1)) · W2ᵀ)."""
         if self.single is not None:
             return in_chain(self.single)
+        if len(self.lower) == 2:
+            return f"∂{state_name(self.upper)}/∂{state_name(self.lower)}"
         if self.is_long:
             return f"(sum of {len(self.branches)})"
         return f"({' + '.join(branch.symbol for branch in self.branches)})"
@@ -155,12 +161,15 @@ class Factor:
     def formula(self) -> str:
         if self.single is not None:
             return self.kind if self.kind in ("weight", "input") else self.single.formula
+        if len(self.lower) == 2:
+            parts = zip(self.last, self.branches, strict=True)
+            return ", ".join(f"{in_chain(e)} → {e.input.symbol[0]} {text.percent(b.share)}" for e, b in parts)
         return "" if self.is_long else " + ".join(text.percent(branch.share) for branch in self.branches)
 
     @property
     def is_long(self) -> bool:
         """Whether the sum has too many branches to be written within a product."""
-        return len(self.branches) > 3
+        return len(self.branches) > 3 and len(self.lower) == 1
 
     def strongest_branches(self, most: int = 5) -> str:
         """The shares of the strongest branches, in words."""
@@ -199,8 +208,16 @@ class Branch:
         outputs = [edge.output.index for edge in self.edges]
         if len(set(outputs)) < len(outputs):  # the branch branches again
             return f"∂{self.edges[0].output.symbol}/∂{self.edges[-1].input.symbol}"
-        symbols = [in_chain(edge) for edge in reversed(self.edges)]
-        return " · ".join(symbol for symbol in symbols if symbol not in ("I", "1")) or "I"
+        symbols = [symbol for edge in reversed(self.edges) if (symbol := in_chain(edge)) not in ("I", "1")]
+        if len(symbols) > 5:
+            symbols[3:-1] = ["…"]
+        return " · ".join(symbols) or "I"
+
+
+def state_name(vertices: Sequence[TraceNode]) -> str:
+    """The symbol of one vertex, or of the h and c of a step: [h, c][3]."""
+    symbols = [vertex.symbol for vertex in vertices]
+    return symbols[0] if len(symbols) == 1 else f"[h, c]{symbols[0][1:]}"
 
 
 def share(part: np.ndarray, whole: np.ndarray) -> float:
