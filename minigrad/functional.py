@@ -30,8 +30,7 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, create_graph: bool
     Parameters
     ----------
     outputs, inputs : Tensor or sequence of Tensor
-        Leaves or tensors on the way; several outputs count as their sum. One that does not require a gradient
-        is a GraphError.
+        Leaves or tensors on the way that require gradients, else GraphError; several outputs count as their sum.
     grad_outputs : array_like, Tensor or a sequence of them
         The upstream gradient of each output; 1 for single numbers.
     create_graph : bool
