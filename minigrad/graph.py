@@ -102,6 +102,13 @@ def pull(node: Node, g: Any) -> Iterable:
     return node.op.pull(node, g, node.output, node.arrays)
 
 
+def announced(node: Node, g: Any) -> Iterable:
+    """`pull`, once the listeners of this thread have been told."""
+    for listener in state.listeners:
+        listener(node, g)
+    return pull(node, g)
+
+
 def walk(
     nodes: Iterable[Node],
     gradients: dict,

@@ -53,6 +53,7 @@ class ThreadState(threading.local):
 
     recording: bool = True  # False inside no_grad()
     scope: str = ""  # path of the module that is being called, such as "blocks.3.dense"
+    listeners: tuple = ()  # who hears, as `listener(node, gradient)`, what arrives where during backward()
 
 
 state = ThreadState()

@@ -151,7 +151,8 @@ class Tensor(Operators):
         start = self.node or self
         g = self.seed_gradient(gradient)
         nodes = order(start) if isinstance(start, Node) else []
-        gradients = walk(nodes, {start: g}, keep=set(nodes) if retain_grad else ())
+        send = announced if state.listeners else pull
+        gradients = walk(nodes, {start: g}, send, keep=set(nodes) if retain_grad else ())
         if retain_grad:
             for x in [self, *(x for node in nodes for x in node.inputs if x is not None)]:
                 if x.node in gradients:
