@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from minigrad.arrays import accepted
-from minigrad.graph import GraphError, Node, order, walk
+from minigrad.graph import GraphError, Node, announced, order, pull, walk
 from minigrad.operators import Operators
-from minigrad.settings import default_dtype
+from minigrad.settings import default_dtype, state
 
 
 class Tensor(Operators):
