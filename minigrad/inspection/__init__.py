@@ -6,14 +6,19 @@ from typing import Any
 
 from minigrad.inspection.anomaly import Finding, detect_anomaly, find_nan
 from minigrad.inspection.chain import Chain
+from minigrad.inspection.jacobian import jacobian
 from minigrad.inspection.ledger import Ledger
+from minigrad.inspection.lengths import PathLengths, by_path_length
 from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.parts import Edge, TraceNode
+from minigrad.inspection.paths import Path, Paths, count_paths, paths
+from minigrad.inspection.through_time import by_time, lag_matrix
 from minigrad.inspection.trace import Trace, trace
 from minigrad.inspection.what_if import what_if
 
 __all__ = [
-    "Chain", "Edge", "Finding", "Ledger", "LocalJacobian", "Trace", "TraceNode", "detect_anomaly", "trace",
+    "Chain", "Edge", "Finding", "Ledger", "LocalJacobian", "Path", "PathLengths", "Paths", "Trace",
+    "TraceNode", "detect_anomaly", "trace",
 ]  # fmt: skip
 
 
@@ -30,5 +35,11 @@ def ledger(self: Trace, to: Any = None) -> Ledger:
 
 Trace.chain = chain
 Trace.ledger = ledger
+Trace.count_paths = count_paths
+Trace.paths = paths
+Trace.by_path_length = by_path_length
+Trace.by_time = by_time
+Trace.lag_matrix = lag_matrix
+Trace.jacobian = jacobian
 Trace.what_if = what_if
 Trace.find_nan = find_nan

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
@@ -94,6 +95,16 @@ class LocalJacobian:
         g = np.broadcast_to(np.asarray(g, dtype=node.output.dtype), node.output.shape)
         return node.op.contribution(node, self.slot, g, node.output, self.arrays)
 
+    def vjps(self, gs: Iterable[np.ndarray]) -> list[np.ndarray]:
+        """g·J for each of many g; what is common to them is computed once."""
+        x, y = self.arrays[self.slot], self.node.output
+        if self.matrix is not None and self.slot == 0:
+            transposed = self.matrix.T
+            return [g @ transposed for g in gs]
+        if self.diagonal is None or x.shape != y.shape:
+            return [self.vjp(g) for g in gs]
+        return list(gs) if self.passes_on else [g * self.diagonal for g in gs]
+
     def jvp(self, v: ArrayLike) -> np.ndarray:
         """J·v: how y changes when x changes by `v`."""
         arrays = list(self.arrays)
@@ -116,7 +127,7 @@ class LocalJacobian:
         if rows * columns > DENSE_LIMIT:
             raise ValueError(f"a Jacobian of {rows} × {columns} is too large to write out: use .vjp(g) and .jvp(v)")
         units = np.eye(rows, dtype=self.node.output.dtype).reshape(rows, *self.node.output.shape)
-        return np.array([self.vjp(unit).ravel() for unit in units]).reshape(rows, columns)
+        return np.array(self.vjps(units)).reshape(rows, columns)
 
     def singular_values(self) -> np.ndarray:
         """Largest first; for a matrix product those of the matrix, which each row of the batch meets once."""

@@ -220,7 +220,9 @@ class Trace:
         return found if "*" in key or "?" in key else found[0]
 
     def vertex(self, key: Any) -> TraceNode:
-        """The one node that `key` (or a TraceNode of this trace) stands for."""
+        """The one node that `key` stands for; a TraceNode may be that of another trace of the same graph."""
+        if isinstance(key, TraceNode) and key.trace is not self:
+            key = self._positions.get(self._replaced.get(key.vertex, key.vertex), key)
         node = key if isinstance(key, TraceNode) else self[key]
         if not isinstance(node, TraceNode) or node.trace is not self:
             raise ValueError(f"{key!r} does not stand for one node of this trace")
@@ -233,6 +235,18 @@ class Trace:
         labels = []
         for i, (vertex, symbol) in enumerate(zip(self._vertices, self._symbols, strict=True)):
             names = [*reversed(self._all_given.get(i, [])), symbol]
+    def target(self, key: Any) -> TraceNode:
+        """The one node that `key` stands for; ValueError if no gradient arrives there."""
+        node = self.vertex(key)
+        if node.grad is None:
+            wish = "make it with requires_grad=True" if node.kind == "constant" else "the output does not depend on it"
+            raise ValueError(f"{node.symbol} has no gradient: {wish}")
+        return node
+
+    def opened(self) -> Trace:
+        """This trace, or if it was made with expand=False another one, in which fused ops are opened."""
+        return self if self.expanded else trace(self.output, self.seed)
+
             if isinstance(vertex, Node):
                 scope = f"{vertex.scope}/" if vertex.scope else ""
                 path = scope + vertex.op.name

@@ -1,0 +1,91 @@
+"""Recurrent nets, where one weight is used at every step and each state reaches all later ones.
+
+- `trace.by_time(w)`: what each step adds to the gradient of a weight.
+- `trace.lag_matrix("h[*]")`: how much of a state is left in the states after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.inspection.jacobian import identity, products
+from minigrad.inspection.paths import along
+from minigrad.inspection.trace import Trace
+
+
+def by_time(self: Trace, w: Any) -> list[np.ndarray]:
+    """What each use of `w` adds to its gradient, the first step first; the sum is the gradient.
+
+    In backpropagation through time a weight that is used at every step gets a contribution from each (Werbos,
+    1990). Where gradients vanish, those of the early steps are small: the net does not learn from them.
+
+    Examples
+    --------
+    >>> import minigrad as mg
+    >>> w, h = mg.tensor([0.1], requires_grad=True), 0.0
+    >>> for x in (1.0, 1.0, 1.0):
+    ...     h = h * w + x  # 1, 1.1, 1.11
+    >>> [part.item() for part in mg.trace(h).by_time(w)]
+    [0.0, 0.1, 1.1]
+    """
+    trace = self.opened()
+    return [edge.contribution for edge in reversed(trace.edges(into=trace.target(w)))]
+
+
+def lag_matrix(self: Trace, states: str | Sequence) -> np.ndarray:
+    """How strongly each state depends on those before it: mean over the batch of ‖∂h_t/∂h_k‖_F/√n.
+
+    1 where k = t; a state that is handed on with all lengths kept stays at 1, and one that is forgotten goes to 0
+    as t − k grows (Pascanu et al., 2013).
+
+    Parameters
+    ----------
+    states : str or sequence
+        A pattern such as "lstm/h[*]", or a list of tensors: the states in order of time, each (batch, n).
+
+    Returns
+    -------
+    ndarray, (steps, steps)
+        Row t, column k; 0 above the diagonal.
+
+    Raises
+    ------
+    KeyError
+        If no state is called so.
+    ValueError
+        If the states are not all (batch, n), or those of several layers.
+
+    Examples
+    --------
+    >>> import numpy as np, minigrad as mg
+    >>> w, h = mg.tensor(np.eye(2) / 2, requires_grad=True), mg.tensor([[1.0, 0.0]])
+    >>> for t in range(3):
+    ...     h = mg.matmul(h, w)
+    ...     h.name = f"h[{t}]"
+    >>> mg.trace(mg.sum(h)).lag_matrix("h[*]")
+    array([[1.  , 0.  , 0.  ],
+           [0.5 , 1.  , 0.  ],
+           [0.25, 0.5 , 1.  ]])
+    """
+    trace = self.opened()
+    found = [trace.target(h) for h in (trace[states] if isinstance(states, str) else states)]
+    layers, shapes = sorted({h.scope for h in found}), {h.shape for h in found}
+    if isinstance(states, str) and len(layers) > 1:
+        which = " or ".join(f"{layer}/{states}" for layer in layers)
+        raise ValueError(f"lag_matrix: {states} are the states of {len(layers)} layers; say {which}")
+    if len(shapes) != 1 or len(found[0].shape) != 2:
+        raise ValueError(f"lag_matrix: states must all be (batch, n), not {' and '.join(map(str, sorted(shapes)))}")
+    batch, n = found[0].shape
+    lags = np.zeros((len(found), len(found)))
+    for t, h in enumerate(found):
+        squares = np.zeros((t + 1, batch))
+        for units in identity([n], batch * n):
+            gs = np.repeat(units[:, None].astype(h.value.dtype), batch, axis=1)  # of each sample at once
+            for k, g in enumerate(along(h, gs, found[: t + 1], products)):
+                if g is not None:
+                    squares[k] += np.sum(np.square(g, dtype=np.float64), axis=(0, 2))
+        lags[t, : t + 1] = np.mean(np.sqrt(squares / n), axis=1)
+    return lags
