@@ -228,13 +228,6 @@ class Trace:
             raise ValueError(f"{key!r} does not stand for one node of this trace")
         return node
 
-    @cached_property
-    def _labels(self) -> list[tuple[str, ...]]:
-        """What each vertex can be looked up by: names and symbol, alone and as scope/name, scope/op and scope/op:k."""
-        count: Counter[str] = Counter()
-        labels = []
-        for i, (vertex, symbol) in enumerate(zip(self._vertices, self._symbols, strict=True)):
-            names = [*reversed(self._all_given.get(i, [])), symbol]
     def target(self, key: Any) -> TraceNode:
         """The one node that `key` stands for; ValueError if no gradient arrives there."""
         node = self.vertex(key)
@@ -247,6 +240,13 @@ class Trace:
         """This trace, or if it was made with expand=False another one, in which fused ops are opened."""
         return self if self.expanded else trace(self.output, self.seed)
 
+    @cached_property
+    def _labels(self) -> list[tuple[str, ...]]:
+        """What each vertex can be looked up by: names and symbol, alone and as scope/name, scope/op and scope/op:k."""
+        count: Counter[str] = Counter()
+        labels = []
+        for i, (vertex, symbol) in enumerate(zip(self._vertices, self._symbols, strict=True)):
+            names = [*reversed(self._all_given.get(i, [])), symbol]
             if isinstance(vertex, Node):
                 scope = f"{vertex.scope}/" if vertex.scope else ""
                 path = scope + vertex.op.name
