@@ -91,7 +91,7 @@ def order(*roots: Node, until: Collection = ()) -> list[Node]:
                     stack.append(source)
         if versions != node.versions:
             raise GraphError(
-                f"{node.op.name}: an input was changed in place after it was used here, so its gradient "
+                f"{node.op.name}: an input or the result was changed in place after this op ran, so its gradient "
                 f"would be wrong; compute the loss again, or change the data after backward()"
             )
     return sorted(found, key=attrgetter("seq"), reverse=True)

@@ -113,7 +113,8 @@ class Tensor(Operators):
             if x._base is not None:
                 tensors.append(x._base)
             x._version += 1
-            if x.node is not None:  # the inputs that this one is a view of were written to as well
+            if x.node is not None:  # its rule may read this result, and it may be a view of the node's inputs
+                x.node.versions = -1
                 shared = (t for t in x.node.inputs if t is not None and np.may_share_memory(t._data, x._data))
                 tensors.extend(shared)
 
