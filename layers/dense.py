@@ -39,8 +39,8 @@ class Dense(Module):
     >>> import numpy as np
     >>> from layers import Dense
     >>> layer = Dense(2, 1, init=np.array([[1.0], [10.0]]))
-    >>> layer(np.array([[1.0, 2.0]]))
-    tensor([[21.]], shape=(1, 1), op=dense, grad: not kept (backward(retain_grad=True), or trace(loss)[h].grad))
+    >>> layer(np.array([[1.0, 2.0]])).numpy()
+    array([[21.]])
     """
 
     def __init__(

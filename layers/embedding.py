@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 import minigrad as mg
 from layers import checks, init
 from layers.module import Module, Parameter
+from minigrad.op import operand
 
 
 class Embedding(Module):
@@ -64,4 +66,5 @@ class Flatten(Module):
     """
 
     def forward(self, x: Any) -> Any:
-        return mg.reshape(x, (x.shape[0], int(np.prod(x.shape[1:]))))
+        x = operand(x)
+        return mg.reshape(x, (x.shape[0], math.prod(x.shape[1:])))

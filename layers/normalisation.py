@@ -9,6 +9,7 @@ import numpy as np
 import minigrad as mg
 from layers import checks
 from layers.module import Module, Parameter
+from minigrad.op import operand
 
 
 class BatchNorm(Module):
@@ -101,7 +102,8 @@ class LayerNorm(Module):
         self.beta = Parameter(np.zeros(features, mg.default_dtype()))
 
     def forward(self, x: Any) -> Any:
-        if x.shape[-1] != self.features:
+        x = operand(x)
+        if x.shape[-1:] != (self.features,):
             raise ValueError(f"LayerNorm: the last axis must be {self.features}, input has shape {x.shape}")
         centred = x - mg.mean(x, axis=-1, keepdims=True)
         variance = mg.mean(mg.square(centred), axis=-1, keepdims=True)

@@ -8,6 +8,7 @@ from typing import Any
 import minigrad as mg
 from layers import checks
 from layers.module import Module
+from minigrad.op import operand
 from minigrad.ops.networks import activations
 
 
@@ -45,7 +46,8 @@ class Residual(Module):
         self.after = None if after is None else checks.modules("Residual", "after", [after])[0]
 
     def forward(self, x: Any) -> Any:
-        around, y = x if self.shortcut is None else self.shortcut(x), x
+        around = operand(x) if self.shortcut is None else self.shortcut(x)
+        y = x
         for layer in self.body:
             y = layer(y)
         if y.shape != around.shape:  # shapes that merely broadcast would add something else

@@ -14,8 +14,7 @@ from minigrad.define import fused
 from minigrad.ops import sequences
 from minigrad.ops.elementwise import sigmoid, tanh
 from minigrad.ops.linear import matmul
-from minigrad.ops.networks import activations
-from minigrad.ops.sequences import check_shapes, first_state, gates
+from minigrad.ops.sequences import check_shapes, first_state, gates, phi
 from minigrad.ops.shaping import concatenate, stack
 from minigrad.tensor import Tensor
 
@@ -28,7 +27,7 @@ __all__ = [
 
 def rnn_step(x, h, w_input, w_hidden, bias, activation="tanh"):
     """hₜ = φ(xₜ·W_input + hₜ₋₁·W_hidden + b) (Elman, 1990)."""
-    return activations[activation](matmul(x, w_input) + matmul(h, w_hidden) + bias)
+    return phi(activation)(matmul(x, w_input) + matmul(h, w_hidden) + bias)
 
 
 def lstm_step(x, h, c, w_input, w_hidden, bias):

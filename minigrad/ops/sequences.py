@@ -26,6 +26,13 @@ def check_shapes(name, gates, x, w_input, w_hidden, bias, **states):
             raise ValueError(f"{name}: {part} must be {shape} for x {x.shape} and {hidden} units, not {value.shape}")
 
 
+def phi(name):
+    """The activation φ of a simple recurrent unit, by its name."""
+    if name not in activations:
+        raise ValueError(f"rnn: activation {name!r} is not one of {', '.join(activations)}")
+    return activations[name]
+
+
 def first_state(state, x, w_hidden):
     """The state before the first step: zeros unless it is given."""
     return np.zeros((x.shape[0], w_hidden.shape[0]), x.dtype) if state is None else state
@@ -58,19 +65,18 @@ def products(g_z, h, x, w_input):
 
 def rnn_forward(x, h, w_input, w_hidden, bias, activation):
     check_shapes("rnn", 1, x, w_input, w_hidden, bias, h=h)
-    h = first_state(h, x, w_hidden)
+    act, h = phi(activation), first_state(h, x, w_hidden)
     z = projected(x, w_input, bias, np.result_type(x, h, w_input, w_hidden, bias))
     states = np.empty((len(z) + 1, *h.shape), z.dtype)
     states[0] = h
     for t, z_t in enumerate(z):
         z_t += states[t] @ w_hidden
-        states[t + 1] = activations[activation].forward(z_t)
+        states[t + 1] = act.forward(z_t)
     return states[1:].swapaxes(0, 1), (z, states)
 
 
 def rnn_backward(g, y, saved, x, h, w_input, w_hidden, bias, activation):
-    z, states = saved
-    act = activations[activation]
+    (z, states), act = saved, phi(activation)
     g_z = np.empty_like(z)
     g_h = 0  # what comes back from the step after
     for t in reversed(range(len(z))):

@@ -140,6 +140,16 @@ def test_the_same_seed_gives_the_same_bits(name):
     np.testing.assert_array_equal(*outputs)
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_lists_and_arrays_are_inputs_too(name):
+    mg.seed(0)
+    layer, x = LAYERS[name](), example(5, 4).numpy()
+    outputs = [layer(given) for given in (x, mg.tensor(x), x.tolist())]
+    arrays = [y.numpy() if isinstance(y, mg.Tensor) else np.asarray(y) for y in outputs]
+    np.testing.assert_array_equal(arrays[0], arrays[1])
+    np.testing.assert_array_equal(arrays[0], arrays[2])
+
+
 # Containers
 
 

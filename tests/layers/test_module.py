@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import itertools
 import threading
 import weakref
 
@@ -41,8 +42,8 @@ class Tree(Module):
 
 
 def scopes(y):
-    """The scope of every node that y was computed from, in forward order."""
-    return [node.scope for node in reversed(mg.graph.order(y.node))]
+    """Where y was computed, in forward order; several nodes of one call count once."""
+    return [scope for scope, _ in itertools.groupby(node.scope for node in reversed(mg.graph.order(y.node)))]
 
 
 def test_parameters_are_found_in_order_a_modules_own_first():
@@ -207,7 +208,7 @@ def test_a_module_shared_by_two_parents_has_the_path_of_the_one_that_calls_it():
 
 def test_of_two_names_in_one_parent_the_first_counts():
     dense = Dense(2, 2)
-    assert scopes(Sequential(dense, dense)(np.ones((1, 2)))) == ["layers.0", "layers.0"]
+    assert scopes(Sequential(dense, ReLU(), dense)(np.ones((1, 2)))) == ["layers.0", "layers.1", "layers.0"]
 
 
 def test_a_module_that_nobody_holds_goes_by_its_class():

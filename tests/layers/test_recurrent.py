@@ -172,6 +172,12 @@ def test_wrong_shapes_are_named(mode, part, shape, message):
         mg.lstm(*parts)
 
 
+@pytest.mark.parametrize("mode", ["numpy", "definition"])
+def test_an_unknown_activation_is_named(mode):
+    with mg.kernels.use(mode), pytest.raises(ValueError, match="rnn: activation 'tahn' is not one of sigmoid, tanh"):
+        mg.rnn(*arrays(1, 1, True), activation="tahn")
+
+
 @pytest.mark.parametrize(("name", "expected"), [("RNN", ["h"]), ("LSTM", ["h", "c"]), ("GRU", ["h"])])
 def test_the_definition_names_its_states(name, expected):
     with mg.kernels.use("definition"):
