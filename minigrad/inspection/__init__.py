@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad.inspection.anomaly import Finding, detect_anomaly, find_nan
+from minigrad.inspection.audit import Audit, audit
 from minigrad.inspection.chain import Chain
 from minigrad.inspection.jacobian import jacobian
 from minigrad.inspection.ledger import Ledger
@@ -17,7 +18,7 @@ from minigrad.inspection.trace import Trace, trace
 from minigrad.inspection.what_if import what_if
 
 __all__ = [
-    "Chain", "Edge", "Finding", "Ledger", "LocalJacobian", "Path", "PathLengths", "Paths", "Trace",
+    "Audit", "Chain", "Edge", "Finding", "Ledger", "LocalJacobian", "Path", "PathLengths", "Paths", "Trace",
     "TraceNode", "detect_anomaly", "trace",
 ]  # fmt: skip
 
@@ -43,3 +44,4 @@ Trace.lag_matrix = lag_matrix
 Trace.jacobian = jacobian
 Trace.what_if = what_if
 Trace.find_nan = find_nan
+Trace.audit = audit

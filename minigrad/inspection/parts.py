@@ -5,6 +5,7 @@ Both are a trace and a number. The trace holds none of them, so it is freed toge
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,6 +78,10 @@ class TraceNode(Item):
     def scope(self) -> str:
         return self.vertex.scope if isinstance(self.vertex, Node) else ""
 
+    def within(self, scope: str) -> bool:
+        """Whether the module at `scope`, or one in it, computed the value."""
+        return self.op != "leaf" and f"{self.scope}.".startswith(f"{scope}." if scope else "")
+
     @property
     def value(self) -> np.ndarray:
         return self.vertex.output if isinstance(self.vertex, Node) else self.vertex.data
@@ -106,12 +111,16 @@ class TraceNode(Item):
     def outgoing(self) -> list[Edge]:
         return [edge for edge in self.trace.edges() if self.trace._edges[edge.index][0] == self.index]
 
-    def check(self) -> float:
-        """How far the contributions are from adding up to the gradient, relative to the larger of both."""
-        if self.grad is None or not self.incoming:
+    def check(self, parts: Sequence[np.ndarray] | None = None) -> float:
+        """How far the contributions, or other `parts`, are from adding up to the gradient.
+
+        Relative to the larger of ‖grad‖ and 10⁻² of the largest of them, since they may cancel to exactly 0.
+        """
+        contributions = [edge.contribution for edge in self.incoming]
+        parts = contributions if parts is None else parts
+        if self.grad is None or not contributions:
             return 0.0
-        parts = [edge.contribution for edge in self.incoming]
-        scale = max(self.norm, 1e-2 * max(map(text.norm, parts)))
+        scale = max(self.norm, 1e-2 * max(map(text.norm, [*contributions, *parts])))
         return text.norm(np.sum(parts, axis=0) - self.grad) / scale if scale else 0.0
 
     def __str__(self) -> str:

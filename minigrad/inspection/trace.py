@@ -200,7 +200,7 @@ class Trace:
     # Looking things up
 
     def __getitem__(self, key: Any) -> TraceNode | list[TraceNode]:
-        """By Tensor, name, position, "scope/op" or "scope/op:2"; a pattern with * or ? gives a list."""
+        """By Tensor, name, position, "scope/op" or "scope/op:2"; a pattern with * or ?, or a Module, gives a list."""
         if isinstance(key, Tensor):
             position = self._position(key)
             if position is None:
@@ -208,6 +208,13 @@ class Trace:
             return TraceNode(self, position)
         if isinstance(key, (int, np.integer)):
             return TraceNode(self, range(len(self._vertices))[key])
+        if hasattr(key, "named_modules"):  # what it computed, and what the modules in it did
+            found = [node for node in self.nodes if key.scope is not None and node.within(key.scope)]
+            if not found:
+                raise KeyError(f"nothing in this trace was computed by this {type(key).__name__}")
+            return found
+        if not isinstance(key, str):
+            raise TypeError(f"a trace is asked by Tensor, Module, name or number, not by {type(key).__name__}")
         if "*" in key or "?" in key:
             pattern = key.replace("[", "[[]")  # h[*] means the states h[0], h[1] …, not a set of letters
             found = [node for node in self.nodes if any(fnmatchcase(label, pattern) for label in node.labels)]

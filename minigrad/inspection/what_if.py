@@ -20,7 +20,7 @@ from minigrad.graph import Node, order
 from minigrad.inspection import text
 from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.parts import Edge
-from minigrad.inspection.trace import Trace, trace
+from minigrad.inspection.trace import Trace
 
 
 def what_if(self: Trace, changes: Mapping[str, ArrayLike | Callable]) -> Trace:
@@ -61,7 +61,7 @@ def what_if(self: Trace, changes: Mapping[str, ArrayLike | Callable]) -> Trace:
     """
     if not isinstance(changes, Mapping):
         raise ValueError(f"what_if: changes are a dict such as {{'kind:activation': 1.0}}, not {changes!r}")
-    opened = trace(self.output, self.seed) if any(node.op.definition for node in self._forward) else self
+    opened = self.opened()
     instead: dict[Node, dict[int, LocalJacobian]] = {node: dict(slots) for node, slots in opened._instead.items()}
     for key, change in changes.items():
         for edge in replaceable(key, change, matched(opened, key)):

@@ -1,0 +1,111 @@
+"""One local derivative, measured: ⟨g, J·u⟩ for random g and u, by the rule and by central differences.
+
+- `measured(node, slot, rng)`: by how much the two differ, and what a kink kept out of the comparison.
+- `in_float64(trace)`: the same graph with enough digits for that.
+
+A fused op is compared with its definition.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.graph import Node, order
+from minigrad.inspection import text
+from minigrad.inspection.local import LocalJacobian
+from minigrad.inspection.trace import Trace
+from minigrad.inspection.trace import trace as traced
+from minigrad.settings import recording
+from minigrad.tensor import Tensor
+
+LIMIT, GOOD = 1e-7, 1e-9  # a right rule stays below the first; at the second there is no need to go on
+STEPS = [(1e-5, 1), (1e-5, 0), (1e-3, 1), (1e-3, 0), (1e-7, 1), (1e-7, 0)]  # times |x|, or 1 where |x| is smaller
+
+
+class Comparison(NamedTuple):
+    """Relative error; the number of elements left out at kinks, and the error that includes them."""
+
+    error: float
+    kinks: int = 0
+    error_with_kinks: float = 0.0
+
+
+def measured(node: Node, slot: int, rng: np.random.Generator) -> Comparison:
+    """Compare the derivative by one input; with a kink within the step, without the elements that have it."""
+    x = node.arrays[slot]
+    g, v = rng.normal(size=node.output.shape), rng.normal(size=x.shape)
+    best = np.inf
+    for h, floor in STEPS:
+        u = v * np.maximum(np.abs(x), floor or x == 0)
+        error = difference(node, slot, g, u, h)
+        best = min(best, error)
+        if best <= GOOD:
+            break
+        if best > LIMIT and (error > LIMIT or (h, floor) == STEPS[-1]):  # where y is not a number, other steps first
+            kinks = rough(node, slot, u, h)
+            smooth = difference(node, slot, np.where(kinks, 0, g), u, h)
+            if smooth <= LIMIT:
+                return Comparison(smooth, int(np.sum(kinks)), error)
+    return Comparison(best)
+
+
+def error_of_kernel(node: Node) -> float:
+    """How far the output of a fused op is from its definition."""
+    y = node.op.definition(*node.arrays, **node.params)
+    return text.norm(y - node.output) / (text.norm(y) or 1.0)
+
+
+def changed(node: Node, slot: int, step: np.ndarray) -> np.ndarray:
+    """The output of the op, or of its definition, with a step in one input."""
+    xs = list(node.arrays)
+    xs[slot] = np.asarray(xs[slot] + step)
+    return np.asarray((node.op.definition or node.op.forward)(*xs, **node.params))
+
+
+def difference(node: Node, slot: int, g: np.ndarray, u: np.ndarray, h: float) -> float:
+    """Relative error of ⟨g, J·u⟩ by the rule; where g is 0, nothing is compared."""
+    slope = (changed(node, slot, h * u) - changed(node, slot, -h * u)) / (2 * h)
+    products = np.where(g == 0, 0, g * slope)
+    by_rule = LocalJacobian(node, slot).vjp(g) * u
+    by_rule = np.sum(by_rule) if np.all(g) else np.nansum(by_rule)  # 0·∞ at an element left out
+    scale = max(abs(by_rule), abs(np.sum(products)), text.norm(products))
+    return float(abs(by_rule - np.sum(products)) / scale) if scale else 0.0
+
+
+def rough(node: Node, slot: int, u: np.ndarray, h: float) -> np.ndarray:
+    """Where the output has a kink within the step: half the step does not leave a quarter of the bend."""
+    y = node.output
+    bends = [
+        np.abs(changed(node, slot, step * u) - 2 * y + changed(node, slot, -step * u)) for step in (h, h / 2, h / 4)
+    ]
+    noise = 1e-12 * np.max(np.abs(y), initial=0, where=np.isfinite(y))
+    smooth = [np.abs(half - whole / 4) <= np.maximum(whole / 20, noise) for whole, half in pairwise(bends)]
+    return ~np.all(smooth, axis=0)
+
+
+def in_float64(trace: Trace) -> Trace:
+    """The trace itself, or if it is in float32 that of the same graph, computed again in float64."""
+    if is_float64(trace):
+        return trace
+    exact: dict[Any, Tensor] = {}
+
+    def converted(x: Tensor | None, array: Any) -> Any:
+        array = array.astype(np.float64) if getattr(array, "dtype", None) == np.float32 else array
+        if x is None:
+            return array
+        found = exact.setdefault(x.node or x, Tensor(array, requires_grad=x.requires_grad))
+        found.name = x.name
+        return found
+
+    for node in reversed(order(*filter(None, [trace.output.node]))):
+        params = {name: np.float64 if name == "dtype" else value for name, value in node.params.items()}
+        with recording(node.scope):
+            exact[node] = node.op(*map(converted, node.inputs, node.arrays), **params)
+    return traced(converted(trace.output, trace.output.data), trace.seed, trace.expanded)
+
+
+def is_float64(trace: Trace) -> bool:
+    return all(g.dtype == np.float64 for g in trace._gradients.values())

@@ -1,0 +1,238 @@
+"""An audit finds nothing in what is right, and exactly the op that is wrong in what is not."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from layers import Dense, Residual, Sequential
+
+
+def loss_of(op, inputs, params):
+    """Σ c·op(inputs), for a c that says something about every element."""
+    xs = [mg.tensor(x, requires_grad=x.dtype.kind == "f") if isinstance(x, np.ndarray) else x for x in inputs]
+    y = op(*xs, **params)
+    return mg.sum(y * np.random.default_rng(3).uniform(0.5, 2, y.shape))
+
+
+def plant(monkeypatch, op, factor):
+    """Multiply every derivative of an op by a factor."""
+    if op.definition:
+        backward = op.backward
+        monkeypatch.setattr(op, "backward", lambda *xs, **ps: [scaled(c, factor) for c in backward(*xs, **ps)])
+    elif callable(op.rules):
+        rule = op.rules
+        monkeypatch.setattr(op, "rules", lambda *xs, **ps: factor * rule(*xs, **ps))
+    else:
+        rules = [with_factor(rule, factor) for rule in op.rules]
+        monkeypatch.setattr(op, "rules", rules)
+
+
+def with_factor(rule, factor):
+    return (lambda *xs, **ps: factor * rule(*xs, **ps)) if callable(rule) else scaled(rule, factor)
+
+
+def scaled(x, factor):
+    return None if x is None else factor * x
+
+
+def named(audit):
+    return {failure.op for failure in audit.failures}
+
+
+@pytest.mark.parametrize("expand", [True, False])
+def test_every_op_is_right(op_example, expand):
+    op, inputs, params = op_example
+    audit = mg.trace(loss_of(op, inputs, params), expand=expand).audit()
+    assert audit.ok, audit
+    assert audit.worst <= 1e-7
+    assert audit.checks[0].count > 0
+
+
+def test_a_mistake_in_any_op_is_named(op_example, monkeypatch):
+    op, inputs, params = op_example
+    loss = loss_of(op, inputs, params)
+    plant(monkeypatch, op, 1.01)
+    trace = mg.trace(loss)
+    audit = trace.audit()
+    assert not audit.ok
+    assert named(audit) == {op.name}
+    assert op.name in str(audit.failures[0])
+    assert "✗" in str(audit)
+    assert audit.worst > 1e-4
+
+
+def test_nets_are_right(net):
+    for expand in (True, False):
+        audit = mg.trace(net.loss, expand=expand).audit()
+        assert audit.ok, audit
+        assert audit.worst <= 1e-5
+        assert audit.checks[0].worst <= 1e-8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("factor", [-1, 1 + 1e-4])
+def test_a_mistake_in_a_net_is_named(kind, factor, make_net, monkeypatch):
+    net = make_net(kind, seed=1)
+    ops = {node.vertex.op for node in mg.trace(net.loss).nodes if node.op != "leaf"}
+    ops |= {node.vertex.op for node in mg.trace(net.loss, expand=False).nodes if node.op != "leaf"}
+    assert len(ops) > 3
+    for op in ops:
+        with monkeypatch.context() as patch:
+            plant(patch, op, factor)
+            assert named(mg.trace(net.loss).audit()) == {op.name}
+
+
+def test_a_kernel_that_computes_something_else_is_named(monkeypatch):
+    x = mg.tensor(np.ones((2, 3)), requires_grad=True)
+    w = mg.tensor(np.eye(3), requires_grad=True)
+    forward = mg.dense.forward
+    monkeypatch.setattr(mg.dense, "forward", lambda *xs, **ps: (forward(*xs, **ps)[0] + 1e-6, None))
+    audit = mg.trace(mg.dense(x, w, None).sum(), expand=False).audit()
+    assert named(audit) == {"dense"}
+
+
+def test_a_wrong_rule_is_named_once_however_many_kernels_use_it(monkeypatch):
+    model = Sequential(Dense(3, 3, "tanh"), Dense(3, 1))
+    loss = mg.sum(model(np.ones((2, 3))))
+    plant(monkeypatch, mg.tanh, 1.1)
+    assert named(mg.trace(loss).audit()) == {"tanh"}
+    assert named(mg.trace(loss, expand=False).audit()) == {"dense"}
+
+
+# Kinks
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (mg.relu, [0.0, 1e-7, -3e-7, 0.4, -0.3]),
+        (mg.abs, [1e-9, -0.2, 0.8]),
+        (mg.leaky_relu, [0.0, 1e-8, 0.5]),
+        (lambda x: mg.elu(x, 2.0), [0.0, 1e-8, 0.5]),
+        (lambda x: mg.clip(x, -1, 1), [1.0, -1.0, 0.5, 3.0]),
+        (mg.hard_tanh, [1.0, -1.0, 0.5, 3.0]),
+        (lambda x: mg.hinge(x, np.ones(2)), [1.0, 0.5]),
+    ],
+)
+def test_kinks_are_recognised_left_out_and_counted(f, x):
+    x = mg.tensor(x, requires_grad=True)
+    audit = mg.trace(mg.sum(f(x) * np.array(2.0))).audit()
+    assert audit.ok, audit
+    (kinks,) = [check for check in audit.checks if "kink" in check.name]
+    assert kinks.count > 0
+    assert kinks.worst > 1e-4
+    assert "would have failed" in str(audit)
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [(mg.max, [0.3, 0.3, 0.1]), (mg.norm, [0.0, 0.0]), (lambda x: mg.maximum(x, 0.5), [0.5, 0.1]), (mg.abs, [0.0])],
+)
+def test_a_derivative_in_the_middle_of_both_sides_is_what_central_differences_measure(f, x):
+    audit = mg.trace(mg.sum(f(mg.tensor(x, requires_grad=True)))).audit()
+    assert audit.ok, audit
+    assert "kink" not in str(audit)
+
+
+def test_only_the_elements_at_a_kink_are_left_out(monkeypatch):
+    x = mg.tensor([0.0, 1.0], requires_grad=True)
+    loss = mg.sum(mg.relu(x))
+    plant(monkeypatch, mg.relu, 1.001)
+    assert named(mg.trace(loss).audit()) == {"relu"}
+
+
+def test_smooth_functions_have_no_kinks():
+    for f, x in [(mg.square, [0.0, 1e-8, 3.0]), (mg.log, [1e-6, 1.0, 30.0]), (mg.tanh, [0.0, 1e-5, -20.0])]:
+        audit = mg.trace(mg.sum(f(mg.tensor(x, requires_grad=True)))).audit()
+        assert audit.ok, audit
+        assert "kink" not in str(audit)
+
+
+def test_the_edge_of_a_domain_is_left_out():
+    x = mg.tensor([0.0, 4.0], requires_grad=True)
+    with np.errstate(divide="ignore"):
+        audit = mg.trace(mg.sum(mg.sqrt(x) + x)).audit()
+    assert audit.checks[0].failures == []
+    assert "excluded" in str(audit)
+
+
+# Everything else
+
+
+def test_differences_are_taken_in_float64(make_net):
+    net = make_net("mlp", seed=1, dtype=np.float32)
+    audit = mg.trace(net.loss).audit()
+    assert audit.ok
+    assert audit.checks[0].worst < 1e-8
+    x = mg.tensor([0.3, 0.7], requires_grad=True, dtype=np.float32)
+    assert mg.trace(mg.sum(mg.astype(mg.tanh(mg.astype(x, np.float64)), np.float32))).audit().ok
+
+
+def test_what_was_given_is_not_compared(make_net):
+    trace = mg.trace(make_net("mlp", seed=1).loss)
+    activations = sum(node.kind == "activation" for node in trace.nodes)
+    audit = trace.what_if({"kind:activation": 2.0}).audit()
+    assert audit.ok, audit
+    (given,) = [check for check in audit.checks if "what_if" in check.name]
+    assert given.count == activations > 0
+
+
+def test_a_contribution_that_is_lost_is_found(make_net):
+    trace = mg.trace(make_net("residual", seed=1).loss)
+    node = next(node for node in trace.nodes if len(node.incoming) > 1)
+    trace._gradients[node.vertex] = node.grad * 1.001
+    audit = trace.audit()
+    assert [(failure.check[0], failure.where) for failure in audit.failures] == [("Σ", node.symbol)]
+
+
+def test_it_changes_nothing(net):
+    for leaf in net.leaves:
+        leaf.grad = 0.5
+    values = [(leaf.data.copy(), leaf.version) for leaf in net.leaves]
+    state = mg.settings.generator().bit_generator.state
+    mg.trace(net.loss).audit()
+    assert mg.settings.generator().bit_generator.state == state
+    for leaf, (value, version) in zip(net.leaves, values, strict=True):
+        assert np.array_equal(leaf.data, value)
+        assert leaf.version == version
+        assert np.all(leaf.grad == 0.5)
+
+
+def test_the_table():
+    x = mg.tensor([0.5, -1.0], requires_grad=True, name="x")
+    text = str(mg.trace(mg.sum(mg.tanh(x) * x)).audit())
+    assert "local product vs central differences                 4" in text
+    assert "Σ contributions = grad, every node" in text
+    assert "products multiplied out = grad, every parameter" in text
+    assert "Σ path lengths = grad" in text
+    assert text.endswith(" ms")
+    assert "everything holds" in text
+
+
+def test_a_leaf_has_nothing_to_audit():
+    assert mg.trace(mg.tensor(1.0, requires_grad=True)).audit().ok
+
+
+def test_a_bias_before_a_norm_has_no_gradient_and_that_is_said():
+    model = Sequential(Dense(2, 3), Residual(Dense(3, 3, bias=False)))
+    loss = mg.sum(mg.batch_norm(model(np.array([[1.0, 2.0], [0.5, -1.0], [3.0, 0.1]])), np.ones(3), np.zeros(3)) * 0)
+    audit = mg.trace(loss).audit()
+    assert audit.ok
+    assert "(3 exactly 0)" in str(audit)
+
+
+def test_long_paths_are_not_split_and_that_is_said():
+    x = y = mg.tensor(0.1, requires_grad=True)
+    for _ in range(400):
+        y = mg.sin(y)
+    audit = mg.trace(y).audit()
+    assert audit.ok
+    assert "skipped: 400 products on paths of up to 400" in str(audit)
+
+
+def test_a_changed_value_is_refused(make_net):
+    net = make_net("mlp", seed=1)
+    trace = mg.trace(net.loss)
+    net.model[0].weight.data *= 2
+    with pytest.raises(mg.GraphError, match="changed in place"):
+        trace.audit()
