@@ -119,7 +119,7 @@ class Op:
 class Elementwise(Op):
     """y = f(x₁, x₂, …) element by element; a rule is the local derivative ∂y/∂xᵢ, the diagonal of the Jacobian."""
 
-    plain = (float, int, bool, type(None))  # next to an array, Python's numbers have no dtype
+    plain = (float, int, bool)  # next to an array, Python's numbers have no dtype
 
     def local(self, i, y, xs, params):
         rule = self.rules[i]

@@ -247,6 +247,7 @@ clipped = elementwise(
     ],
     ["1[low≤x≤high]", "1[x<low]", "1[x>high]"],
 )
+clipped.plain += (type(None),)  # a bound that was left out
 
 
 @composition(np.clip)
