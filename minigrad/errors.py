@@ -16,7 +16,7 @@ def explained(name: str, error: Exception, xs: Iterable) -> Exception:
     message = str(error)
     if re.match(rf"{name}\(\) ", message):  # Python's own sentence about missing and unknown arguments
         return kind(message)
-    sentence = re.match(r"\w+: (?!Input operand)", message)
+    sentence = re.match(r"(?!axis|source|destination)\w+: (?!Input operand)", message)
     if sentence:  # an op inside has said it; only the name is another one
         return kind(f"{name}: {message[sentence.end() :]}")
     if message.startswith("operands could not be broadcast together"):
