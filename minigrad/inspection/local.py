@@ -13,10 +13,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
+from minigrad.arrays import sum_to
 from minigrad.functional import grad
 from minigrad.graph import GraphError, Node
 from minigrad.inspection.text import norm
 from minigrad.op import Elementwise
+from minigrad.settings import recording
 from minigrad.tensor import Tensor
 
 DENSE_LIMIT = 1_000_000  # entries of a matrix that is still written out
@@ -110,9 +112,10 @@ class LocalJacobian:
         arrays = list(self.arrays)
         x = Tensor(arrays[self.slot], requires_grad=True)
         arrays[self.slot] = x
-        y = self.node.op(*arrays, **self.node.params)
-        g = Tensor(np.zeros_like(y.data), requires_grad=True)
-        (transposed,) = grad(y, x, g, create_graph=True)  # g·J is linear in g: its derivative by g is J
+        with recording(self.node.scope):
+            y = self.node.op(*arrays, **self.node.params)
+            g = Tensor(np.zeros_like(y.data), requires_grad=True)
+            (transposed,) = grad(y, x, g, create_graph=True)  # g·J is linear in g: its derivative by g is J
         return grad(transposed, g, v)[0].data
 
     def todense(self) -> np.ndarray:
@@ -131,8 +134,10 @@ class LocalJacobian:
 
     def singular_values(self) -> np.ndarray:
         """Largest first; for a matrix product those of the matrix, which each row of the batch meets once."""
-        if self.kind == "diagonal":
-            return np.sort(np.abs(self.diagonal), axis=None)[::-1]
+        if self.kind == "diagonal":  # where x was broadcast, a column of J has several entries
+            x = self.node.arrays[self.slot]
+            lengths = self.diagonal if x.shape == self.diagonal.shape else sum_to(self.diagonal**2, x.shape) ** 0.5
+            return np.sort(np.abs(lengths), axis=None)[::-1]
         return np.linalg.svd(self.matrix if self.kind == "matrix" else self.todense(), compute_uv=False)
 
     @property

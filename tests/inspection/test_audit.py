@@ -222,7 +222,7 @@ def test_a_bias_before_a_norm_has_no_gradient_and_that_is_said():
 
 
 def test_long_paths_are_not_split_and_that_is_said():
-    x = y = mg.tensor(0.1, requires_grad=True)
+    y = mg.tensor(0.1, requires_grad=True)
     for _ in range(400):
         y = mg.sin(y)
     audit = mg.trace(y).audit()
