@@ -1,0 +1,404 @@
+"""Defining ops: elementwise, primitive and fused, what a call does, and what a wrong rule is told."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.define import numpy_overrides
+
+X = np.array([[0.5, -1.5, 2.0], [1.0, 3.0, -0.5]])
+
+
+def leaf(x, **keywords):
+    return mg.tensor(x, requires_grad=True, **keywords)
+
+
+@pytest.fixture
+def clean():
+    """Takes back what a test registers with NumPy and with Tensor."""
+    overrides, methods = dict(numpy_overrides), set(vars(mg.Tensor))
+    yield
+    numpy_overrides.clear()
+    numpy_overrides.update(overrides)
+    for name in set(vars(mg.Tensor)) - methods:
+        delattr(mg.Tensor, name)
+
+
+# Elementwise
+
+cube = mg.elementwise("cube", lambda x: x**3, [lambda y, x: 3 * x**2], ["3x²"], kind="activation", latex=["3x^2"])
+scaled = mg.elementwise(
+    "scaled", lambda x, by, shift=0.5: x * by + shift, [lambda y, x, by, shift: by * np.ones_like(x)], ["by"]
+)
+
+
+def test_an_elementwise_op():
+    x = leaf(X)
+    y = cube(x)
+    np.testing.assert_array_equal(y.data, X**3)
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad, 3 * X**2)
+
+
+def test_an_op_says_what_it_is():
+    assert (cube.name, cube.__name__, cube.kind, cube.formulas, cube.latex) == (
+        "cube",
+        "cube",
+        "activation",
+        ["3x²"],
+        ["3x^2"],
+    )
+    assert repr(cube) == "<op cube>"
+    assert "3x²" in cube.__doc__
+    assert mg.elementwise("f", np.sin, [np.cos], ["cos"], doc="The sine.").__doc__ == "The sine."
+    assert mg.elementwise("f", np.sin, [np.cos], ["cos"]).latex == ["cos"]
+
+
+def test_arrays_in_arrays_out_tensors_in_tensors_out():
+    assert type(cube(X)) is np.ndarray
+    assert type(cube(2.0)) is np.ndarray
+    assert type(cube([1.0, 2.0])) is np.ndarray
+    assert isinstance(cube(mg.tensor(X)), mg.Tensor)
+    assert isinstance(cube(leaf(X)), mg.Tensor)
+    assert cube(leaf(X)).requires_grad
+    assert not cube(mg.tensor(X)).requires_grad
+    for y in (mg.sum(X), mg.sum(leaf(X)).data, (leaf(2.0) * 3).data, cube(np.array(2.0))):
+        assert type(y) is np.ndarray  # NumPy itself gives a scalar
+        assert y.shape == ()
+
+
+def test_the_forward_runs_once():
+    calls = []
+    op = mg.elementwise("counted", lambda x: calls.append(1) or 2 * x, [2], ["2"])
+    y = op(leaf(X))
+    assert calls == [1]
+    y.sum().backward()
+    assert calls == [1]
+
+
+@pytest.mark.parametrize("number", [1, -1, 2, 0.5, 0])
+def test_a_derivative_may_be_a_number(number):
+    op = mg.elementwise("times", lambda x: number * x, [number], [str(number)])
+    for create_graph in (False, True):
+        x = leaf(X)
+        (g,) = mg.grad(op(x), x, np.full(X.shape, 3.0), create_graph)
+        np.testing.assert_array_equal(g.data, np.full(X.shape, 3.0 * number))
+
+
+def test_a_declared_1_passes_the_upstream_on_and_a_computed_1_does_not():
+    declared = mg.elementwise("declared", lambda x: x + 0, [1], ["1"])
+    computed = mg.elementwise("computed", lambda x: x + 0, [lambda y, x: 1.0], ["1"])
+    g = np.ones_like(X)
+    for op, same in [(declared, True), (computed, False)]:
+        y = op(leaf(X))
+        (contribution,) = op.pull(y.node, g, y.data, y.node.arrays)
+        assert (contribution is g) is same
+
+
+def test_no_derivative_for_an_input():
+    op = mg.elementwise("masked", lambda x, m: x * m, [lambda y, x, m: m, None], ["m", ""])
+    x, m = leaf(X), leaf(np.ones_like(X))
+    op(x, m).sum().backward()
+    assert x.grad is not None
+    assert m.grad is None
+
+
+def test_parameters_by_position_by_name_and_by_default():
+    for y in (scaled(X, 2.0), scaled(X, by=2.0), scaled(x=X, by=2.0), scaled(X, 2.0, 0.5), scaled(X, 2.0, shift=0.5)):
+        np.testing.assert_array_equal(y, 2 * X + 0.5)
+    x = leaf(X)
+    scaled(x, by=3.0).sum().backward()
+    np.testing.assert_array_equal(x.grad, np.full(X.shape, 3.0))
+
+
+def test_the_engine_sums_over_broadcast_axes_and_casts():
+    a, b, c = leaf(np.ones((2, 1))), leaf(np.ones(3, "float32")), leaf(2.0)
+    op = mg.elementwise("abc", lambda a, b, c: a * b * c, [lambda y, a, b, c: y / a] * 3, ["y/a"] * 3)
+    y = op(a, b, c)
+    assert y.shape == (2, 3)
+    y.sum().backward()
+    assert (a.grad.shape, b.grad.shape, c.grad.shape) == ((2, 1), (3,), ())
+    assert (a.grad.dtype, b.grad.dtype) == (np.float64, np.float32)
+    assert c.grad == 12
+
+
+def test_a_rule_runs_on_tensors_where_a_graph_is_wanted():
+    seen = []
+
+    def rule(y, x):
+        seen.append((type(y), type(x)))
+        return 3 * x * x
+
+    op = mg.elementwise("cube", lambda x: x**3, [rule], ["3x²"])
+    x = leaf(2.0)
+    (g,) = mg.grad(op(x), x, create_graph=True)
+    mg.grad(op(x), x)
+    assert seen == [(mg.Tensor, mg.Tensor), (np.ndarray, np.ndarray)]
+    (second,) = mg.grad(g, x)
+    assert second.item() == 12
+
+
+def test_a_condition_selects():
+    """A Boolean derivative is a choice: an infinite upstream where it does not hold sends 0, not 0·∞."""
+    x = leaf([-1.0, 2.0])
+    y = mg.relu(x)
+    y.backward([np.inf, 3.0])
+    assert x.grad.tolist() == [0, 3]
+
+
+def test_the_numpy_function_and_the_method(clean):
+    op = mg.elementwise("cuberoot", np.cbrt, [lambda y, x: 1 / (3 * y * y)], ["1/(3y²)"], numpy=np.cbrt, method=True)
+    x = leaf(8.0)
+    for y in (op(x), np.cbrt(x), x.cuberoot()):
+        assert y.item() == 2
+        assert y.node.op is op
+    np.cbrt(x).backward()
+    assert x.grad == pytest.approx(1 / 12)
+    assert type(np.cbrt(X)) is np.ndarray
+
+
+def test_method_and_numpy_function_of_a_primitive(clean):
+    op = mg.primitive("twist", lambda x, k=1: np.rot90(x, k), [lambda g, y, x, k: np.rot90(g, -k)], ["g"],
+                      numpy=np.rot90, method=True)  # fmt: skip
+    x = leaf(X)
+    for y in (x.twist(), x.twist(1), x.twist(k=1), np.rot90(x), np.rot90(x, k=1)):
+        np.testing.assert_array_equal(y.data, np.rot90(X))
+    with pytest.raises(TypeError):
+        x.twist(1, 2)
+    assert op.name == "twist"
+
+
+# Primitive
+
+
+def test_a_primitive_op():
+    op = mg.primitive(
+        "weighted", lambda a, b: a @ b, [lambda g, y, a, b: g @ b.T, lambda g, y, a, b: a.T @ g], ["g·Bᵀ", "Aᵀ·g"]
+    )
+    a, b = leaf(X), leaf(X.T)
+    g = np.array([[1.0, 2.0], [3.0, 4.0]])
+    op(a, b).backward(g)
+    np.testing.assert_allclose(a.grad, g @ X)
+    np.testing.assert_allclose(b.grad, X.T @ g)
+    assert op.kind == "linear"
+
+
+def test_a_primitive_of_any_number_of_inputs():
+    op = mg.primitive(
+        "total", lambda *xs, scale=1.0: scale * sum(xs), lambda i, g, y, *xs, scale: (i + 1) * scale * g, ["(i+1)·g"]
+    )
+    xs = [leaf(X) for _ in range(4)]
+    y = op(*xs, scale=2.0)
+    np.testing.assert_array_equal(y.data, 8 * X)
+    y.sum().backward()
+    assert [x.grad[0, 0] for x in xs] == [2, 4, 6, 8]
+    assert op(X, X).tolist() == (2 * X).tolist()
+
+
+def test_formulas_may_be_left_out():
+    op = mg.primitive("f", lambda a, b: a + b, [lambda g, y, a, b: g] * 2)
+    assert op.formulas == ["", ""]
+
+
+def test_an_input_that_is_left_out():
+    op = mg.primitive(
+        "affine",
+        lambda x, b=None: x if b is None else x + b,
+        [lambda g, y, x, b: g, lambda g, y, x, b: g],
+    )
+    x, b = leaf(X), leaf(X)
+    op(x, None).sum().backward()
+    op(x).sum().backward()
+    op(x, b).sum().backward()
+    assert x.grad[0, 0] == 3
+    assert b.grad[0, 0] == 1
+
+
+def test_a_rule_may_return_its_upstream_a_view_or_a_broadcast_array():
+    """None of them is added into: what two inputs are handed may be one array."""
+    same = mg.primitive("same", lambda a, b: a + b, [lambda g, y, a, b: g, lambda g, y, a, b: g])
+    x, z = leaf(X), leaf(X)
+    y = same(x, z)
+    g = np.ones_like(X)
+    (y + same(y, x) + x.sum()).backward(g)
+    np.testing.assert_array_equal(z.grad, 2 * g)
+    np.testing.assert_array_equal(x.grad, 2 * g + g + 6)
+    np.testing.assert_array_equal(g, np.ones_like(X))
+
+
+# What a wrong rule is told
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "message"),
+    [
+        (
+            mg.primitive("wrong", lambda x: x.sum(axis=0), [lambda g, y, x: g]),
+            [X],
+            r"wrong: the rule for input 0 returned shape \(3,\), where shape \(2, 3\) was expected",
+        ),
+        (
+            mg.primitive("wrong", lambda a, b: a @ b, [lambda g, y, a, b: g @ b.T, lambda g, y, a, b: g]),
+            [X, X.T],
+            r"wrong: the rule for input 1 returned shape \(2, 2\), where shape \(3, 2\) was expected",
+        ),
+        (
+            mg.elementwise("wrong", lambda x: 2 * x, [lambda y, x: np.ones((4, 2, 3))], ["?"]),
+            [X],
+            r"wrong: the rule for input 0 returned shape \(4, 2, 3\), where shape \(2, 3\) was expected",
+        ),
+        (
+            mg.primitive("wrong", lambda *xs: xs[0] + xs[1], lambda i, g, y, *xs: g[i]),
+            [X, X],
+            r"wrong: the rule for input 0 returned shape \(3,\), where shape \(2, 3\) was expected",
+        ),
+        (
+            mg.fused("wrong", lambda x: (2 * x, None), lambda g, y, saved, x: (g.T,), lambda x: 2 * x),
+            [X],
+            r"wrong: the rule for input 0 returned shape \(3, 2\), where shape \(2, 3\) was expected",
+        ),
+    ],
+)
+def test_a_rule_that_returns_a_wrong_shape(op, inputs, message):
+    xs = [leaf(x) for x in inputs]
+    with pytest.raises(mg.GraphError, match=message):
+        op(*xs).sum().backward()
+    assert all(x.grad is None for x in xs)
+
+
+def test_only_axes_that_the_op_broadcast_are_summed():
+    """A vector's gradient of shape (1, 3) is not quietly fitted to (3,)."""
+    op = mg.primitive("wrong", lambda x: x[None] * 2, [lambda g, y, x: 2 * g])
+    with pytest.raises(mg.GraphError, match=r"returned shape \(1, 3\), where shape \(3,\) was expected"):
+        op(leaf(np.ones(3))).sum().backward()
+
+
+# Wrong calls
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda x: x @ leaf(np.ones((2, 3))), ValueError, r"matmul: \(2, 3\) @ \(2, 3\): inner sizes 3 and 2 differ"),
+        (lambda x: x + leaf(np.ones(4)), ValueError, r"add: shapes \(2, 3\) and \(4,\) do not broadcast"),
+        (lambda x: scaled(x), TypeError, r"scaled: it is called as scaled\(x, by, shift=0.5\)"),
+        (lambda x: scaled(x, 2.0, 0.5, 7), TypeError, r"scaled: it is called as scaled\(x, by, shift=0.5\)"),
+        (lambda x: scaled(x, 2.0, by=3.0), TypeError, r"scaled: it is called as scaled\(x, by, shift=0.5\)"),
+        (lambda x: scaled(x, 2.0, gain=3.0), TypeError, r"shift=0.5\), not with gain="),
+        (lambda x: x + "1", TypeError, "tensors hold float32"),
+        (lambda x: x * np.ones(3, "float16"), TypeError, "tensors hold float32"),
+        (lambda x: x * 1j, TypeError, "tensors hold float32"),
+    ],
+)
+def test_a_wrong_call_fails_at_the_call(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call(leaf(X))
+
+
+# Fused
+
+
+def double_forward(x, b, power=2):
+    y = x**power
+    return (y if b is None else y + b), (x, power)
+
+
+def double_backward(g, y, saved, x, b, power=2):
+    return g * power * x ** (power - 1), None if b is None else g.sum(axis=0)
+
+
+def double_definition(x, b, power=2):
+    y = mg.power(x, power)
+    return y if b is None else y + b
+
+
+double = mg.fused("double", double_forward, double_backward, double_definition, ["2g·x", "Σ g"], kind="norm")
+
+
+@pytest.mark.parametrize("choice", ["auto", "numpy", "definition"])
+@pytest.mark.parametrize("b", [None, np.array([1.0, 2.0, 3.0])])
+def test_a_fused_op_and_its_definition_agree(choice, b):
+    x, shift = leaf(X), None if b is None else leaf(b)
+    with mg.kernels.use(choice):
+        y = double(x, shift, power=3)
+        y.sum().backward()
+    np.testing.assert_allclose(y.data, X**3 + (0 if b is None else b))
+    np.testing.assert_allclose(x.grad, 3 * X**2)
+    if b is not None:
+        assert shift.grad.tolist() == [2, 2, 2]
+    assert (y.node.op is double) is (choice != "definition")
+    assert double.kind == "norm"
+
+
+def test_a_fused_op_on_arrays_gives_its_output_only():
+    np.testing.assert_array_equal(double(X, None), X**2)
+
+
+def test_the_kernel_runs_forward_and_back_once_each():
+    calls = []
+    op = mg.fused(
+        "counted",
+        lambda x: calls.append("forward") or (2 * x, "kept"),
+        lambda g, y, saved, x: calls.append(saved) or (2 * g,),
+        lambda x: calls.append("definition") or 2 * x,
+    )
+    x = leaf(X)
+    op(x).sum().backward()
+    assert calls == ["forward", "kept"]
+    mg.grad(op(x).sum(), x, create_graph=True)
+    assert calls == ["forward", "kept", "forward", "definition"]
+
+
+def test_higher_derivatives_go_through_the_definition():
+    x, b = leaf(X), leaf(np.ones(3))
+    for _ in range(2):
+        (g,) = mg.grad(double(double(x, b), b).sum(), x, create_graph=True)
+        (second,) = mg.grad((g * g).sum(), x)
+        inner = X**2 + 1
+        np.testing.assert_allclose(g.data, 4 * X * inner)
+        np.testing.assert_allclose(second.data, 2 * (4 * X * inner) * (4 * inner + 8 * X**2))
+
+
+def test_an_input_of_a_fused_op_made_from_another_one_counts_once():
+    """b = f(x): the definition is differentiated by x and by b apart, not by x through b."""
+    op = mg.fused(
+        "product", lambda a, b: (a * b, None), lambda g, y, s, a, b: (g * b, g * a), lambda a, b: a * b, ["g·b", "g·a"]
+    )
+    x = leaf(2.0)
+    y = op(x, x * x)
+    for create_graph in (False, True):
+        assert mg.grad(y, x, create_graph=create_graph)[0].item() == 12
+    assert mg.grad(op(x, x), x, create_graph=True)[0].item() == 4
+
+
+# What is recorded
+
+
+def test_a_node_holds_what_the_op_met():
+    x, c = leaf(X), mg.tensor([1.0, 2.0, 3.0])
+    y = x * c
+    z = y + 2.0
+    node = y.node
+    assert node.op is mg.multiply
+    assert node.inputs == (x, c)
+    assert node.arrays[0] is x.data
+    assert node.output is y.data
+    assert node.params == {}
+    assert z.node.inputs == (y, None)
+    assert z.node.arrays[1] == 2.0
+    assert mg.sum(y, axis=1).node.params == {"axis": 1, "keepdims": False}
+
+
+def test_nothing_is_recorded_without_need():
+    assert (mg.tensor(X) * 2).node is None
+    with mg.no_grad():
+        assert (leaf(X) * 2).node is None
+    assert leaf(X).astype("int64").node is None  # integers have no derivative
+
+
+def test_the_scope_is_that_of_the_call():
+    mg.settings.state.scope = "blocks.3.dense"
+    try:
+        assert (leaf(X) * 2).node.scope == "blocks.3.dense"
+    finally:
+        mg.settings.state.scope = ""
