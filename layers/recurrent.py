@@ -88,7 +88,7 @@ class RNNCell(Cell):
 
     def forward(self, x: Any, h: Any = None) -> Any:
         x, h = self.checked(x, h)
-        return rnn_step(x, h, *self.weights(), activation=self.activation)
+        return rnn_step(x, h, *self.weights(), activation=self.activation)["h"]
 
     def sequence(self, x: Any, *states: Any) -> tuple[Any, tuple]:
         y = mg.rnn(x, *states, *self.weights(), activation=self.activation)
@@ -114,7 +114,8 @@ class LSTMCell(Cell):
     def forward(self, x: Any, state: tuple | None = None) -> tuple[Any, Any]:
         h, c = (None, None) if state is None else state
         x, h, c = self.checked(x, h, c)
-        return lstm_step(x, h, c, *self.weights())
+        step = lstm_step(x, h, c, *self.weights())
+        return step["h"], step["c"]
 
     def sequence(self, x: Any, *states: Any) -> tuple[Any, tuple]:
         y = mg.lstm(x, *states, *self.weights())

@@ -4,7 +4,7 @@
 - `lstm(x, h, c, w_input, w_hidden, bias)`: a cell state c that gates write to, forget and read.
 - `gru_gates(a, b, h)`: the gates of one step of a GRU, without slices of a weight.
 
-A definition calls its step once for every t and names the states "h[t]" and "c[t]"; the kernels are in
+A definition calls its step once for every t and names what it computes: h[t], c[t], f[t] …; the kernels are in
 `minigrad.ops.sequences`.
 """
 
@@ -26,20 +26,22 @@ __all__ = [
 
 
 def rnn_step(x, h, w_input, w_hidden, bias, activation="tanh"):
-    """hₜ = φ(xₜ·W_input + hₜ₋₁·W_hidden + b) (Elman, 1990)."""
-    return phi(activation)(matmul(x, w_input) + matmul(h, w_hidden) + bias)
+    """z and hₜ = φ(z) with z = xₜ·W_input + hₜ₋₁·W_hidden + b (Elman, 1990), by name."""
+    z = matmul(x, w_input) + matmul(h, w_hidden) + bias
+    return {"z": z, "h": phi(activation)(z)}
 
 
 def lstm_step(x, h, c, w_input, w_hidden, bias):
-    """(hₜ, cₜ), with a forget gate (Hochreiter and Schmidhuber, 1997; Gers et al., 2000).
+    """Everything that one step computes, by name (Hochreiter and Schmidhuber, 1997; Gers et al., 2000).
 
-    i, f, g, o = σ, σ, tanh, σ of the four parts of xₜ·W_input + hₜ₋₁·W_hidden + b;
+    i, f, g, o = σ, σ, tanh, σ of the four parts of z = xₜ·W_input + hₜ₋₁·W_hidden + b;
     cₜ = f·cₜ₋₁ + i·g and hₜ = o·tanh cₜ.
     """
     z = matmul(x, w_input) + matmul(h, w_hidden) + bias
     i, f, g, o = gates(z, 4)
-    c = sigmoid(f) * c + sigmoid(i) * tanh(g)
-    return sigmoid(o) * tanh(c), c
+    i, f, g, o = sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
+    c = f * c + i * g
+    return {"z": z, "i": i, "f": f, "g": g, "o": o, "c": c, "h": o * tanh(c)}
 
 
 def gru_step(x, h, w_input, w_hidden, bias):
@@ -62,7 +64,8 @@ def rnn_definition(x, h, w_input, w_hidden, bias, activation="tanh"):
     check_shapes("rnn", 1, x, w_input, w_hidden, bias, h=h)
     h, states = first_state(h, x, w_hidden), []
     for t in range(x.shape[1]):
-        h = named(f"h[{t}]", rnn_step(x[:, t], h, w_input, w_hidden, bias, activation))
+        step = named(t, rnn_step(x[:, t], h, w_input, w_hidden, bias, activation))
+        h = step["h"]
         states.append(h)
     return stack(states, axis=1)
 
@@ -71,16 +74,18 @@ def lstm_definition(x, h, c, w_input, w_hidden, bias):
     check_shapes("lstm", 4, x, w_input, w_hidden, bias, h=h, c=c)
     h, c, states = first_state(h, x, w_hidden), first_state(c, x, w_hidden), []
     for t in range(x.shape[1]):
-        h, c = lstm_step(x[:, t], h, c, w_input, w_hidden, bias)
-        states.append(concatenate([named(f"h[{t}]", h), named(f"c[{t}]", c)], axis=-1))
+        step = named(t, lstm_step(x[:, t], h, c, w_input, w_hidden, bias))
+        h, c = step["h"], step["c"]
+        states.append(concatenate([h, c], axis=-1))
     return stack(states, axis=1)
 
 
-def named(name, x):
-    """x, with its name for traces."""
-    if isinstance(x, Tensor):
-        x.name = name
-    return x
+def named(t, step):
+    """The parts of step t, each with its name for traces: h[0], c[0] …"""
+    for name, part in step.items():
+        if isinstance(part, Tensor):
+            part.name = f"{name}[{t}]"
+    return step
 
 
 # With a kernel each way
