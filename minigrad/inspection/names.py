@@ -162,4 +162,4 @@ def operand_name(edge: Any, slot: int) -> str:
     if source is not None:
         return edge.trace._symbols[source]
     array = node.arrays[slot]
-    return "x" if getattr(array, "size", 1) > 1 else f"{float(array):.4g}".replace("-", "−")
+    return "x" if getattr(array, "ndim", 0) else f"{float(array):.4g}".replace("-", "−")
