@@ -20,10 +20,9 @@ def explained(name: str, error: Exception, xs: Iterable) -> Exception:
     if sentence:  # an op inside has said it; only the name is another one
         return kind(f"{name}: {message[sentence.end() :]}")
     if message.startswith("operands could not be broadcast together"):
-        requested = re.search(r"requested shape (\(.*\))", message)
-        return kind(
-            f"{name}: {listed(xs)} " + (f"does not broadcast to {requested[1]}" if requested else "do not broadcast")
-        )
+        requested = re.search(r"\]: \([\d,]*\)  and requested shape (\(.*\))", message)  # broadcast_to
+        verb = f"does not broadcast to {requested[1]}" if requested else "do not broadcast"
+        return kind(f"{name}: {listed(xs)} {verb}")
     return kind(f"{name}: {listed(xs)}: {message}" if listed(xs) else f"{name}: {message}")
 
 

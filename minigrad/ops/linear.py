@@ -19,9 +19,7 @@ from minigrad.op import operand
 from minigrad.ops.elementwise import multiply
 from minigrad.ops.shaping import moveaxis, reshape, scatter
 
-__all__ = [
-    "dot", "einsum", "matmul", "outer", "tensordot",
-]  # fmt: skip
+__all__ = ["dot", "einsum", "matmul", "outer", "tensordot"]
 
 
 def product(a, b):
@@ -62,9 +60,9 @@ matmul = primitive("matmul", product, [by_left, by_right], ["g·Bᵀ", "Aᵀ·g"
 @composition(np.dot)
 def dot(a, b):
     """a·b as np.dot: the last axis of a against the second to last of b."""
-    a, b = operand(a), operand(b)
-    if a.ndim == 0 or b.ndim == 0:
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
         return multiply(a, b)
+    a, b = operand(a), operand(b)
     return matmul(a, b) if a.ndim <= 2 and b.ndim <= 2 else tensordot(a, b, (-1, -2 if b.ndim > 1 else 0))
 
 

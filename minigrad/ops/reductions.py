@@ -13,9 +13,7 @@ import numpy as np
 from minigrad.define import primitive
 from minigrad.ops.elementwise import over
 
-__all__ = [
-    "cumsum", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "std", "sum", "var",
-]  # fmt: skip
+__all__ = ["cumsum", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "std", "sum", "var"]
 
 
 def kept(a, x, axis):
