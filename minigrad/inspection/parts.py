@@ -128,8 +128,9 @@ class TraceNode(Item):
         head = f"{self.symbol}{path}: {self.kind}, {text.by(self.shape)}, value {text.value(self.value)}"
         if self.grad is None:
             return f"{head}, gradient — (none was computed)"
-        lines = [head, *(f"  from {edge.output.symbol}: {edge}" for edge in self.incoming)]
-        return "\n".join([*lines, f"  sum: ∂L/∂{self.symbol} = {text.value(self.grad)}"])
+        parts = text.folded([f"  from {edge.output.symbol}: {edge}" for edge in self.incoming], "contributions", 20)
+        total = f"  sum: ∂{self.trace[-1].symbol}/∂{self.symbol} = {text.value(self.grad)}"
+        return "\n".join([head, *([parts] if parts else []), total])
 
     def __repr__(self) -> str:
         return f"<{self.symbol}: {self.op}, {text.by(self.shape)}, ‖grad‖ {text.number(self.norm)}>"

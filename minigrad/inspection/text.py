@@ -88,6 +88,14 @@ def value(x: Any) -> str:
     return number(x.item(), 4) if x.size == 1 else f"[{by(x.shape)}, ‖·‖ {number(norm(x))}]"
 
 
+def folded(lines: Sequence[str], what: str, most: int = 60) -> str:
+    """Lines one below the other; of too many only the first and the last."""
+    if len(lines) <= most:
+        return "\n".join(lines)
+    half = most // 2
+    return "\n".join([*lines[:half], f"…  {len(lines) - 2 * half} {what} folded", *lines[-half:]])
+
+
 def table(rows: Sequence[Sequence[str]], align: str = "", gap: str = "  ") -> str:
     """Columns under their heads (the first row); `align` has one of < and > per column."""
     widths = [max(len(row[j]) for row in rows) for j in range(len(rows[0]))]

@@ -272,7 +272,7 @@ class Trace:
         return text.table(rows, "<<<<<>>")
 
     def __str__(self) -> str:
-        return self.summary()
+        return text.folded(self.summary().split("\n"), "nodes")
 
     def __repr__(self) -> str:
         return f"<Trace of {self._symbols[-1]}: {len(self._vertices)} nodes, {len(self._edges)} products>"

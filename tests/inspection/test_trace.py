@@ -1,0 +1,311 @@
+"""Looking at a trace: what is in it, how it is found, what it is called, and how it prints."""
+
+import time
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from layers import LSTM, BatchNorm, Dense, Residual, Sequential
+
+
+@pytest.fixture
+def model():
+    return Sequential(Dense(3, 4, "sigmoid", rng=0), Residual(Dense(4, 4, "tanh", rng=1)), Dense(4, 2, rng=2))
+
+
+@pytest.fixture
+def x():
+    return mg.tensor(np.random.default_rng(0).normal(size=(5, 3)), requires_grad=True, name="x")
+
+
+@pytest.fixture
+def trace(model, x):
+    return mg.trace(mg.mse(model(x), np.zeros((5, 2))))
+
+
+def neuron():
+    x = mg.tensor(2.0, requires_grad=True, name="x")
+    w = mg.tensor(-1.0, requires_grad=True, name="w")
+    return x, w, mg.trace(mg.tanh(w * x))
+
+
+# What is in it
+
+
+def test_nodes_come_in_forward_order_with_leaves_and_constants(trace):
+    kinds = [node.kind for node in trace.nodes]
+    assert kinds == [
+        *("parameter", "parameter", "weight", "parameter", "bias", "activation"),
+        *("parameter", "weight", "parameter", "bias", "activation", "skip"),
+        *("parameter", "weight", "parameter", "bias", "loss"),
+    ]
+    for edge in trace.edges():
+        assert edge.input.index < edge.output.index
+
+
+def test_gradients_are_those_of_backward(trace, model, x):
+    trace.output.backward()
+    for leaf in [x, *model.parameters()]:
+        np.testing.assert_allclose(trace[leaf].grad, leaf.grad, rtol=1e-13)
+
+
+def test_backward_fills_grad_in_the_same_pass(model, x):
+    loss = mg.mse(model(x), np.zeros((5, 2)))
+    trace = mg.trace(loss, backward=True)
+    first = {leaf: leaf.grad.copy() for leaf in [x, *model.parameters()]}
+    assert all(np.array_equal(trace[leaf].grad, g) for leaf, g in first.items())
+    mg.trace(loss, backward=True)
+    assert all(np.array_equal(leaf.grad, 2 * g) for leaf, g in first.items())
+
+
+def test_a_constant_has_no_gradient_and_a_number_is_no_node():
+    c = mg.tensor(3.0, name="c")
+    x = mg.tensor(2.0, requires_grad=True, name="x")
+    trace = mg.trace(2.0 * x * c + np.array(1.0))
+    assert [node.name for node in trace.nodes if node.op == "leaf"] == ["x", "c"]
+    assert trace["c"].kind == "constant"
+    assert trace["c"].grad is None
+    assert trace["c"].norm is None
+    assert trace["c"].incoming == []
+    assert "—" in str(trace["c"])
+    assert "—" in repr(trace["c"])
+    with pytest.raises(ValueError, match="make it with requires_grad=True"):
+        trace.chain(to="c")
+
+
+def test_seed():
+    x = mg.tensor([1.0, 2.0], requires_grad=True, name="x")
+    np.testing.assert_array_equal(mg.trace(x * x, [1.0, 10.0])[x].grad, [2, 40])
+    with pytest.raises(mg.GraphError, match="needs gradient="):
+        mg.trace(x * x)
+    with pytest.raises(mg.GraphError, match="nothing to differentiate"):
+        mg.trace(mg.tensor(1.0))
+
+
+def test_a_leaf_alone():
+    x = mg.tensor(3.0, requires_grad=True, name="x")
+    trace = mg.trace(x)
+    assert [node.name for node in trace.nodes] == ["x"]
+    assert trace.edges() == []
+    assert trace["x"].grad == 1
+    assert str(trace)
+
+
+def test_an_edge_is_upstream_times_local():
+    x, w, trace = neuron()
+    by_tanh, by_w, by_x = trace.edges()
+    assert (by_tanh.output.op, by_tanh.input.op, by_tanh.slot) == ("tanh", "multiply", 0)
+    assert by_tanh.gain == pytest.approx(1 - np.tanh(2) ** 2)
+    assert by_w.input == trace[w]
+    assert by_x.input == trace[x]
+    for edge in trace.edges():
+        np.testing.assert_allclose(edge.contribution, edge.upstream * edge.local.diagonal)
+        assert edge.upstream is edge.output.grad
+    assert trace[x].outgoing == []
+    assert trace[x].incoming == [by_x] == trace.edges(into=x)
+
+
+def test_the_gain_behind_a_zero_gradient_is_undefined():
+    x = mg.tensor(-1.0, requires_grad=True)
+    first, second = mg.trace(mg.relu(mg.sin(x))).edges()
+    assert first.gain == 0
+    assert second.gain is None
+
+
+def test_uses_of_one_value_stay_apart():
+    x = mg.tensor(3.0, requires_grad=True, name="x")
+    trace = mg.trace(x * x)
+    assert [edge.slot for edge in trace[x].incoming] == [0, 1]
+    assert [float(edge.contribution) for edge in trace[x].incoming] == [3, 3]
+    assert trace[x].grad == 6
+
+
+def test_unopened_fused_ops_are_one_node(model, x):
+    ops = [node.op for node in mg.trace(mg.mse(model(x), np.zeros((5, 2))), expand=False).nodes if node.op != "leaf"]
+    assert ops == ["dense", "dense", "add", "dense", "mse"]
+
+
+# Finding things
+
+
+def test_by_tensor_name_and_position(trace, model, x):
+    assert trace[x].name == trace["x"].name == trace[0].name == "x"
+    assert trace[model[0].weight] == trace["layers.0.weight"] == trace["W1"]
+    assert trace[-1].kind == "loss"
+    assert trace[np.int64(0)] == trace[0]
+    with pytest.raises(IndexError):
+        trace[99]
+
+
+def test_by_scope_and_op(trace):
+    assert trace["layers.0/matmul"].kind == "weight"
+    assert trace["layers.1.body.0/tanh"].kind == "activation"
+    assert trace["layers.1.body.0/z2"] == trace["z2"]
+    assert trace["layers.1/add"].kind == "skip"
+    assert trace["mse"] == trace[-1]
+
+
+def test_by_op_and_number():
+    x = mg.tensor(0.5, requires_grad=True)
+    trace = mg.trace(mg.sin(mg.cos(mg.sin(mg.sin(x)))))
+    assert [trace[f"sin:{k}"].index for k in (1, 2, 3)] == [1, 2, 4]
+    assert trace["sin"] == trace["sin:1"]
+    assert trace["cos"].index == 3
+    with pytest.raises(KeyError):
+        trace["sin:4"]
+
+
+def test_by_pattern(trace):
+    assert [node.op for node in trace["layers.0/*"]] == ["matmul", "add", "sigmoid"]
+    assert [node.name for node in trace["layers.?.weight"]] == ["layers.0.weight", "layers.2.weight"]
+    assert {node.kind for node in trace["W?"]} == {"parameter"}
+
+
+def test_states_of_a_recurrent_net_by_pattern():
+    loss = mg.sum(LSTM(2, 3, rng=0)(np.ones((4, 6, 2))))
+    trace = mg.trace(loss)
+    assert [node.name for node in trace["h[*]"]] == [f"h[{t}]" for t in range(6)]
+    assert trace["h[2]"].shape == (4, 3)
+
+
+def test_by_module(trace, model):
+    assert [node.op for node in trace[model[0]]] == ["matmul", "add", "sigmoid"]
+    assert [node.op for node in trace[model[1]]] == ["matmul", "add", "tanh", "add"]
+    assert [node.scope for node in trace[model[1].body[0]]] == ["layers.1.body.0"] * 3
+    assert len(trace[model]) == sum(node.op != "leaf" for node in trace.nodes)
+    assert trace[model[0]] == trace["layers.0/*"]
+
+
+def test_a_module_is_not_another_one_whose_path_begins_alike():
+    model = Sequential(*[Dense(2, 2, rng=0) for _ in range(11)])
+    trace = mg.trace(mg.sum(model(np.ones((1, 2)))))
+    assert {node.scope for node in trace[model[1]]} == {"layers.1"}
+
+
+def test_a_module_that_was_not_called(trace):
+    with pytest.raises(KeyError, match="computed by this BatchNorm"):
+        trace[BatchNorm(3)]
+
+
+def test_near_names(trace):
+    with pytest.raises(KeyError, match=r"'layers.0/matmull'; near it are .*layers.0/matmul"):
+        trace["layers.0/matmull"]
+    with pytest.raises(KeyError, match="called 'qqq'"):
+        trace["qqq"]
+    with pytest.raises(KeyError, match=r"layers\.9/\*"):
+        trace["layers.9/*"]
+    with pytest.raises(KeyError, match="not part of this trace"):
+        trace[mg.tensor(1.0, name="stranger")]
+    with pytest.raises(TypeError, match="by Tensor, Module, name or number, not by list"):
+        trace[[1]]
+
+
+def test_a_pattern_is_not_one_node(trace):
+    with pytest.raises(ValueError, match="one node"):
+        trace.edges(into="layers.0/*")
+
+
+def test_a_name_given_later_is_seen(model):
+    y = model(np.ones((1, 3)))
+    y.name = "prediction"
+    assert mg.trace(mg.sum(y))["prediction"].kind == "bias"
+
+
+# Kinds
+
+
+def test_kinds_of_a_neuron():
+    x, w, trace = neuron()
+    assert [node.kind for node in trace.nodes] == ["parameter", "parameter", "weight", "activation"]
+    assert trace[x].kind == trace[w].kind == "parameter"
+
+
+def test_kinds_of_a_classifier_with_a_norm():
+    model = Sequential(Dense(3, 4, rng=0), BatchNorm(4), Dense(4, 2, "relu", rng=1))
+    loss = mg.cross_entropy(model(np.random.default_rng(0).normal(size=(5, 3))), np.array([0, 1, 0, 1, 1]))
+    assert {node.kind for node in mg.trace(loss).nodes} >= {"weight", "bias", "scale", "activation", "reduce"}
+    assert [node.kind for node in mg.trace(loss, expand=False).nodes if node.op == "batch_norm"] == ["norm"]
+    assert mg.trace(loss, expand=False)[-1].kind == "loss"
+
+
+def test_gates_of_an_lstm():
+    trace = mg.trace(mg.sum(LSTM(2, 3, rng=0)(np.ones((4, 2, 2)))))
+    gates = [node for node in trace.nodes if node.kind == "gate"]
+    assert len(gates) == 6  # i·g, f·c and o·tanh c in two steps
+    assert all(node.op == "multiply" for node in gates)
+
+
+def test_an_add_of_two_strangers_is_no_shortcut():
+    a, b = mg.tensor([1.0], requires_grad=True), mg.tensor([2.0], requires_grad=True)
+    assert mg.trace(mg.sin(a) + mg.sin(b))[-1].kind == "arithmetic"
+    assert mg.trace(mg.sin(a) + mg.cos(mg.sin(b)))[-1].kind == "arithmetic"
+    h = mg.sin(a)
+    assert mg.trace(h + mg.cos(h))[-1].kind == "skip"
+
+
+# Printing
+
+
+def test_an_edge_is_one_sentence():
+    _, _, trace = neuron()
+    assert [str(edge) for edge in trace.edges()] == [
+        "tanh'(z1) = 0.07065 × upstream 1 = 0.07065, added to z1",
+        "x = 2 × upstream 0.07065 = 0.1413, added to w",
+        "w = −1 × upstream 0.07065 = −0.07065, added to x",
+    ]
+
+
+def test_a_node_lists_its_contributions():
+    x = mg.tensor(3.0, requires_grad=True, name="x")
+    lines = str(mg.trace(x * x)[x]).split("\n")
+    assert lines[0] == "x: parameter, 1, value 3"
+    assert lines[1].startswith("  from ")
+    assert len(lines) == 4
+    assert lines[-1].endswith("= 6")
+
+
+def test_a_trace_prints_a_table(trace):
+    lines = str(trace).split("\n")
+    assert len(lines) == 1 + len(trace.nodes)
+    assert lines[0].split() == ["node", "op", "scope", "kind", "shape", "‖value‖", "‖grad‖"]
+    assert repr(trace) == f"<Trace of L: {len(trace.nodes)} nodes, {len(trace.edges())} products>"
+
+
+def test_nodes_and_edges_are_equal_where_they_are_the_same(trace):
+    assert trace["W1"] == trace["layers.0.weight"]
+    assert trace["W1"] != trace["W2"]
+    assert len({trace["W1"], trace["layers.0.weight"], trace["W2"]}) == 2
+    assert trace.edges()[0] == trace.edges()[0]
+    assert trace.edges()[0] != trace.edges()[1]
+    assert trace.edges()[0] != trace.nodes[0]
+
+
+def test_everything_prints_shortly_and_soon_for_two_million_parameters():
+    model = Sequential(Dense(784, 1200, "relu", rng=0), Dense(1200, 900, "relu", rng=1), Dense(900, 10, rng=2))
+    assert sum(p.size for p in model.parameters()) > 2_000_000
+    x = mg.tensor(np.random.default_rng(0).normal(size=(64, 784)))
+    trace = mg.trace(mg.cross_entropy(model(x), np.zeros(64, int)))
+    start = time.perf_counter()
+    things = [
+        trace,
+        *trace.nodes,
+        *trace.edges(),
+        *(edge.local for edge in trace.edges() if edge.local.kind != "linear"),
+    ]
+    for thing in things:
+        assert len(repr(thing)) < 300
+        assert len(str(thing)) < 3000
+    assert time.perf_counter() - start < 5
+
+
+def test_a_long_trace_is_folded():
+    w = x = mg.tensor(0.1, requires_grad=True, name="w")
+    for _ in range(500):
+        x = mg.sin(x) * w
+    trace = mg.trace(x)
+    assert len(str(trace).split("\n")) == 61
+    assert "nodes folded" in str(trace)
+    assert len(trace.summary().split("\n")) == 1 + len(trace.nodes)
+    assert len(str(trace[w]).split("\n")) < 25
+    assert "contributions folded" in str(trace[w])
