@@ -39,10 +39,6 @@ def choice_between(better):
     return lambda a, b: np.where(np.isnan(values(a)), b, np.where(np.isnan(values(b)), a, better(a, b)))
 
 
-def power_of_two(x, exponent):
-    return np.ldexp(x.dtype.type(1), exponent)
-
-
 ELEMENTWISE = {
     "exp2": lambda x: 2.0**x,
     "cbrt": lambda x: np.copysign(1, x.data) * (np.copysign(1, x.data) * x) ** (1 / 3),
@@ -54,8 +50,8 @@ ELEMENTWISE = {
     "remainder": lambda a, b: a - np.floor_divide(values(a), values(b)) * b,
     "divmod": lambda a, b: (np.floor_divide(values(a), values(b)), np.remainder(a, b)),
     "modf": lambda x: (x - np.trunc(x.data), np.trunc(x.data)),
-    "frexp": lambda x: (x * power_of_two(x, -np.frexp(x.data)[1]), np.frexp(x.data)[1]),
-    "ldexp": lambda x, exponent: x * power_of_two(x, values(exponent)),
+    "frexp": lambda x: (np.ldexp(x, -np.frexp(x.data)[1]), np.frexp(x.data)[1]),
+    "ldexp": lambda x, exponent: x * np.ldexp(x.dtype.type(1), values(exponent)),
     "copysign": lambda a, b: np.abs(a) * np.copysign(1, values(b)),
     "fabs": lambda x: np.abs(x),
     "deg2rad": lambda x: x * (math.pi / 180),

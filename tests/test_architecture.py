@@ -57,7 +57,7 @@ MAY_IMPORT = {
     "operators": set(),
     "tensor": {"settings", "arrays", "graph", "operators"},
     "op": {"settings", "arrays", "errors", "graph", "tensor"},
-    "fused": {"kernels", "graph", "op", "tensor"},
+    "fused": {"errors", "kernels", "graph", "op", "tensor"},
     "define": {"errors", "fused", "op", "tensor"},
     "ops": {"settings", "arrays", "define", "kernels", "op", "ops", "tensor"},
     "functional": {"arrays", "graph", "op", "ops", "settings", "tensor"},

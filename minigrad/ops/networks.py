@@ -8,21 +8,8 @@ import numpy as np
 
 from minigrad.define import composition, fused, primitive
 from minigrad.op import operand
-from minigrad.ops.elementwise import (
-    elu,
-    gelu,
-    hard_tanh,
-    leaky_relu,
-    multiply,
-    relu,
-    sigmoid,
-    silu,
-    softplus,
-    softsign,
-    sqrt,
-    square,
-    tanh,
-)
+from minigrad.ops import elementwise as table
+from minigrad.ops.elementwise import multiply, sigmoid, sqrt, square
 from minigrad.ops.linear import matmul
 from minigrad.ops.reductions import below_largest, mean, sum
 from minigrad.ops.shaping import getitem, values
@@ -204,7 +191,8 @@ def dropout(x, p, rng=None):
 
 # Layers in one kernel
 
-activations = {op.name: op for op in (sigmoid, tanh, relu, leaky_relu, elu, softplus, silu, gelu, softsign, hard_tanh)}
+ACTIVATIONS = "sigmoid tanh relu leaky_relu elu softplus silu gelu softsign hard_tanh"
+activations = {name: getattr(table, name) for name in ACTIVATIONS.split()}
 
 
 def check_dense(x, w, b, activation):

@@ -6,8 +6,6 @@ belong to. At a kink the derivative takes the value that the op's docstring says
 
 from __future__ import annotations
 
-import builtins
-
 import numpy as np
 
 from minigrad.define import primitive
@@ -18,13 +16,13 @@ __all__ = ["cumsum", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax
 
 def kept(a, x, axis):
     """A reduction of `x`, or the gradient at one, with the removed axes put back."""
-    axes = range(x.ndim) if axis is None else np.atleast_1d(axis) % builtins.max(x.ndim, 1)
+    axes = range(x.ndim) if axis is None else np.atleast_1d(axis) % (x.ndim or 1)
     return a.reshape(tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
 
 
 def count(x, y):
     """How many elements of `x` went into each one of `y`."""
-    return builtins.max(x.size, 1) / builtins.max(y.size, 1)
+    return x.size / y.size if y.size else 1
 
 
 def centred(x, axis):
@@ -93,12 +91,12 @@ def product_of_others(y, x, axis):
     """∂(x₁·…·xₙ)/∂xᵢ: y/xᵢ, or the product from the left times that from the right where a factor is 0."""
     if np.all(y != 0):
         return kept(y, x, axis) / x
-    axes = tuple(range(x.ndim)) if axis is None else tuple(np.atleast_1d(axis) % x.ndim)
-    order = tuple(i for i in range(x.ndim) if i not in axes) + axes
-    moved = np.transpose(x, order)
+    axes = range(x.ndim) if axis is None else np.atleast_1d(axis)
+    last = range(-len(axes), 0)
+    moved = np.moveaxis(x, axes, last)
     rows = moved.reshape((*moved.shape[: x.ndim - len(axes)], -1))
     others = products_before(rows) * np.flip(products_before(np.flip(rows, -1)), -1)
-    return np.transpose(others.reshape(moved.shape), np.argsort(order))
+    return np.moveaxis(others.reshape(moved.shape), last, axes)
 
 
 prod = reduction(
