@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minigrad.graph import Node
+from minigrad.op import Elementwise
 
 OUTPUTS = {"weight": "z", "bias": "z", "activation": "h", "norm": "n", "scale": "n", "skip": "s"}
 LEAVES = {"weight": "W", "bias": "b", "scale": "γ", "w": "W", "gamma": "γ", "beta": "β"}
@@ -149,7 +150,7 @@ def symbol(edge: Any) -> str:
         return operand_name(edge, 1 - slot)
     if node.op.kind == "loss":
         return f"∂{edge.output.symbol}/∂{x}"
-    if edge.local.kind == "diagonal":
+    if isinstance(node.op, Elementwise):
         prime = PRIMES.get(node.op.name, f"{node.op.name}'")
         return f"{prime}({x})" if len(node.inputs) == 1 else f"∂{node.op.name}/∂{x}"
     return node.op.name

@@ -97,13 +97,20 @@ def replaceable(key: str, change: Any, edges: list[Edge]) -> list[Edge]:
             f"what_if: {key!r}: {name} does not act element by element, so no number can take its place; "
             f"give a function (local, upstream) that returns the contribution"
         )
-    if np.asarray(change).dtype.kind not in "biuf":
+    if kind_of(change) not in "biuf":
         raise ValueError(f"what_if: {key!r} must go with a number, an array or a function, not {change!r}")
     for edge in diagonal:
         if not fits(change, edge.output.shape):
             name = edge.output.name
             raise ValueError(f"what_if: {key!r}: shape {np.shape(change)} does not fit {name} of {edge.output.shape}")
     return diagonal
+
+
+def kind_of(change: Any) -> str:
+    try:
+        return np.asarray(change).dtype.kind
+    except ValueError:  # lists of different lengths
+        return "O"
 
 
 def fits(change: ArrayLike, shape: tuple[int, ...]) -> bool:
