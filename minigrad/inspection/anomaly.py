@@ -158,7 +158,9 @@ class Watch:
 
 def complain(op: Any, scope: str, formula: str, what: str, arrays: Mapping[str, Any], line: str) -> None:
     described = {name: statistics(x) for name, x in arrays.items()}
-    raise GraphError(f"{sentence(op.name, scope, formula, what, described)}; called {line}")
+    error = GraphError(f"{sentence(op.name, scope, formula, what, described)}; called {line}")
+    vars(error)["scope"] = scope  # it has been said: modules do not put it in front again
+    raise error
 
 
 def sentence(name: str, scope: str, formula: str, what: str, described: Mapping[str, str]) -> str:

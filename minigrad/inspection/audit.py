@@ -18,6 +18,7 @@ import numpy as np
 
 from minigrad.graph import Node, order
 from minigrad.inspection import text
+from minigrad.inspection.anomaly import watching
 from minigrad.inspection.measured import LIMIT, error_of_kernel, in_float64, is_float64, measured
 from minigrad.inspection.parts import TraceNode
 from minigrad.inspection.trace import Trace
@@ -59,7 +60,7 @@ class Audit:
 
     def __init__(self, trace: Trace) -> None:
         start = time.perf_counter()
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), watching(None):
             exact = in_float64(trace)
             self.checks = [*products(exact), sums(trace), multiplied_out(trace), lengths(exact)]
         self.seconds = time.perf_counter() - start
