@@ -132,14 +132,15 @@ def cotangent(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
 @np.errstate(all="ignore")
 def compare(case: Case, eps: float = 1e-6, rtol: float = 1e-5, atol: float = 1e-7) -> str:
     """How many elements of the gradient of u·f were compared; AssertionError with the worst if some are wrong."""
-    y, u = case.value(), cotangent(case.value().shape)
+    y = case.value()
+    u = cotangent(y.shape)
     if not np.all(np.isfinite(y) & (y == case.value())):
         raise ValueError("check: the function is not finite at these inputs, or draws random numbers")
     gradients, measured = case.results(u)[1:], [np.empty(x.shape) for x in case.xs]
     wrong: list[tuple[float, int, tuple[int, ...]]] = []
     kinks = 0
     for place, index in [(place, index) for place, x in enumerate(case.xs) for index in np.ndindex(x.shape)]:
-        change, h = changes(case, place, index, u), eps * max(1.0, float(abs(case.xs[place][index])))
+        change, h = changes(case, y, place, index, u), eps * max(1.0, float(abs(case.xs[place][index])))
         a, n = float(gradients[place][index]), central(change, h)
         measured[place][index] = n
         if abs(a - n) <= atol + rtol * abs(n):
@@ -160,9 +161,8 @@ def compare(case: Case, eps: float = 1e-6, rtol: float = 1e-5, atol: float = 1e-
     )
 
 
-def changes(case: Case, place: int, index: tuple, u: np.ndarray) -> Callable[[float], np.ndarray]:
-    """The function step ↦ what that step in one element of an input changes in the elements of u·f."""
-    y = case.value()
+def changes(case: Case, y: np.ndarray, place: int, index: tuple, u: np.ndarray) -> Callable[[float], np.ndarray]:
+    """The function step ↦ what that step in one element of an input changes in the elements of u·y, y = f(x)."""
 
     def change(step):
         moved = [x.copy() for x in case.xs]
@@ -200,7 +200,8 @@ def hint(case: Case, got: np.ndarray, measured: Sequence[np.ndarray], place: int
     }
     if len(case.inputs) == 1 and u.shape == right.shape:
         at_y = case.mapped(lambda x: case.value())
-        slopes = [central(changes(at_y, 0, index, u), 1e-6) for index in np.ndindex(u.shape)]
+        y = at_y.value()
+        slopes = [central(changes(at_y, y, 0, index, u), 1e-6) for index in np.ndindex(u.shape)]
         slips["it is the derivative at y, not at x"] = np.reshape(slopes, u.shape)
     fits = [text for text, slip in slips.items() if slip.shape == got.shape and np.allclose(got, slip, 1e-4)]
     return f"; {fits[0]}" if fits else ""

@@ -102,7 +102,8 @@ EXAMPLES = {
     "einsum": [
         ([numbers(2, 3), numbers(3, 2)], {"subscripts": "ij,jk->ik", "optimize": False}),
         ([numbers(3, 3), numbers(3), numbers(2)], {"subscripts": "ii,i,k->k", "optimize": False}),
-        ([numbers(2, 3)], {"subscripts": "ij->j", "optimize": False}),
+        ([numbers(2, 1), numbers(2, 3)], {"subscripts": "ij,ij->i", "optimize": False}),
+        ([numbers(2, 3), numbers(2, 1)], {"subscripts": "ij,ij->ij", "optimize": False}),
     ],
     # networks
     "cross_entropy": [
@@ -121,12 +122,12 @@ EXAMPLES = {
     ],
     "batch_norm": [([numbers(4, 3), positive(3), numbers(3)], {})],
     "rnn": [
-        ([numbers(2, 3, 2), numbers(2, 3), numbers(2, 3), numbers(3, 3), numbers(3)], {}),
-        ([numbers(2, 2, 2), None, numbers(2, 3), numbers(3, 3), numbers(3)], {"activation": "relu"}),
+        ([numbers(2, 2, 1), numbers(2, 2), numbers(1, 2), numbers(2, 2), numbers(2)], {}),
+        ([numbers(1, 3, 2), None, numbers(2, 2), numbers(2, 2), numbers(2)], {"activation": "relu"}),
     ],
     "lstm": [
-        ([numbers(2, 3, 2), numbers(2, 2), numbers(2, 2), numbers(2, 8), numbers(2, 8), numbers(8)], {}),
-        ([numbers(2, 2, 2), None, None, numbers(2, 8), numbers(2, 8), numbers(8)], {}),
+        ([numbers(2, 2, 1), numbers(2, 2), numbers(2, 2), numbers(1, 8), numbers(2, 8), numbers(8)], {}),
+        ([numbers(1, 3, 1), None, None, numbers(1, 4), numbers(1, 4), numbers(4)], {}),
     ],
     "gru_gates": [([numbers(2, 6), numbers(2, 6), numbers(2, 2)], {})],
 }  # fmt: skip

@@ -1,0 +1,151 @@
+"""Every derivative rule of every op is made wrong in the ways people make them wrong; check_op must notice.
+
+A mutant that passes has the same rule as before in other words, or shows a hole in the check. The survivors
+are listed with the reason why each is right after all.
+"""
+
+import copy
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import minigrad.op
+from minigrad.fused import Fused
+from minigrad.op import Elementwise
+from minigrad.ops import linear, shaping
+
+# A mutation: (rule, g, y, xs) ↦ contribution, where rule(g, y, xs) is the right one
+
+
+def sign(rule, g, y, xs):
+    return -rule(g, y, xs)
+
+
+def factor_2(rule, g, y, xs):
+    return rule(g, y, xs) * 2
+
+
+def factor_missing(rule, g, y, xs):
+    """The upstream gradient itself, laid out as the input."""
+    shape = rule(g, y, xs).shape
+    if np.prod(shape) > g.size:
+        return np.broadcast_to(g, shape)
+    return g.reshape(shape) if np.prod(shape) == g.size else mg.arrays.sum_to(g, shape)
+
+
+def upstream_written(rule, g, y, xs):
+    contribution = rule(g, y, xs)
+    if isinstance(g, np.ndarray):
+        contribution = np.array(contribution)
+        g *= 2
+    return contribution
+
+
+def at_output(rule, g, y, xs):
+    return rule(g, y, [y])
+
+
+def swapped(rule, g, y, xs):
+    return rule(g, y, xs[::-1])
+
+
+def untransposed(rule, g, y, xs):
+    return rule(g, y, [x if x is None else x.T for x in xs])
+
+
+def transposed(rule, g, y, xs):
+    return rule(g, y, xs).T
+
+
+def no_unbroadcast(rule, g, y, xs):
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (minigrad.op, linear, shaping):
+            patch.setattr(module, "sum_to", lambda g, shape: g)
+        return rule(g, y, xs)
+
+
+def mutations(op, inputs, i):
+    """Those that could make another function of the rule for input i; views take no derivative of anything."""
+    several = len(inputs) > 1
+    yield from (sign, factor_2, factor_missing, upstream_written)
+    if not several and op.kind != "view":
+        yield at_output
+    if several and op.kind != "view":
+        yield swapped
+    if several and op.kind == "linear" and inputs[i].ndim > 1:
+        yield from (untransposed, transposed)
+    if (several and isinstance(op, Elementwise)) or op.name in ("matmul", "einsum", "broadcast_to"):
+        yield no_unbroadcast
+
+
+def mutant(op, i, mutation):
+    """The op with another rule for input i."""
+    new = copy.copy(op)
+
+    def contribution(node, j, g, y, xs):
+        def rule(g, y, xs):
+            return op.contribution(node, j, g, y, xs)
+
+        return mutation(rule, g, y, xs) if j == i else rule(g, y, xs)
+
+    def backward(g, y, saved, *xs, **params):
+        def rule(g, y, xs):
+            return op.backward(g, y, saved, *xs, **params)[i]
+
+        products = list(op.backward(g, y, saved, *xs, **params))
+        products[i] = mutation(rule, g, y, list(xs))
+        return products
+
+    if isinstance(op, Fused):
+        new.backward = backward
+    else:
+        new.contribution = contribution
+    return new
+
+
+def rules(op, inputs):
+    """The inputs that a derivative is taken by."""
+    for i, x in enumerate(inputs):
+        if x is not None and x.dtype.kind == "f" and (isinstance(op, Fused) or callable(op.rules) or op.rules[i]):
+            yield i
+
+
+def failing(op, examples):
+    """The first example of which a property fails, and which ones do."""
+    for k, (inputs, params) in enumerate(examples):
+        failures = [verdict.property for verdict in mg.check_op(op, *inputs, **params).failures]
+        if failures:
+            return k, failures
+    return None
+
+
+SURVIVORS = {
+    "the rule is written from y and reads no x": """negative 0 at_output, sqrt 0 at_output, reciprocal 0 at_output,
+        exp 0 at_output, tan 0 at_output, sigmoid 0 at_output, tanh 0 at_output, softmax 0 at_output,
+        log_softmax 0 at_output""",
+    "y is positive, or within ±1, exactly where x is": """relu 0 at_output, leaky_relu 0 at_output, elu 0 at_output,
+        hard_tanh 0 at_output""",
+    "the local derivative is 1: no factor is missing": """add 0 factor_missing, add 1 factor_missing,
+        subtract 0 factor_missing, astype 0 factor_missing, reshape 0 factor_missing, ravel 0 factor_missing,
+        expand_dims 0 factor_missing, squeeze 0 factor_missing, broadcast_to 0 factor_missing,
+        batch_norm 2 factor_missing""",
+    "γ and β get sums over g and the saved values: no input is read": "batch_norm 1 swapped, batch_norm 2 swapped",
+}
+
+
+@pytest.mark.slow
+def test_wrong_rules_are_found(op_examples):
+    survivors, count = [], 0
+    for op, examples in op_examples.items():
+        right = failing(op, examples)
+        for i in rules(op, examples[0][0]):
+            for mutation in mutations(op, examples[0][0], i):
+                count += 1
+                if failing(mutant(op, i, mutation), examples) == right:
+                    survivors.append(f"{op.name} {i} {mutation.__name__}")
+    print(f"{count - len(survivors)} of {count} wrong rules are found: {1 - len(survivors) / count:.1%}")
+    assert sorted(survivors) == sorted(
+        " ".join(name.split()) for names in SURVIVORS.values() for name in names.split(",")
+    )
+    assert len(survivors) <= 0.05 * count
