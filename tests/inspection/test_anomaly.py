@@ -179,7 +179,7 @@ def test_training_that_is_finite_is_not_disturbed(kind, make_net):
 
 def test_an_audit_within_may_step_out_of_a_domain():
     x = mg.tensor([1e-7, 2.0], requires_grad=True)
-    slow_log = mg.define.fused(
+    slow_log = mg.fused(
         "slow_log", lambda x: (np.log(x), None), lambda g, y, saved, x: (g / x,), lambda x: mg.log(x), ["g/x"]
     )
     with mg.detect_anomaly():
