@@ -34,6 +34,11 @@ def like(*names):
 # Functions of each element
 
 
+def signed(a, b):
+    """a, or −a where b is negative."""
+    return np.where(np.signbit(values(b)), -a, a)
+
+
 def choice_between(better):
     """fmax or fmin: NaN counts only where both are NaN."""
     return lambda a, b: np.where(np.isnan(values(a)), b, np.where(np.isnan(values(b)), a, better(a, b)))
@@ -41,29 +46,23 @@ def choice_between(better):
 
 ELEMENTWISE = {
     "exp2": lambda x: 2.0**x,
-    "cbrt": lambda x: np.copysign(1, x.data) * (np.copysign(1, x.data) * x) ** (1 / 3),
+    "cbrt": lambda x: signed(signed(x, x) ** (1 / 3), x),
     "logaddexp2": lambda a, b: np.logaddexp(a * math.log(2), b * math.log(2)) / math.log(2),
     "float_power": lambda a, b: np.power(a, b, dtype=np.float64),
     "fmax": choice_between(np.maximum),
     "fmin": choice_between(np.minimum),
-    "fmod": lambda a, b: np.copysign(1, values(a)) * np.remainder(np.abs(a), np.abs(b)),
+    "fmod": lambda a, b: signed(np.remainder(abs(a), abs(b)), a),
     "remainder": lambda a, b: a - np.floor_divide(values(a), values(b)) * b,
     "divmod": lambda a, b: (np.floor_divide(values(a), values(b)), np.remainder(a, b)),
     "modf": lambda x: (x - np.trunc(x.data), np.trunc(x.data)),
     "frexp": lambda x: (np.ldexp(x, -np.frexp(x.data)[1]), np.frexp(x.data)[1]),
     "ldexp": lambda x, exponent: x * np.ldexp(x.dtype.type(1), values(exponent)),
-    "copysign": lambda a, b: np.abs(a) * np.copysign(1, values(b)),
+    "copysign": lambda a, b: signed(abs(a), b),
     "fabs": lambda x: np.abs(x),
-    "deg2rad": lambda x: x * (math.pi / 180),
-    "radians": lambda x: x * (math.pi / 180),
-    "rad2deg": lambda x: x * (180 / math.pi),
-    "degrees": lambda x: x * (180 / math.pi),
+    "deg2rad radians": lambda x: x * (math.pi / 180),
+    "rad2deg degrees": lambda x: x * (180 / math.pi),
     "sinc": lambda x: np.sin(math.pi * np.where(x == 0, 1e-20, x)) / (math.pi * np.where(x == 0, 1e-20, x)),
-    "positive": lambda x: identity(x),
-    "conjugate": lambda x: identity(x),
-    "real": lambda x: identity(x),
-    "real_if_close": lambda x: identity(x),
-    "copy": lambda x: identity(x),
+    "positive conjugate real real_if_close copy": lambda x: identity(x),
     "nan_to_num": lambda x, **limits: np.where(np.isfinite(x.data), x, np.nan_to_num(x.data, **limits)),
 }
 
@@ -103,10 +102,10 @@ def rot90(m, k=1, axes=(0, 1)):
     return np.flip(np.swapaxes(m, *axes), axes[0]) if k % 2 else m
 
 
-@like("broadcast_arrays")
-def broadcast_arrays(*args):
-    shape = np.broadcast_shapes(*map(np.shape, args))
-    return tuple(np.broadcast_to(x, shape) for x in args)
+@like("linspace")
+def linspace(start, stop, num=50):
+    span = stop - start
+    return start + placed(np.linspace(0, 1, num, dtype=span.dtype), 0, 1 + span.ndim) * span
 
 
 @like("take_along_axis")
@@ -145,7 +144,6 @@ SHAPES = {
     "matrix_transpose": lambda x: np.swapaxes(x, -1, -2),
     "fliplr": lambda m: np.flip(m, 1),
     "flipud": lambda m: np.flip(m, 0),
-    "linspace": lambda a, b, num=50: a + placed(np.linspace(0, 1, num), 0, 1 + np.ndim(a + b)) * (b - a),
 }
 
 # Sums, means, differences
@@ -189,6 +187,7 @@ SUMS = {
     "cumulative_sum": lambda x, axis=None: np.cumsum(x, axis),
     "ediff1d": lambda ary: np.diff(np.ravel(ary)),
     "ptp": lambda a, axis=None, keepdims=False: np.max(a, axis, keepdims=keepdims) - np.min(a, axis, keepdims=keepdims),
+    "nanmean": lambda a, axis=None: np.nansum(a, axis) / np.sum(~np.isnan(a), axis, a.dtype),
     "nansum": without_nan(np.sum, 0),
     "nanmax": without_nan(np.max, -np.inf),
     "nanmin": without_nan(np.min, np.inf),
@@ -222,16 +221,16 @@ def norm(x, ord=None, axis=None, keepdims=False):
     axes = tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
     if ord is None or (ord, len(axes)) in ((2, 1), ("fro", 2)):
         return x.norm(axis, keepdims)
-    outer = np.max if ord != "fro" and ord > 0 else np.min
-    if len(axes) == 1 and abs(ord) == np.inf:
-        return outer(np.abs(x), axes, keepdims=keepdims)
-    if len(axes) == 1 and ord != 0:
-        return np.sum(np.abs(x) ** ord, axes, keepdims=keepdims) ** (1 / ord)
-    if len(axes) == 2 and abs(ord) in (1, np.inf):
+    if isinstance(ord, str) or ord == 0 or len(axes) > 2 or (len(axes) == 2 and abs(ord) not in (1, np.inf)):
+        raise ValueError(f"norm: ord={ord!r} over {len(axes)} axes is not supported")
+    outer = np.max if ord > 0 else np.min
+    if len(axes) == 2:
         summed, compared = axes if abs(ord) == 1 else axes[::-1]
         sums = outer(np.sum(np.abs(x), summed, keepdims=True), compared, keepdims=True)
         return sums if keepdims else np.squeeze(sums, axes)
-    raise ValueError(f"norm: ord={ord!r} over {len(axes)} axes is not supported")
+    if abs(ord) == np.inf:
+        return outer(np.abs(x), axes, keepdims=keepdims)
+    return np.sum(np.abs(x) ** ord, axes, keepdims=keepdims) ** (1 / ord)
 
 
 PRODUCTS = {
@@ -243,9 +242,9 @@ PRODUCTS = {
     "linalg.multi_dot": lambda arrays: functools.reduce(np.dot, arrays),
 }
 
-for name, function in {**ELEMENTWISE, **SHAPES, **SUMS, **PRODUCTS}.items():
-    function.__name__ = name.split(".")[-1]
-    like(name)(function)
+for names, function in {**ELEMENTWISE, **SHAPES, **SUMS, **PRODUCTS}.items():
+    function.__name__ = names.split()[0].split(".")[-1]
+    like(*names.split())(function)
 
 Tensor.__mod__ = lambda self, other: np.remainder(self, other)
 Tensor.__rmod__ = lambda self, other: np.remainder(other, self)

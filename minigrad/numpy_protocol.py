@@ -93,7 +93,7 @@ def call(function: Callable, args: tuple, keywords: dict) -> Any:
 def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *args: Any, **keywords: Any) -> Any:
     if method != "__call__":
         raise TypeError(f"{name_of(ufunc)}.{method} is not supported on Tensors")
-    return call(ufunc, args, keywords)
+    return call(ufunc, tuple(np.asarray(x) if isinstance(x, (list, tuple)) else x for x in args), keywords)
 
 
 def array_function(self: Tensor, function: Callable, types: Any, args: tuple, keywords: dict) -> Any:
