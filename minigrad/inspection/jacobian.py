@@ -9,7 +9,6 @@ a unit gradient there; they are taken together.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 
 from minigrad.inspection.local import DENSE_LIMIT
 from minigrad.inspection.parts import Edge, TraceNode
-from minigrad.inspection.paths import along
+from minigrad.inspection.paths import Many, along
 from minigrad.inspection.trace import Trace
 
 
@@ -58,17 +57,20 @@ def jacobian(self: Trace, of: Any, wrt: Any, sample: int | None = None) -> np.nd
     if rows * columns > DENSE_LIMIT:
         way = "mg.grad(of, wrt, g) gives g·J without it" + ("" if at else ", and sample= the matrix of one sample")
         raise ValueError(f"jacobian: {rows} × {columns} entries are too many to write out: {way}")
-    matrix = np.zeros((0, columns), np.result_type(*(node.value for node in outputs)))
+    matrix = np.zeros((rows, columns), np.result_type(*(node.value for node in outputs)))
+    top = 0
     for y in outputs:
-        for units in identity(y.value[at].shape, y.value.size):
-            gs = np.zeros((len(units), *y.shape), y.value.dtype)
-            gs[(slice(None), *at)] = units
-            found = along(y, gs, inputs, products, through=False)
-            blocks = [
-                np.zeros((len(units), x.value[at].size)) if g is None else g[(slice(None), *at)].reshape(len(units), -1)
-                for x, g in zip(inputs, found, strict=True)
-            ]
-            matrix = np.concatenate([matrix, np.concatenate(blocks, axis=1)])
+        for some in units(y.value, at):
+            left = 0
+            for x, found in zip(
+                inputs, along(y, Many(dict(enumerate(some))), inputs, each, through=False), strict=True
+            ):
+                width = x.value[at].size
+                if found is not None:
+                    block = [g[at].ravel() for g in found.parts.values()]
+                    matrix[top : top + len(some), left : left + width] = block
+                left += width
+            top += len(some)
     return matrix
 
 
@@ -85,14 +87,14 @@ def row(sample: int, nodes: Sequence[TraceNode]) -> int:
     return sample
 
 
-def identity(shape: Sequence[int], size: int) -> Iterator[np.ndarray]:
-    """The unit gradients of an array of `shape`, so many at once that arrays of `size` elements stay small together."""
-    n = math.prod(shape)
-    together = max(1, DENSE_LIMIT // size)
-    for first in range(0, n, together):
-        yield np.eye(min(together, n - first), n, first).reshape(-1, *shape)
+def units(x: np.ndarray, at: tuple) -> Iterator[np.ndarray]:
+    """The unit gradients of the elements `at` of x, in portions that stay small."""
+    elements = np.arange(x.size).reshape(x.shape)[at].ravel()
+    for some in np.array_split(elements, max(1, -(-len(elements) * x.size // DENSE_LIMIT))):
+        ones = np.zeros((len(some), x.size), x.dtype)
+        ones[np.arange(len(some)), some] = 1
+        yield ones.reshape(len(some), *x.shape)
 
 
-def products(edge: Edge, gs: np.ndarray) -> np.ndarray:
-    """What an edge makes of each of the gradients that are stacked in `gs`."""
-    return np.array(edge.local.vjps(gs))
+def each(edge: Edge, gradients: Many) -> Many:
+    return gradients.through(edge.local.vjps)

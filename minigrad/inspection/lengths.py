@@ -2,8 +2,8 @@
 
 - `trace.by_path_length(to=x, count="activation")`: what came through no activation, through one, through two …
 
-The backward walk carries a polynomial in place of each gradient: its k-th coefficient is the part that came
-through k counted edges. A counted edge raises all powers by one, and where paths meet, polynomials add.
+The backward walk carries a polynomial in place of each gradient: the k-th coefficient is the part that came
+through k counted edges. Such an edge raises all powers by one, and where paths meet, polynomials add.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from minigrad.inspection import text
 from minigrad.inspection.factors import share
 from minigrad.inspection.parts import Edge, TraceNode
-from minigrad.inspection.paths import along, derivative, integer
+from minigrad.inspection.paths import Many, along, derivative, integer
 from minigrad.inspection.trace import Trace
 
 
@@ -63,27 +63,10 @@ def by_path_length(self: Trace, to: Any, count: str | Callable[[Edge], bool] | N
     trace = self.opened()
     target = trace.target(to)
     counts, words = counter(trace, count)
-    gradient, one = Graded({0: trace.seed}), Graded({0: 1})
+    gradient, one = Many({0: trace.seed}), Many({0: 1})
     (parts,) = along(trace[-1], gradient, [target], lambda edge, g: g.through(edge.local.vjps, counts(edge)))
     (paths,) = along(trace[-1], one, [target], lambda edge, n: n.through(list, counts(edge)))
     return PathLengths(parts.parts, paths.parts, target, words)
-
-
-class Graded:
-    """A polynomial: length → what came on paths of that length. `+` where paths meet, `through` along an edge."""
-
-    def __init__(self, parts: dict[int, Any]) -> None:
-        self.parts = parts
-
-    def __add__(self, other: Graded) -> Graded:
-        parts = dict(self.parts)
-        for length, part in other.parts.items():
-            parts[length] = parts[length] + part if length in parts else part
-        return Graded(parts)
-
-    def through(self, step: Callable, longer: bool) -> Graded:
-        parts = step(list(self.parts.values()))
-        return Graded({length + longer: part for length, part in zip(self.parts, parts, strict=True)})
 
 
 def counter(trace: Trace, count: str | Callable[[Edge], bool] | None) -> tuple[Callable[[Edge], bool], str]:

@@ -55,6 +55,24 @@ def along(start: TraceNode, value: Any, targets: Sequence[TraceNode], step: Call
     return [found.get(end) for end in ends]
 
 
+class Many:
+    """Several values under numbers: the parts of a gradient by path length, the unit gradients of a Jacobian."""
+
+    def __init__(self, parts: dict[int, Any]) -> None:
+        self.parts = parts
+
+    def __add__(self, other: Many) -> Many:
+        parts = dict(self.parts)
+        for number, part in other.parts.items():
+            parts[number] = parts[number] + part if number in parts else part
+        return Many(parts)
+
+    def through(self, step: Callable[[Iterable], Iterable], higher: int = 0) -> Many:
+        """What `step` makes of the values, under numbers that are so much higher."""
+        parts = step(self.parts.values())
+        return Many({number + higher: part for number, part in zip(self.parts, parts, strict=True)})
+
+
 def derivative(target: TraceNode) -> str:
     return f"∂{target.trace[-1].symbol}/∂{target.symbol}"
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.inspection.jacobian import identity, products
-from minigrad.inspection.paths import along
+from minigrad.inspection.jacobian import each
+from minigrad.inspection.local import DENSE_LIMIT
+from minigrad.inspection.paths import Many, along
 from minigrad.inspection.trace import Trace
 
 
@@ -38,13 +39,13 @@ def by_time(self: Trace, w: Any) -> list[np.ndarray]:
 def lag_matrix(self: Trace, states: str | Sequence) -> np.ndarray:
     """How strongly each state depends on those before it: mean over the batch of ‖∂h_t/∂h_k‖_F/√n.
 
-    1 where k = t; a state that is handed on with all lengths kept stays at 1, and one that is forgotten goes to 0
-    as t − k grows (Pascanu et al., 2013).
+    1 where k = t. Where every step keeps lengths it stays 1; where gradients vanish it goes to 0 as t − k grows
+    (Pascanu et al., 2013). It takes one backward walk per state and unit: give a list of some states for fewer.
 
     Parameters
     ----------
     states : str or sequence
-        A pattern such as "lstm/h[*]", or a list of tensors: the states in order of time, each (batch, n).
+        A pattern such as "lstm/h[*]", or a list of tensors or names: the states in order of time, each (batch, n).
 
     Returns
     -------
@@ -80,12 +81,14 @@ def lag_matrix(self: Trace, states: str | Sequence) -> np.ndarray:
         raise ValueError(f"lag_matrix: states must all be (batch, n), not {' and '.join(map(str, sorted(shapes)))}")
     batch, n = found[0].shape
     lags = np.zeros((len(found), len(found)))
+    portions = np.array_split(np.eye(n, dtype=found[0].value.dtype), -(-n * batch * n // DENSE_LIMIT))
     for t, h in enumerate(found):
         squares = np.zeros((t + 1, batch))
-        for units in identity([n], batch * n):
-            gs = np.repeat(units[:, None].astype(h.value.dtype), batch, axis=1)  # of each sample at once
-            for k, g in enumerate(along(h, gs, found[: t + 1], products)):
-                if g is not None:
-                    squares[k] += np.sum(np.square(g, dtype=np.float64), axis=(0, 2))
+        for units in portions:
+            gradients = Many({j: np.broadcast_to(unit, (batch, n)) for j, unit in enumerate(units)})  # of all samples
+            for k, arrived in enumerate(along(h, gradients, found[: t + 1], each)):
+                if arrived is not None:
+                    rows = np.array(list(arrived.parts.values()), dtype=np.float64)
+                    squares[k] += np.sum(np.square(rows), axis=(0, 2))
         lags[t, : t + 1] = np.mean(np.sqrt(squares / n), axis=1)
     return lags
