@@ -1,0 +1,1 @@
+collect_ignore = ["make_reference.py"]  # it needs PyTorch
