@@ -26,13 +26,20 @@ class Ledger:
         Per layer its name and column → decades.
     total : dict
         Column → decades of the whole chain; "total" is their sum.
+    places : list of list of TraceNode
+        Per row the value that it is named after; of a step of an LSTM h and c.
     """
 
     def __init__(self, factors: Sequence) -> None:
         self.rows: list[tuple[str, dict[str, float]]] = []
+        self.places: list[list] = []
+        weighed = False  # whether the row has a weight already
         for factor in factors:
-            if factor.kind == "activation" or not self.rows:
+            if not self.rows or begins_layer(factor, weighed):
                 self.rows.append((factor.name, dict.fromkeys(COLUMNS, 0.0)))
+                self.places.append(factor.lower)
+                weighed = False
+            weighed = weighed or factor.kind == "weight"
             row = self.rows[-1][1]
             for column, decades in causes(factor).items():
                 row[column] += decades
@@ -54,6 +61,12 @@ class Ledger:
         inside = sum(self.total[column] for column in INSIDE)
         rate = f"   (×{text.fixed(10 ** (inside / self.layers))} per layer)" if self.layers else ""
         return f"ledger  {' │ '.join(parts)} │ total {text.signed(self.total['total'])} decades{rate}"
+
+
+def begins_layer(factor: Any, weighed: bool) -> bool:
+    """Whether a row begins with it: an activation, a block or step with weights in it, a second weight in a row."""
+    block = factor.kind == "skip" and any(edge.output.kind == "weight" for edge in factor.edges)
+    return block or factor.kind == "activation" or (weighed and factor.kind == "weight")
 
 
 def causes(factor: Any) -> dict[str, float]:
