@@ -57,21 +57,12 @@ def jacobian(self: Trace, of: Any, wrt: Any, sample: int | None = None) -> np.nd
     if rows * columns > DENSE_LIMIT:
         way = "mg.grad(of, wrt, g) gives g·J without it" + ("" if at else ", and sample= the matrix of one sample")
         raise ValueError(f"jacobian: {rows} × {columns} entries are too many to write out: {way}")
-    matrix = np.zeros((rows, columns), np.result_type(*(node.value for node in outputs)))
-    top = 0
+    blocks = []
     for y in outputs:
         for some in units(y.value, at):
-            left = 0
-            for x, found in zip(
-                inputs, along(y, Many(dict(enumerate(some))), inputs, each, through=False), strict=True
-            ):
-                width = x.value[at].size
-                if found is not None:
-                    block = [g[at].ravel() for g in found.parts.values()]
-                    matrix[top : top + len(some), left : left + width] = block
-                left += width
-            top += len(some)
-    return matrix
+            found = along(y, Many(dict(enumerate(some))), inputs, each, through=False)
+            blocks.append([block(gs, x.value, at, len(some)) for gs, x in zip(found, inputs, strict=True)])
+    return np.block(blocks)
 
 
 def keys(nodes: Any) -> list:
@@ -98,3 +89,10 @@ def units(x: np.ndarray, at: tuple) -> Iterator[np.ndarray]:
 
 def each(edge: Edge, gradients: Many) -> Many:
     return gradients.through(edge.local.vjps)
+
+
+def block(gradients: Many | None, x: np.ndarray, at: tuple, rows: int) -> np.ndarray:
+    """One row for each of the gradients that arrived at x: its elements `at`."""
+    if gradients is None:
+        return np.zeros((rows, x[at].size), x.dtype)
+    return np.array([g[at] for g in gradients.parts.values()]).reshape(rows, x[at].size)
