@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class Item:
     """One thing of a trace: the trace and a number. Two are equal if both are."""
 
+    __slots__ = ("trace", "index")
+
     def __init__(self, trace: Trace, index: int) -> None:
         self.trace = trace
         self.index = index
@@ -48,6 +50,8 @@ class TraceNode(Item):
     incoming, outgoing : list of Edge
         The products that brought gradient here, one per use of the value; those that take it further.
     """
+
+    __slots__ = ()
 
     @property
     def vertex(self) -> Any:
@@ -92,11 +96,13 @@ class TraceNode(Item):
 
     @property
     def grad(self) -> np.ndarray | None:
-        return self.trace._gradients.get(self.vertex)
+        trace = self.trace
+        return trace._gradients.get(trace._vertices[self.index])
 
     @property
     def norm(self) -> float | None:
-        return None if self.grad is None else text.norm(self.grad)
+        g = self.grad
+        return None if g is None else text.norm(g)
 
     @property
     def formula(self) -> str:
@@ -151,6 +157,8 @@ class Edge(Item):
     gain : float or None
         ‖contribution‖/‖upstream‖; None if the upstream gradient is exactly 0.
     """
+
+    __slots__ = ()
 
     @property
     def output(self) -> TraceNode:

@@ -69,18 +69,17 @@ def by(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape)) or "1"
 
 
-@np.errstate(over="ignore")
 def norm(x: np.ndarray) -> float:
     """‖x‖ in float64, also where the squares of its elements would underflow or overflow."""
-    flat = np.asarray(x, dtype=np.float64).ravel()
-    squares = float(flat.dot(flat))
+    x = np.asarray(x, dtype=np.float64)
+    squares = float(np.vdot(x, x))  # unlike dot it takes any shape, and does not warn of an overflow
     if 1e-290 < squares < np.inf:
         return squares**0.5
-    largest = float(np.max(np.abs(flat), initial=0.0))
+    largest = float(np.max(np.abs(x), initial=0.0))
     if largest == 0 or not np.isfinite(largest):
         return largest
-    flat = flat / largest
-    return largest * float(flat.dot(flat)) ** 0.5
+    x = x / largest
+    return largest * float(np.vdot(x, x)) ** 0.5
 
 
 def value(x: Any) -> str:

@@ -1,0 +1,93 @@
+"""What it costs to write the backward pass down, in plain backward passes.
+
+`python -m benchmarks.tracing` prints all; each `track_` function is a benchmark of its own. What is compared takes
+turns, and the quickest of each counts: other work on the machine only adds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+import minigrad as mg
+from layers import Dense, Sequential
+
+
+def deep_net(layers: int = 50, width: int = 64, batch: int = 16, activation: str = "sigmoid") -> mg.Tensor:
+    """The loss of a deep net."""
+    rng = np.random.default_rng(0)
+    body = [Dense(width, width, activation, rng=rng) for _ in range(layers)]
+    y = Sequential(*body, Dense(width, 1, rng=rng))(rng.normal(size=(batch, width)))
+    return mg.mse(y, np.zeros((batch, 1)))
+
+
+def norms(trace) -> list[float | None]:
+    """The norm of every gradient."""
+    return [node.norm for node in trace.nodes]
+
+
+def seconds(f: Callable) -> float:
+    start = time.perf_counter()
+    f()
+    return time.perf_counter() - start
+
+
+def over_backward(loss: mg.Tensor, f: Callable, rounds: int = 101) -> float:
+    """How many times as long as `loss.backward()` f takes."""
+    pairs = [(seconds(f), seconds(loss.backward)) for _ in range(rounds)]
+    return min(a for a, _ in pairs) / min(b for _, b in pairs)
+
+
+def track_trace() -> float:
+    """50 layers as they ran, with every norm: it must stay below 1.3."""
+    loss = deep_net()
+    return over_backward(loss, lambda: norms(mg.trace(loss, expand=False)))
+
+
+def track_trace_without_norms() -> float:
+    loss = deep_net()
+    return over_backward(loss, lambda: mg.trace(loss, expand=False))
+
+
+def track_opened_trace() -> float:
+    """The same with fused ops opened: their definitions run once more."""
+    loss = deep_net()
+    return over_backward(loss, lambda: norms(mg.trace(loss)))
+
+
+def track_what_if() -> float:
+    loss = deep_net()
+    trace = mg.trace(loss)
+    return over_backward(loss, lambda: trace.what_if({"kind:activation": 1.0}))
+
+
+def track_audit() -> float:
+    """Every rule and every kernel at least twice more, in two directions."""
+    loss = deep_net()
+    trace = mg.trace(loss)
+    return over_backward(loss, trace.audit, rounds=5)
+
+
+def track_detect_anomaly() -> float:
+    """Forward and backward within the block over forward and backward outside."""
+
+    def step() -> None:
+        deep_net(layers=10).backward()
+
+    def watched() -> None:
+        with mg.detect_anomaly():
+            step()
+
+    pairs = [(seconds(watched), seconds(step)) for _ in range(21)]
+    return min(a for a, _ in pairs) / min(b for _, b in pairs)
+
+
+for benchmark in [f for name, f in vars().copy().items() if name.startswith("track_")]:
+    benchmark.unit = "backward passes" if benchmark is not track_detect_anomaly else "steps"
+
+if __name__ == "__main__":
+    for name, f in list(vars().items()):
+        if name.startswith("track_"):
+            print(f"{name.removeprefix('track_'):25} {f():8.2f} {f.unit}")
