@@ -28,5 +28,7 @@ from minigrad.tensor import Tensor, tensor
 
 if importlib.util.find_spec("minigrad.numpy_extra"):
     from minigrad import numpy_extra
+if importlib.util.find_spec("minigrad.inspection.monitor"):
+    from minigrad.inspection.monitor import GradientMonitor
 
 __version__ = "0.1.0"

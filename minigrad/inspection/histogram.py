@@ -1,0 +1,101 @@
+"""Histograms that add up: fixed bins, so that layers and steps compare without binning anything again.
+
+A bin is one octave, 2ᵏ ≤ |x| < 2ᵏ⁺¹, for each sign, from 2⁻⁴⁰ ≈ 1e−12 to 2¹⁴ ≈ 1e4: the exponent of a floating
+point number is the number of its bin, and no logarithm is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minigrad.inspection.history import Rows
+
+LOW, HIGH = -40, 14
+OCTAVES = 2.0 ** np.arange(LOW, HIGH + 1)
+EDGES = np.concatenate([[-np.inf], -OCTAVES[::-1], OCTAVES, [np.inf]])  # the middle bin holds what is nearly 0
+SAMPLE = 2**15  # more elements of a large array are not looked at in one step
+
+
+def octaves(x: np.ndarray) -> np.ndarray:
+    """How many elements of x lie in each bin; those that are not finite are in the outermost ones.
+
+    >>> counts = octaves(np.array([0.0, 3.0, 2.0, -0.75]))
+    >>> [(float(EDGES[i]), float(EDGES[i + 1]), int(counts[i])) for i in np.flatnonzero(counts)]
+    [(-1.0, -0.5, 1), (-9.094947017729282e-13, 9.094947017729282e-13, 1), (2.0, 4.0, 2)]
+    """
+    kind, mantissa, bias = (np.uint32, 23, 127) if x.dtype == np.float32 else (np.uint64, 52, 1023)
+    bits: Any = np.ravel(x).view(kind)
+    fields = (bits >> mantissa).astype(np.intp)  # sign and exponent
+    positive, negative = np.bincount(fields, minlength=4 * (bias + 1)).reshape(2, -1)
+    first, last = bias + LOW, bias + HIGH
+    return np.concatenate(
+        [
+            [negative[last:].sum()],
+            negative[first:last][::-1],
+            [negative[:first].sum() + positive[:first].sum()],
+            positive[first:last],
+            [positive[last:].sum()],
+        ]
+    )
+
+
+class Histograms(Rows):
+    """Name → counts (rows, bins), summed over the steps of each row; see `minigrad.inspection.history`.
+
+    Of an array with more than 32,768 elements each step counts every k-th, beginning one further on each time: k
+    steps count them all.
+    """
+
+    def __init__(self, capacity: int = 64) -> None:
+        super().__init__(capacity)
+        self.counts: dict[str, np.ndarray] = {}
+        self.recorded = 0
+
+    def begin(self, step: int) -> None:
+        super().begin(step)
+        self.recorded += 1
+
+    def add(self, name: str, x: np.ndarray) -> None:
+        """Count the elements of x for this step."""
+        if name not in self.counts:
+            self.counts[name] = np.zeros((len(self.steps), len(EDGES) - 1), np.int64)
+        k = -(-x.size // SAMPLE) | 1  # odd, so that it takes from all columns of a matrix
+        self.counts[name][self.length - 1] += octaves(x if k == 1 else np.ravel(x)[self.recorded % k :: k])
+
+    def halve(self) -> None:
+        for counts in self.counts.values():
+            counts[: len(counts) // 2] = counts[::2] + counts[1::2]
+            counts[len(counts) // 2 :] = 0
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.counts[name][: self.length].copy()
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of it by name, for a file; nothing if nothing was counted."""
+        counts = {f"histogram/{name}": self[name] for name in self.counts}
+        return counts and {"histogram/edges": EDGES, "histogram/step": self.steps[: self.length].copy(), **counts}
+
+    def for_tensorboard(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
+        """(name, step, what TensorBoard wants to know) of every histogram; sums are those of the bins' middles."""
+        limits = np.clip(EDGES, -2 * OCTAVES[-1], 2 * OCTAVES[-1])
+        middles = (limits[:-1] + limits[1:]) / 2
+        for name in self.counts:
+            for step, counts in zip(self.steps, self[name], strict=False):
+                filled = np.flatnonzero(counts)
+                if len(filled):
+                    yield (
+                        name,
+                        int(step),
+                        {
+                            "min": limits[filled[0]],
+                            "max": limits[filled[-1] + 1],
+                            "num": int(counts.sum()),
+                            "sum": float(counts @ middles),
+                            "sum_squares": float(counts @ middles**2),
+                            "bucket_limits": limits[1:].tolist(),
+                            "bucket_counts": counts.tolist(),
+                        },
+                    )

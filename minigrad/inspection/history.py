@@ -1,0 +1,158 @@
+"""Numbers of a long training run in memory that does not grow, and what they can be written to.
+
+- `History`: key → one value per row; `history["update_ratio/layers.0.weight"]`, `history["step"]`.
+- `to_csv(path)`, `to_tensorboard(folder)`, and `replacing(path)`, which writes all of a file or nothing.
+
+A table has a fixed number of rows. When they are full, neighbours are merged two by two, and from then on a row
+stands for twice as many steps: after 10,000 steps 625 rows of 16, evenly spread, and never more than 1,024.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+
+class Rows:
+    """Which steps the rows of a table stand for; a subclass holds the table, and merges it in `halve`."""
+
+    def __init__(self, capacity: int) -> None:
+        self.steps = np.zeros(capacity, np.int64)  # the first step of each row
+        self.length = 0
+        self.stride = 1  # how many recorded steps make a row
+        self.filled = 0  # how many of them the last row has
+        self.step = 0  # the last one
+
+    def begin(self, step: int) -> None:
+        """What comes next belongs to this step."""
+        if self.filled == self.stride or not self.length:
+            if self.length == len(self.steps):
+                self.halve()
+                self.steps[: self.length // 2] = self.steps[::2]
+                self.length //= 2
+                self.stride *= 2
+            self.steps[self.length] = step
+            self.length += 1
+            self.filled = 0
+        self.filled += 1
+        self.step = step
+
+    def halve(self) -> None:
+        """Merge row 1 into row 0, row 3 into row 2 and so on, and leave the second half empty."""
+        raise NotImplementedError
+
+
+class History(Rows, Mapping):
+    """Key → array with one value per row: the mean over the steps of the row that have one.
+
+    NaN means that nothing was computed, and infinity that what was computed is not finite. The key "step" has the
+    first step of each row.
+
+    Examples
+    --------
+    >>> history = History(capacity=4)
+    >>> for step in range(6):
+    ...     history.begin(step)
+    ...     history.put("loss", 10.0 * step)
+    >>> history["step"], history["loss"]
+    (array([0, 2, 4]), array([ 5., 25., 45.]))
+    """
+
+    def __init__(self, capacity: int = 1024) -> None:
+        super().__init__(capacity)
+        self.columns: dict[str, int] = {}
+        self.sums = np.zeros((capacity, 16))
+        self.counts = np.zeros((capacity, 16), np.uint32)
+        self.recent: deque[dict[str, float]] = deque(maxlen=3)  # the last steps by themselves
+
+    def begin(self, step: int) -> None:
+        super().begin(step)
+        self.recent.append({})
+
+    def put(self, key: str, value: float) -> None:
+        """Note a value of this step."""
+        column = self.columns.setdefault(key, len(self.columns))
+        if column == self.sums.shape[1]:
+            self.sums, self.counts = (np.concatenate([x, np.zeros_like(x)], axis=1) for x in (self.sums, self.counts))
+        self.recent[-1][key] = value
+        self.sums[self.length - 1, column] += value
+        self.counts[self.length - 1, column] += 1
+
+    def halve(self) -> None:
+        for table in (self.sums, self.counts):
+            table[: len(table) // 2] = table[::2] + table[1::2]
+            table[len(table) // 2 :] = 0
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        if key == "step":
+            return self.steps[: self.length].copy()
+        sums, counts = (table[: self.length, self.columns[key]] for table in (self.sums, self.counts))
+        return np.divide(sums, counts, out=np.full(self.length, np.nan), where=counts > 0)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["step", *self.columns])
+
+    def __len__(self) -> int:
+        return 1 + len(self.columns)
+
+    def of(self, quantity: str) -> dict[str, np.ndarray]:
+        """Name → values of all keys `quantity/name`."""
+        return {key.partition("/")[2]: self[key] for key in self if key.startswith(f"{quantity}/")}
+
+    def __repr__(self) -> str:
+        return f"<History of {len(self.columns)} quantities: {self.length} rows of {self.stride} recorded steps>"
+
+    def to_csv(self, path: str | os.PathLike) -> None:
+        """A line per row; a cell is empty where nothing was computed."""
+        with replacing(path) as file:
+            file.write((",".join(map(quoted, self)) + "\n").encode())
+            for row in zip(*self.values(), strict=True):
+                file.write((",".join("" if np.isnan(x) else str(x) for x in row) + "\n").encode())
+
+    def to_tensorboard(self, folder: str | os.PathLike, histograms: Any = None) -> None:
+        """Event files for TensorBoard: a curve per key, and `histograms` if there are any.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            Without the package tensorboardX.
+        """
+        try:
+            from tensorboardX import SummaryWriter
+        except ModuleNotFoundError as error:
+            message = "to_tensorboard writes with the package tensorboardX: pip install tensorboardX"
+            raise ModuleNotFoundError(message, name=error.name) from error
+        with SummaryWriter(os.fspath(folder)) as writer:
+            for key in self.columns:
+                for step, value in zip(self["step"], self[key], strict=True):
+                    if not np.isnan(value):
+                        writer.add_scalar(key, value, int(step))
+            for name, step, facts in histograms.for_tensorboard() if histograms else ():
+                writer.add_histogram_raw(f"histogram/{name}", **facts, global_step=step)
+
+
+def quoted(name: str) -> str:
+    """A name as a cell of a CSV file."""
+    return '"' + name.replace('"', '""') + '"' if set(name) & set(',"\n') else name
+
+
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """A new file that takes the place of the old one in a single step, at the end: whoever reads never sees half."""
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with open(unfinished, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)

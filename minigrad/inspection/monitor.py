@@ -1,0 +1,288 @@
+"""Watching a training run: activations, gradients and updates, layer by layer and step by step.
+
+- `monitor = mg.GradientMonitor(model, optimizer)`, and `monitor.step()` after every `backward()`.
+- `print(monitor.table())`, `monitor.plot("run.png")`: what it saw.
+- `monitor.save("run.npz")`, `.to_csv(path)`, `.to_tensorboard(folder)`: the same in files.
+
+It listens to the gradients that `backward()` sends anyway, and changes no number.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from minigrad.graph import GraphError, Node
+from minigrad.inspection.activity import Layer, activations_of, length, of_model
+from minigrad.inspection.histogram import Histograms
+from minigrad.inspection.history import History, replacing
+from minigrad.settings import state
+from minigrad.tensor import Tensor
+
+Level = Literal["norms", "hist", "full"]
+TINY = 1e-8  # a weight so short has no update ratio
+
+
+def timed(method: Callable) -> Callable:
+    """The method, with the time it takes added to the monitor's own."""
+
+    @functools.wraps(method)
+    def run(self: GradientMonitor, *xs: Any) -> None:
+        begun = perf_counter()
+        self.begun = self.begun or begun
+        try:
+            method(self, *xs)
+        finally:
+            self.ended = perf_counter()
+            self.inside += self.ended - begun
+
+    return run
+
+
+class GradientMonitor:
+    """Records what activations, gradients and parameters do while a model is trained.
+
+    Call `step()` after `backward()` and before the gradients are clipped. The monitor hears every `backward()` of
+    its thread from the moment it is made until `close()`, or to the end of a `with` block.
+
+    Parameters
+    ----------
+    model : Module
+        Only what is computed with its parameters counts: two models can be watched side by side.
+    optimizer : Optimizer, optional
+        Then its steps are heard too: the gradients it used, after clipping, and how far it moved the parameters.
+    every : int
+        Record every so many steps. A step costs about 20 µs for each layer and parameter, and a look at each number:
+        little beside large layers, a fifth of the time of small ones.
+    level : "norms", "hist" or "full"
+        "hist" adds `histograms`, and "full" `units` as well.
+    window : int or None
+        A ReLU unit is dead that no sample made active in so many recorded batches, or since the last `reset()` if
+        those are fewer; it is never judged by less than 256 samples. None: always since the last `reset()`.
+
+    Attributes
+    ----------
+    history : History
+        "quantity/name" → values over time, in memory that does not grow: see `minigrad.inspection.history`.
+
+        Of each layer, at its output h: `activation_norm`, `activation_rms` = ‖h‖/√n, `activation_zeros` (the share
+        of exact zeros), and `gradient_…` the same; `saturated`, the share of bounded activations with
+        φ'(z) < 0.1·max φ'; `dead`, the share of dead ReLU units; `born_dead`, of those that were never active.
+        Of each parameter: `gradient_norm`, `weight_norm`, and from an optimizer `clipped_norm` (of the gradient it
+        used), `change_norm` = ‖Δw‖, and `update_ratio` = ‖Δw‖/‖w‖ unless ‖w‖ < 1e-8.
+        Of all parameters, or those that the optimizer trains: `global_norm`, `global_clipped_norm`.
+    histograms : Histograms
+        "activation/layer", "gradient/layer", "gradient/parameter" → counts, in fixed bins of one octave.
+
+    Raises
+    ------
+    GraphError
+        By `step()`, if no gradient of the model was heard: a monitor that records nothing should not stay silent.
+
+    Notes
+    -----
+    A layer is a module's path, and its output is what is used outside of the module. A module that is called
+    several times in a step counts as one.
+
+    Examples
+    --------
+    >>> import numpy as np, minigrad as mg
+    >>> from layers import Dense, Sequential
+    >>> from optim import SGD
+    >>> model = Sequential(Dense(2, 2, "tanh", init=np.eye(2)), Dense(2, 1, init=np.ones((2, 1))))
+    >>> optimizer = SGD(model.parameters(), lr=0.01)
+    >>> with mg.GradientMonitor(model, optimizer) as monitor:
+    ...     for _ in range(3):
+    ...         optimizer.zero_grad()
+    ...         mg.mse(model(np.ones((4, 2))), np.zeros((4, 1))).backward()
+    ...         monitor.step()
+    ...         optimizer.step()
+    >>> monitor.history["update_ratio/layers.1.weight"].round(4)
+    array([0.0232, 0.0217, 0.0203])
+    """
+
+    def __init__(
+        self, model: Any, optimizer: Any = None, every: int = 1, level: Level = "norms", window: int | None = 100
+    ) -> None:
+        if not hasattr(model, "named_parameters"):
+            raise TypeError(f"GradientMonitor: model must be a Module, not {type(model).__name__}")
+        if optimizer is not None and not hasattr(optimizer, "listeners"):
+            raise TypeError(f"GradientMonitor: optimizer must be an Optimizer, not {type(optimizer).__name__}")
+        if level not in get_args(Level):
+            raise ValueError(f"GradientMonitor: level {level!r} is not one of {', '.join(get_args(Level))}")
+        for name, count in (("every", every), ("window", 1 if window is None else window)):
+            if not isinstance(count, int) or count < 1:
+                raise ValueError(f"GradientMonitor: {name} must be a whole number above 0, not {count!r}")
+        self.model, self.optimizer = model, optimizer
+        self.every, self.level, self.window = every, level, window
+        self.names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
+        self.trained = [p for p in (optimizer.params if optimizer is not None else self.names) if p in self.names]
+        if not self.trained:
+            raise ValueError("GradientMonitor: the optimizer trains no parameter of the model")
+        self.history = History()
+        self.histograms = Histograms()
+        self.layers: dict[str, Layer] = {}  # by scope, in the order of the forward pass
+        self.steps = 0
+        self.walk: list[tuple[Node, np.ndarray]] = []  # what was heard and is not yet measured
+        self.heard = False  # whether something of this step was measured
+        self.waiting: dict[Tensor, float] = {}  # ‖w‖ of parameters that the optimizer has yet to move
+        self.used: list[float] = []  # norms of the gradients that it used
+        self.closed = False
+        self.begun = self.ended = self.inside = 0.0
+        state.listeners = (*state.listeners, self._hear)
+        if optimizer is not None:
+            optimizer.listeners.append(self._moved)
+
+    @timed
+    def _hear(self, node: Node, g: np.ndarray) -> None:
+        """Called by `backward()` for each node, younger ones first."""
+        if self.steps % self.every == 0 and not self.closed:
+            if self.walk and node.seq >= self.walk[-1][0].seq:  # another backward() of the same step
+                self._measure()
+            self.walk.append((node, g))
+
+    @timed
+    def step(self) -> None:
+        """Record what `backward()` brought since the last step."""
+        if self.closed:
+            raise GraphError("GradientMonitor.step: the monitor is closed")
+        self.waiting, self.used = {}, []
+        if self.steps % self.every == 0:
+            self._measure()
+            if not self.heard:
+                raise GraphError(
+                    "GradientMonitor.step: no gradient of the model came by since the last step; it listens to "
+                    "backward(), not to grad(), and in the thread that made it"
+                )
+            self._record()
+        self.steps += 1
+
+    @np.errstate(all="ignore")
+    def _measure(self) -> None:
+        """Take in what was heard, and let go of it."""
+        walk, self.walk = self.walk, []
+        for node, g, put_out in of_model(walk, self.names):
+            if not self.heard:
+                self.heard = True
+                self.histograms.begin(self.steps)
+            activations = activations_of(node)
+            if node.scope not in self.layers and (put_out or activations):
+                name = node.scope or type(self.model).__name__
+                self.layers[node.scope] = Layer(name, self.window, maps=self.level == "full")
+            layer = self.layers.get(node.scope)
+            for activation, y in activations:
+                layer.activated(activation, y)
+            if put_out:
+                for what, x in (("activation", node.output), ("gradient", g)):
+                    layer.put_out(what, x)
+                    if self.level != "norms":
+                        self.histograms.add(f"{what}/{layer.name}", x)
+
+    @np.errstate(all="ignore")
+    def _record(self) -> None:
+        """Write down the step in the history."""
+        self.heard = False
+        self.history.begin(self.steps)
+        for layer in self.layers.values():
+            for quantity, value in layer.finish():
+                self.history.put(f"{quantity}/{layer.name}", value)
+        gradients, weights = {}, {}
+        for p, name in self.names.items():
+            if p.grad is not None:
+                gradients[p], weights[p] = length(p.grad), length(p.data)
+                self.history.put(f"gradient_norm/{name}", gradients[p])
+                self.history.put(f"weight_norm/{name}", weights[p])
+                if self.level != "norms":
+                    self.histograms.add(f"gradient/{name}", p.grad)
+        moving = {p: weights[p] for p in self.trained if p in weights}
+        if moving:
+            self.history.put("global_norm", math.hypot(*(gradients[p] for p in moving)))
+        if self.optimizer is not None:
+            self.waiting = moving
+
+    @timed
+    @np.errstate(all="ignore")
+    def _moved(self, parameter: Tensor, gradient: np.ndarray, change: np.ndarray) -> None:
+        """Called by the optimizer for each parameter that it has moved."""
+        if parameter in self.waiting:
+            name, weight, moved = self.names[parameter], self.waiting.pop(parameter), length(change)
+            self.used.append(length(gradient))
+            self.history.put(f"clipped_norm/{name}", self.used[-1])
+            self.history.put(f"change_norm/{name}", moved)
+            if weight >= TINY:
+                self.history.put(f"update_ratio/{name}", moved / weight)
+            if not self.waiting:
+                self.history.put("global_clipped_norm", math.hypot(*self.used))
+
+    def reset(self) -> None:
+        """Forget which units were active, and the averages in `units`: a new window begins."""
+        for layer in self.layers.values():
+            layer.reset()
+
+    def close(self) -> None:
+        """Stop listening; what was recorded stays."""
+        self.closed = True
+        self.walk, self.waiting = [], {}
+        state.listeners = tuple(listener for listener in state.listeners if listener != self._hear)
+        if self.optimizer is not None:
+            self.optimizer.listeners[:] = [other for other in self.optimizer.listeners if other != self._moved]
+
+    def __enter__(self) -> GradientMonitor:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @property
+    def units(self) -> dict[str, dict[str, np.ndarray]]:
+        """Layer → quantity → one number per unit, over all samples since `reset()`; empty but for level "full".
+
+        `activation_rms`, `gradient_rms`, and the shares `active` (of ReLU) and `saturated` (of bounded activations).
+        """
+        return {layer.name: layer.unit_map() for layer in self.layers.values() if layer.totals}
+
+    @property
+    def overhead(self) -> float:
+        """The share of the time since the first `backward()` that was spent inside the monitor."""
+        return self.inside / (self.ended - self.begun) if self.inside else 0.0
+
+    def table(self) -> str:
+        """The last step as plain text, marked where a value was out of bounds three times in a row."""
+        from minigrad.inspection.monitor_table import table
+
+        return table(self)
+
+    def plot(self, path: str | os.PathLike | None = None) -> Any:
+        """Update ratios and gradient norms over time: a matplotlib Figure, also written to `path` if there is one."""
+        from minigrad.inspection.monitor_plot import plot
+
+        return plot(self, path)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write all that was recorded to an .npz file, in a single step.
+
+        Save now and then: when the run is killed, even while it saves, the file before is still whole.
+        """
+        path = Path(path)
+        arrays: dict[str, Any] = {**self.history, **self.histograms.arrays()}
+        arrays |= {f"units/{layer}/{name}": x for layer, xs in self.units.items() for name, x in xs.items()}
+        with replacing(path if path.suffix == ".npz" else path.with_name(f"{path.name}.npz")) as file:
+            np.savez(file, **arrays)
+
+    def to_csv(self, path: str | os.PathLike) -> None:
+        """Write the history, a line per row; a cell is empty where nothing was computed."""
+        self.history.to_csv(path)
+
+    def to_tensorboard(self, folder: str | os.PathLike) -> None:
+        """Write event files for TensorBoard, through the package tensorboardX."""
+        self.history.to_tensorboard(folder, self.histograms)
+
+    def __repr__(self) -> str:
+        return f"<GradientMonitor of {len(self.layers)} layers after {self.steps} steps, level {self.level!r}>"

@@ -1,0 +1,102 @@
+"""What `monitor.plot()` draws: how far the weights move, and how long their gradients are, over time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure
+
+FEW = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's, for the colour-blind too
+RATIOS = "a healthy weight moves by about a thousandth of its length per step, so its line stays in the grey band; "
+NORMS = (
+    "gradients vanish where the lines of the first layers sink far below the others, and explode where they rise "
+    "(faint: single steps)."
+)
+
+
+def plot(monitor: Any, path: str | os.PathLike | None = None) -> Figure:
+    """The weights' gradient norms, and above them their update ratios if there is an optimizer; no biases."""
+    history, steps = monitor.history, monitor.history["step"]
+    if "global_norm" not in history:
+        raise ValueError("GradientMonitor.plot: no gradient is recorded yet: call step() after backward()")
+    weights = [name for p, name in monitor.names.items() if p.ndim > 1] or list(monitor.names.values())
+    colours = colours_of(weights)
+    ratios = history.of("update_ratio")
+    figure = Figure(figsize=(9, 7.5 if ratios else 4.5), dpi=120, layout="constrained")
+    axes = list(figure.subplots(1 + bool(ratios), 1, sharex=True, squeeze=False)[:, 0])
+    for ax in axes:
+        ax.set_yscale("log")
+        ax.margins(x=0.01)
+        ax.grid(axis="y", color="0.9", linewidth=0.6)
+        ax.spines[["top", "right"]].set_visible(False)
+    if ratios:
+        axes[0].axhspan(1e-4, 1e-2, color="0.92", zorder=0)
+        axes[0].axhline(1e-3, color="0.6", linewidth=1, zorder=1)
+        axes[0].set_ylabel("update ratio ‖Δw‖/‖w‖")
+        lines(axes[0], steps, ratios, colours)
+    axes[-1].set_ylabel("gradient norm ‖∂L/∂w‖")
+    axes[-1].set_xlabel("step")
+    lines(axes[-1], steps, history.of("gradient_norm"), colours)
+    whole = {"all parameters together": history["global_norm"]}
+    if "global_clipped_norm" in history and np.any(history["global_clipped_norm"] < 0.999 * history["global_norm"]):
+        whole["after clipping"] = history["global_clipped_norm"]
+    lines(axes[-1], steps, whole, {"after clipping": "0.6", "all parameters together": "black"})
+    if len(weights) > len(FEW):
+        scale(figure, axes, colours)
+    handles = {label: h for h, label in zip(*axes[-1].get_legend_handles_labels(), strict=True)}
+    shown = {label: h for label, h in handles.items() if label in whole or len(weights) <= len(FEW)}
+    figure.legend(shown.values(), shown, loc="outside upper left", ncols=5, fontsize=9, frameon=False)
+    figure.supxlabel(f"How to read: {RATIOS if ratios else ''}{NORMS}", fontsize=9, x=0.01, ha="left", wrap=True)
+    if path is not None:
+        figure.savefig(path)
+    return figure
+
+
+def colours_of(names: list[str]) -> dict[str, Any]:
+    """Name → colour: clearly different ones for a few, from dark to light for many."""
+    if len(names) <= len(FEW):
+        return dict(zip(names, FEW, strict=False))
+    return dict(zip(names, matplotlib.colormaps["viridis"](np.linspace(0, 0.92, len(names))), strict=True))
+
+
+def lines(ax: Axes, steps: np.ndarray, values: Mapping[str, np.ndarray], colours: Mapping[str, Any]) -> None:
+    """A smooth line for each name, and for a few also the values themselves."""
+    for name, colour in colours.items():
+        if name in values:
+            if len(colours) <= len(FEW):
+                ax.plot(steps, positive(values[name]), color=colour, linewidth=0.6, alpha=0.3)
+            width = 1.8 if len(colours) <= len(FEW) else 0.9
+            ax.plot(steps, smooth(values[name]), color=colour, linewidth=width, label=name)
+
+
+def positive(values: np.ndarray) -> np.ndarray:
+    """What a logarithmic axis can show, NaN for the rest."""
+    return np.where((values > 0) & np.isfinite(values), values, np.nan)
+
+
+def smooth(values: np.ndarray) -> np.ndarray:
+    """The geometric mean over a fiftieth of the run; a gap where there is nothing to show."""
+    logs = np.log(positive(values))
+    known = np.isfinite(logs)
+    window = np.ones(max(1, len(values) // 50))
+    total, count = np.convolve(np.where(known, logs, 0), window, "same"), np.convolve(known, window, "same")
+    return np.where(known, np.exp(total / np.maximum(count, 1)), np.nan)
+
+
+def scale(figure: Figure, axes: list[Axes], colours: Mapping[str, Any]) -> None:
+    """Which colour is which of many layers."""
+    n, names = len(colours), list(colours)
+    mapped = ScalarMappable(BoundaryNorm(np.arange(n + 1) - 0.5, n), ListedColormap(list(colours.values())))
+    ticks = np.unique(np.linspace(0, n - 1, 6).round().astype(int))
+    bar = figure.colorbar(mapped, ax=axes, ticks=ticks, pad=0.02, aspect=40)
+    bar.ax.set_yticklabels([names[i] for i in ticks], fontsize=8)
+    bar.ax.tick_params(which="both", length=0)
+    bar.ax.invert_yaxis()  # the first layer on top
+    bar.outline.set_visible(False)

@@ -1,0 +1,105 @@
+"""What `monitor.table()` prints: the last step, and marks where something has been out of bounds for a while."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minigrad.inspection import text
+
+# Quantity → the range without a warning, the range without an alarm
+LIMITS = {
+    "saturated": ((-1, 0.3), (-1, 0.5)),
+    "dead": ((-1, 0.2), (-1, 0.5)),
+    "decades": ((-2, 1.5), (-4, 3)),
+    "update_ratio": ((1e-4, 1e-2), (1e-6, 1e-1)),
+}
+LEGEND = """\
+! warning, !! alarm, once they hold for three recorded steps
+decades       log10 of ‖gradient‖ against the last hidden layer's: below −2 / −4 it vanishes, above 1.5 / 3 it explodes
+saturated     share of φ'(z) < 0.1·max φ': from 30% / 50% on
+dead          share of ReLU units that no sample makes active, born: that never were; from 20% / 50% on
+update ratio  ‖Δw‖/‖w‖: healthy near 1e-3 (CS231n); outside 1e-4 … 1e-2 / 1e-6 … 1e-1"""
+
+# Head of a column → the quantity in it, and how to write it
+LAYER = {
+    "RMS h": ("activation_rms", text.number),
+    "zeros": ("activation_zeros", text.percent),
+    "saturated": ("saturated", text.percent),
+    "dead": ("dead", text.percent),
+    "born": ("born_dead", text.percent),
+    "RMS ∂L/∂h": ("gradient_rms", text.scientific),
+    "zeros ": ("gradient_zeros", text.percent),
+    "decades": ("decades", text.signed),
+}
+PARAMETER = {
+    "‖w‖": ("weight_norm", text.number),
+    "‖∂L/∂w‖": ("gradient_norm", text.scientific),
+    "after clipping": ("clipped_norm", text.scientific),
+    "update ratio": ("update_ratio", text.scientific),
+}
+
+
+def table(monitor: Any) -> str:
+    """The last recorded step of a monitor, layer by layer and parameter by parameter."""
+    history = monitor.history
+    if not history.length:
+        return "nothing is recorded yet: call step() after backward()"
+    layers = [layer.name for layer in monitor.layers.values()]
+    recent = [{**row, **decades(row, layers)} for row in history.recent]
+    lines = [
+        f"step {history.step}, level {monitor.level}; watching takes {text.percent(monitor.overhead)} of the time",
+        whole_gradient(history),
+        "",
+        block("layer", layers, LAYER, recent),
+        "",
+        block("parameter", list(monitor.names.values()), PARAMETER, recent),
+        "",
+        LEGEND,
+    ]
+    return "\n".join(lines)
+
+
+def block(head: str, names: list[str], columns: dict, recent: list[dict[str, float]]) -> str:
+    """One line per name; "—" where nothing was computed."""
+    rows = [[head, *columns], *([name, *(["—"] * len(columns))] for name in names)]
+    for j, (quantity, write) in enumerate(columns.values(), 1):
+        marks = [mark(quantity, [row.get(f"{quantity}/{name}") for row in recent]) for name in names]
+        width = max(map(len, marks), default=0)
+        rows[0][j] += " " * width
+        for row, name, marked in zip(rows[1:], names, marks, strict=True):
+            value = recent[-1].get(f"{quantity}/{name}")
+            row[j] = f"{'—' if value is None else write(value)}{marked:<{width}}"
+    return text.table(rows, "<" + ">" * len(columns))
+
+
+def mark(quantity: str, values: list[float | None]) -> str:
+    """What stands behind the last of three values: nothing, "!" or "!!"."""
+    bounds = LIMITS.get(quantity, ())
+    grades = [sum(v is not None and not low <= v < high for low, high in bounds) for v in values]
+    return ("", " !", " !!")[min(grades) if len(values) == 3 else 0]
+
+
+def decades(row: dict[str, float], layers: list[str]) -> dict[str, float]:
+    """log10 of the gradient norm of each layer over that of the last hidden layer, the last but one."""
+    norms = {name: row.get(f"gradient_norm/{name}", 0.0) for name in layers}
+    norms = {name: norm for name, norm in norms.items() if 0 < norm < math.inf}
+    hidden = list(norms.values())[-2:][:1]
+    return {f"decades/{name}": math.log10(norm / hidden[0]) for name, norm in norms.items()}
+
+
+def whole_gradient(history: Any) -> str:
+    """One line on the gradient of all parameters together."""
+    last = history.recent[-1]
+    if "global_norm" not in last:
+        return "no parameter has a gradient"
+    before = history["global_norm"]
+    line = (
+        f"‖g‖ of all parameters {text.number(last['global_norm'])}, median {text.number(float(np.nanmedian(before)))}"
+    )
+    if "global_clipped_norm" in last:
+        share = text.percent(float(np.mean(history["global_clipped_norm"] < 0.999 * before)))
+        line += f"; after clipping {text.number(last['global_clipped_norm'])}, shortened in {share} of the rows"
+    return line
