@@ -65,13 +65,13 @@ def input_count(override: Callable) -> int:
     return sum(default is inspect.Parameter.empty for default in parameters(override).values())
 
 
-def arguments(function: Callable, override: Callable, args: tuple, keywords: dict) -> tuple[list, dict]:
+def arguments(function: Callable, override: Callable, args: tuple, keywords: dict) -> tuple[tuple, dict]:
     """The call of NumPy's `function` as one of `override`, without the arguments that have NumPy's default."""
     known = parameters(function)
     if not known:
-        return list(args), keywords
+        return args, keywords
     given = {**dict(zip(known, args, strict=False)), **keywords}
-    inputs = [given.pop(name) for name in list(known)[: input_count(override)] if name in given]
+    inputs = tuple(given.pop(name) for name in list(known)[: input_count(override)] if name in given)
     return inputs, {RENAMED.get(name, name): x for name, x in given.items() if x is not known.get(name)}
 
 
@@ -86,7 +86,7 @@ def call(function: Callable, args: tuple, keywords: dict) -> Any:
         args, keywords = arguments(function, override, args, keywords)
     if keywords.get("dtype") is not None and any(isinstance(x, Tensor) for x in args):
         dtype = keywords.pop("dtype")
-        args = [x.astype(dtype) if hasattr(x, "astype") else x for x in args]
+        args = tuple(x.astype(dtype) if hasattr(x, "astype") else x for x in args)
     return override(*args, **keywords)
 
 

@@ -22,6 +22,8 @@ class Operators:
     __rpow__: Any
     __matmul__: Any
     __rmatmul__: Any
+    __mod__: Any
+    __rmod__: Any
     __neg__: Any
     __abs__: Any
     __getitem__: Any

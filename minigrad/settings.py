@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-_default_dtype = np.dtype(np.float64)
+_default_dtype: np.dtype = np.dtype(np.float64)
 _generator = np.random.default_rng()
 
 

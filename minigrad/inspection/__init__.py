@@ -34,14 +34,17 @@ def ledger(self: Trace, to: Any = None) -> Ledger:
     return Chain(self, self.vertex(first if to is None else to)).ledger()
 
 
-Trace.chain = chain
-Trace.ledger = ledger
-Trace.count_paths = count_paths
-Trace.paths = paths
-Trace.by_path_length = by_path_length
-Trace.by_time = by_time
-Trace.lag_matrix = lag_matrix
-Trace.jacobian = jacobian
-Trace.what_if = what_if
-Trace.find_nan = find_nan
-Trace.audit = audit
+for method in (
+    chain,
+    ledger,
+    count_paths,
+    paths,
+    by_path_length,
+    by_time,
+    lag_matrix,
+    jacobian,
+    what_if,
+    find_nan,
+    audit,
+):
+    setattr(Trace, method.__name__, method)

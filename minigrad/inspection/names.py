@@ -63,7 +63,8 @@ def bounded(vertex: Any) -> bool:
 def share_ancestor(pair: Sequence[int], vertices: Sequence, sources: Sequence) -> bool:
     """Whether two vertices were computed from a common one (or one from the other), leaves not counted."""
     seen: dict[int, int] = {}  # vertex → 1, 2 or both bits: from which of the two it was reached
-    heap, waiting = [], [0, 0, 0]
+    heap: list[tuple[int, int]] = []
+    waiting = [0, 0, 0]
 
     def visit(i: int | None, side: int) -> None:
         if i is not None and isinstance(vertices[i], Node) and not seen.get(i, 0) & side:

@@ -31,7 +31,8 @@ EXACT = 10_000  # so many paths are all looked at
 def leading(trace: Trace, targets: Iterable[TraceNode], through: bool = True) -> dict[int, dict[int, Edge]]:
     """Vertex → slot → edge, for the edges that lead to `targets`; those that start at one only if `through`."""
     ends = {target.index for target in targets}
-    leads, found = set(ends), defaultdict(dict)
+    leads = set(ends)
+    found: dict[int, dict[int, Edge]] = defaultdict(dict)
     for k in range(len(trace._edges) - 1, -1, -1):  # forward: whether an input leads there is known
         output, slot, source, _ = trace._edges[k]
         if source in leads and (through or output not in ends):
@@ -195,7 +196,7 @@ def paths(self: Trace, to: Any, k: int = 10) -> Paths:
 def every_path(start: TraceNode, target: TraceNode) -> Iterator[Path]:
     """All paths, depth first: what two of them share is multiplied once."""
     ways = leading(start.trace, [target])
-    stack = [(start.index, start.trace.seed, None)]
+    stack: list[tuple] = [(start.index, start.trace.seed, None)]
     while stack:
         vertex, g, edges = stack.pop()
         if vertex == target.index:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -61,9 +61,8 @@ def trace(output: Tensor, gradient: ArrayLike | None = None, expand: bool = True
     w = −1 × upstream 0.07065 = −0.07065, added to x
     """
     seed = output.seed_gradient(gradient)
-    nodes, replaced = order(output.node) if output.node else [], {}
-    if expand:
-        nodes, replaced = opened(nodes)
+    nodes = order(output.node) if output.node else []
+    nodes, replaced = opened(nodes) if expand else (nodes, {})
     found = Trace(output, seed, nodes, replaced)
     found.expanded = expand
     if backward:
@@ -84,6 +83,10 @@ class Trace:
 
     expanded = True  # whether fused ops and packs were opened
 
+    if TYPE_CHECKING:  # chain, paths, audit … are attached by minigrad.inspection
+
+        def __getattr__(self, name: str) -> Any: ...
+
     def __init__(
         self,
         output: Tensor,
@@ -102,7 +105,7 @@ class Trace:
         self._gradients = {node: g for node, g, _ in self._sent} | arrived
 
     def _write_down(self, node: Node, g: np.ndarray) -> list:
-        contributions = pull(node, g)
+        contributions = list(pull(node, g))
         for slot, local in self._instead.get(node, {}).items():
             contributions[slot] = local.vjp(g)
         self._sent.append((node, g, contributions))
@@ -199,7 +202,7 @@ class Trace:
 
     # Looking things up
 
-    def __getitem__(self, key: Any) -> TraceNode | list[TraceNode]:
+    def __getitem__(self, key: Any) -> Any:
         """By Tensor, name, position, "scope/op" or "scope/op:2"; a pattern with * or ?, or a Module, gives a list."""
         if isinstance(key, Tensor):
             position = self._position(key)
