@@ -87,9 +87,10 @@ class Tensor(Operators):
         """A copy of `value` with the shape and dtype of this tensor."""
         value = np.asarray(value)
         try:
-            return np.array(np.broadcast_to(value, self.shape), dtype=self.dtype)
+            full = value if value.shape == self.shape else np.broadcast_to(value, self.shape)
         except ValueError:
             raise ValueError(f"{what} of shape {value.shape} does not fit a tensor of shape {self.shape}") from None
+        return np.array(full, dtype=self.dtype)
 
     @property
     def grad(self) -> np.ndarray | None:

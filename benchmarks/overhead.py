@@ -1,0 +1,137 @@
+"""What an op costs beside its arithmetic: forward and backward on ten elements.
+
+`python -m benchmarks.overhead` prints all, beside PyTorch where it is installed; each `track_` function is a
+benchmark of its own. Both take turns on one thread, with the collector on.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+
+torch = None
+with suppress(ImportError):
+    import torch
+
+# Name → the op of two vectors in the words of minigrad, and of PyTorch
+SAME_WORDS = """negative abs exp expm1 log1p square sin cos arctan sinh cosh tanh arcsinh sigmoid relu sum mean max min
+    norm / add subtract multiply divide maximum minimum arctan2 hypot logaddexp matmul"""
+OTHER_WORDS = {
+    "power": (lambda x, z: x**3, lambda x, z: x**3),
+    "softmax": (lambda x, z: mg.softmax(x), lambda x, z: torch.softmax(x, 0)),
+    "log_softmax": (lambda x, z: mg.log_softmax(x), lambda x, z: torch.log_softmax(x, 0)),
+    "logsumexp": (lambda x, z: mg.logsumexp(x), lambda x, z: torch.logsumexp(x, 0)),
+    "softplus": (lambda x, z: mg.softplus(x), lambda x, z: torch.nn.functional.softplus(x)),
+    "leaky_relu": (lambda x, z: mg.leaky_relu(x), lambda x, z: torch.nn.functional.leaky_relu(x)),
+    "elu": (lambda x, z: mg.elu(x), lambda x, z: torch.nn.functional.elu(x)),
+    "silu": (lambda x, z: mg.silu(x), lambda x, z: torch.nn.functional.silu(x)),
+    "softsign": (lambda x, z: mg.softsign(x), lambda x, z: torch.nn.functional.softsign(x)),
+    "clip": (lambda x, z: mg.clip(x, 0.2, 0.8), lambda x, z: torch.clip(x, 0.2, 0.8)),
+    "std": (lambda x, z: mg.std(x), lambda x, z: torch.std(x, unbiased=False)),
+    "cumsum": (lambda x, z: mg.cumsum(x, 0), lambda x, z: torch.cumsum(x, 0)),
+    "reshape": (lambda x, z: x.reshape(2, 5), lambda x, z: x.reshape(2, 5)),
+    "getitem": (lambda x, z: x[2:8], lambda x, z: x[2:8]),
+    "flip": (lambda x, z: mg.flip(x), lambda x, z: torch.flip(x, (0,))),
+    "concatenate": (lambda x, z: mg.concatenate([x, z]), lambda x, z: torch.cat([x, z])),
+    "stack": (lambda x, z: mg.stack([x, z]), lambda x, z: torch.stack([x, z])),
+    "mse": (lambda x, z: mg.mse(x, z), lambda x, z: torch.nn.functional.mse_loss(x, z)),
+}
+
+
+def ops() -> dict[str, tuple[Callable, Callable]]:
+    table = {}
+    for inputs, names in enumerate(SAME_WORDS.split("/"), start=1):
+        for name in names.split():
+            table[name] = named(mg, name, inputs), named(torch, name, inputs)
+    return {**table, **OTHER_WORDS}
+
+
+def named(library: Any, name: str, inputs: int) -> Callable:
+    """The library's function of that name."""
+    return lambda x, z: getattr(library, name)(*(x, z)[:inputs])
+
+
+def chain(x, z, length: int = 200):
+    """So many binary ops, each on the result of the one before."""
+    for _ in range(length // 2):
+        x = x * z
+        x = x + z
+    return x
+
+
+def step(f: Callable, library: str, dtype: str = "float32") -> Callable[[], None]:
+    """Forward and backward of f on ten elements."""
+    arrays = [np.linspace(0.1, 0.9, 10, dtype=dtype), np.linspace(0.95, 0.35, 10, dtype=dtype)]
+    if library == "minigrad":
+        x, z = (mg.tensor(a, requires_grad=True) for a in arrays)
+        g = np.ones_like(f(x, z).data)
+    else:
+        x, z = (torch.tensor(a, requires_grad=True) for a in arrays)
+        g = torch.ones_like(f(x, z))
+
+    def run():
+        f(x, z).backward(g)
+
+    return run
+
+
+def seconds(run: Callable, calls: int) -> float:
+    start = time.process_time()
+    for _ in range(calls):
+        run()
+    return (time.process_time() - start) / calls
+
+
+def beside_pytorch(ours: Callable, theirs: Callable, calls: int = 200, rounds: int = 15) -> tuple[float, float]:
+    """Microseconds of ours, and the median over rounds of the ratio to PyTorch's (nan without it)."""
+    ours = step(ours, "minigrad")
+    if torch is None:
+        return min(seconds(ours, calls) for _ in range(rounds)) * 1e6, float("nan")
+    torch.set_num_threads(1)
+    theirs = step(theirs, "pytorch")
+    pairs = [(seconds(ours, calls), seconds(theirs, calls)) for _ in range(rounds)]
+    return min(a for a, _ in pairs) * 1e6, statistics.median(a / b for a, b in pairs)
+
+
+def track_op_to_pytorch() -> float:
+    """The median over the ops: at most 1."""
+    return statistics.median(beside_pytorch(*pair)[1] for pair in ops().values())
+
+
+def track_chain_to_pytorch() -> float:
+    """A chain of 200 binary ops: at most 1."""
+    return beside_pytorch(chain, chain, calls=5)[1]
+
+
+def track_microseconds_per_node(nodes: int) -> float:
+    """Forward and backward of a chain, per node: it must not grow with the length."""
+    run = step(lambda x, z: chain(x, z, nodes), "minigrad")
+    return min(seconds(run, 1) for _ in range(max(2, 100_000 // nodes))) / nodes * 1e6
+
+
+track_op_to_pytorch.unit = track_chain_to_pytorch.unit = "ratio"
+track_microseconds_per_node.unit = "µs"
+track_microseconds_per_node.params = [10**3, 10**4, 10**5, 10**6]
+
+
+def main() -> None:
+    found = {name: beside_pytorch(*pair) for name, pair in ops().items()}
+    for name, (microseconds, ratio) in sorted(found.items(), key=lambda item: item[1][0]):
+        print(f"{name:20} {microseconds:7.2f} µs {ratio:7.2f} × PyTorch")
+    ours, ratios = zip(*found.values(), strict=True)
+    print(f"{'median of all':20} {statistics.median(ours):7.2f} µs {statistics.median(ratios):7.2f} × PyTorch")
+    microseconds, ratio = beside_pytorch(chain, chain, calls=5)
+    print(f"{'chain of 200':20} {microseconds:7.2f} µs {ratio:7.2f} × PyTorch")
+    for nodes in track_microseconds_per_node.params:
+        print(f"{f'chain of {nodes:,}':20} {track_microseconds_per_node(nodes):7.2f} µs per node")
+
+
+if __name__ == "__main__":
+    main()
