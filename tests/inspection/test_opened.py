@@ -90,6 +90,12 @@ def test_what_takes_single_elements_still_goes_through_the_pack(index):
     assert packs_in(trace) == ["stack"]
 
 
+def test_every_other_row_of_a_concatenation():
+    a = leaves(3, 2)
+    trace = assert_as_backward(mg.sum(mg.square(mg.concatenate([mg.tanh(x) for x in a])[1::2])), a)
+    assert packs_in(trace) == ["concatenate"]
+
+
 def test_constants_in_a_pack_get_no_gradient():
     a, constant = leaves(3, 2)[0], mg.tensor(np.ones((3, 2)), name="c")
     for pieces in ([constant, mg.tanh(a)], [np.ones((3, 2)), mg.tanh(a)]):
