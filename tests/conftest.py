@@ -50,7 +50,6 @@ EXAMPLES = {
     "where": [([np.array([True, False, True, False]), numbers(3, 4), numbers(3, 1)], {})],
     "clip": [([numbers(3, 4), np.array(-0.7), numbers(4, low=0.2, high=1)], {})],
     "astype": [([numbers(3)], {"dtype": np.float64})],
-    "identity": [([numbers(3)], {})],
     # reductions
     **{
         name: [

@@ -1,0 +1,47 @@
+"""The examples of CONTRIBUTING.md run, and print what stands below them."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+import minigrad as mg
+from minigrad.define import numpy_overrides
+
+PAGE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+SECTION = re.search(r"^## A new op$(.*?)(?=^## |\Z)", PAGE, re.M | re.S)[1]
+EXAMPLES = re.findall(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", SECTION, re.M | re.S)
+
+
+@pytest.fixture
+def clean():
+    """Takes back what the examples register with NumPy and with Tensor."""
+    overrides, methods = dict(numpy_overrides), set(vars(mg.Tensor))
+    yield
+    numpy_overrides.clear()
+    numpy_overrides.update(overrides)
+    for name in set(vars(mg.Tensor)) - methods:
+        delattr(mg.Tensor, name)
+
+
+def printed(code, names):
+    """What the code prints when it runs with, and adds to, these names."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(code, names)
+    return out.getvalue()
+
+
+def test_a_new_op_can_be_made_as_it_is_shown(clean):
+    assert len(EXAMPLES) == SECTION.count("```python") == 5
+    names: dict = {}
+    for code, expected in EXAMPLES:
+        assert printed(code, names) == expected
+
+
+def test_a_definition_takes_at_most_nine_lines():
+    definitions = re.findall(r"^\w+ = mg\.(?:elementwise|primitive)\(.*?\)$", SECTION, re.M | re.S)
+    assert len(definitions) == 5
+    assert max(len(definition.splitlines()) for definition in definitions) + 1 <= 9  # and its name in __all__
