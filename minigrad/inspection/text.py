@@ -61,7 +61,7 @@ def signed(x: float) -> str:
 
 
 def percent(share: float) -> str:
-    return "—" if np.isnan(share) else f"{100 * share:.1f}%".replace("-", "−")
+    return "—" if np.isnan(share) else f"{round(100 * share, 1) + 0.0:.1f}%".replace("-", "−")
 
 
 def by(shape: Sequence[int]) -> str:
