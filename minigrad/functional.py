@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from minigrad.graph import GraphError, Node, order, pull, walk
 from minigrad.op import identity
-from minigrad.settings import state
+from minigrad.settings import recording, state
 from minigrad.tensor import Tensor, computed, pull_tensors
 
 
@@ -95,8 +95,6 @@ def vjp(f: Callable[..., Tensor], *xs: ArrayLike | Tensor) -> tuple[np.ndarray, 
 def jvp(f: Callable[..., Tensor], xs: Any, vs: Any) -> np.ndarray:
     """The derivative of f in the direction `vs`, Σ ∂f/∂x·v; `xs` and `vs` are one array each, or lists of arrays.
 
-    u ↦ u·∂f/∂x is linear in u; its own derivative, pulled back from v, is ∂f/∂x·v.
-
     >>> import numpy as np, minigrad as mg
     >>> mg.jvp(np.sin, np.array([0.0, np.pi]), np.ones(2))
     array([ 1., -1.])
@@ -108,7 +106,9 @@ def jvp(f: Callable[..., Tensor], xs: Any, vs: Any) -> np.ndarray:
             f"jvp: xs {[x.shape for x in leaves]} and vs {[np.shape(v) for v in vs]} must have the same shapes"
         )
     u = Tensor(np.ones_like(y.data), requires_grad=True)
-    return grad(pulled(y, leaves, u, create_graph=True), u, vs)[0].data
+    with recording(state.scope):
+        products = pulled(y, leaves, u, create_graph=True)  # u·∂f/∂x is linear in u, with the derivative ∂f/∂x
+    return grad(products, u, vs)[0].data
 
 
 def jacobian(f: Callable[[Tensor], Tensor], x: ArrayLike | Tensor) -> np.ndarray:
@@ -135,10 +135,9 @@ def hvp(f: Callable[[Tensor], Tensor], x: ArrayLike | Tensor, v: ArrayLike) -> n
 
 def recorded(name: str, f: Callable, xs: Sequence) -> tuple[Tensor, list[Tensor]]:
     """f at new leaves that hold copies of `xs`, and these leaves."""
-    if not state.recording:
-        raise GraphError(f"{name}: nothing is recorded inside no_grad()")
     leaves = [Tensor(x, requires_grad=True) for x in xs]
-    return tensor_from(name, f(*leaves)), leaves
+    with recording(state.scope):  # also inside no_grad()
+        return tensor_from(name, f(*leaves)), leaves
 
 
 def tensor_from(name: str, y: Any) -> Tensor:
