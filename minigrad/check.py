@@ -69,7 +69,9 @@ def check_op(op: Callable, *examples: Any, **params: Any) -> Report:
     case = case_of(op, examples or examples_for(op, params), params)
     case.value()  # a wrong call is an error of its own
     with np.errstate(all="ignore"):
-        return Report(op.__name__, [verdict(name, test, case) for name, test in PROPERTIES.items()])
+        return Report(
+            getattr(op, "__name__", repr(op)), [verdict(name, test, case) for name, test in PROPERTIES.items()]
+        )
 
 
 @dataclass
@@ -113,7 +115,7 @@ class Report:
 def examples_for(op: Any, params: dict) -> list[np.ndarray]:
     """Inputs of an elementwise op at which it is finite; an input without a derivative is a condition."""
     if not isinstance(op, Elementwise):
-        raise ValueError(f"check_op: {op.__name__} needs example inputs: check_op(op, x, …)")
+        raise ValueError(f"check_op: {getattr(op, '__name__', op)} needs example inputs: check_op(op, x, …)")
     rng = np.random.default_rng(0)
     for low, high in DOMAINS:
         xs: list = [np.round(rng.uniform(low, high, (3, 4)), 2) for _ in op.rules]

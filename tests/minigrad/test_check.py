@@ -331,6 +331,8 @@ def test_examples_lie_in_the_domain(op, low, high):
     [
         (lambda: mg.check_op(mg.matmul), ValueError, "check_op: matmul needs example inputs"),
         (lambda: mg.check_op(mg.matmul, X, X), ValueError, r"matmul: .*\(2, 3\)"),
+        (lambda: mg.check_op(mg.add, X), TypeError, r"add: it is called as add\(x1, x2\)"),
+        (lambda: mg.check_op(mg.sigmoid, X, X), TypeError, r"sigmoid: it is called as sigmoid\(x\)"),
         (lambda: mg.check_op(mg.sigmoid, np.array([1, 2])), ValueError, "no floating input"),
         (lambda: mg.check_op(elementwise(lambda x: x / 0 * 0, 1)), ValueError, "mine is finite on none of"),
         (lambda: mg.gradcheck(lambda x: mg.log(x), [-1.0]), ValueError, "not finite at these inputs"),
