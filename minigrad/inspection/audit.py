@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigrad.graph import Node, order
+from minigrad.graph import Node
 from minigrad.inspection import text
 from minigrad.inspection.anomaly import watching
 from minigrad.inspection.measured import LIMIT, error_of_kernel, in_float64, is_float64, measured
 from minigrad.inspection.parts import TraceNode
-from minigrad.inspection.trace import Trace
+from minigrad.inspection.trace import Trace, recorded
 from minigrad.inspection.what_if import Instead
 
 TOO_LONG = 100_000  # products × length of the longest path beyond which gradients are not split by length
@@ -140,7 +140,7 @@ def derivatives(trace: Trace) -> Iterator[tuple[Node, int, str, bool]]:
         where = f"∂{edge.output.symbol}/∂{edge.input.symbol}"
         yield edge.output.vertex, edge.slot, where, isinstance(edge.local, Instead)
     shown = set(trace._forward)
-    for node in order(*filter(None, [trace.output.node])):
+    for node in recorded(trace.output):
         if node.op.definition and node not in shown:
             for slot, x in enumerate(node.inputs):
                 if x is not None and x.requires_grad:

@@ -61,8 +61,7 @@ def trace(output: Tensor, gradient: ArrayLike | None = None, expand: bool = True
     w = −1 × upstream 0.07065 = −0.07065, added to x
     """
     seed = output.seed_gradient(gradient)
-    nodes = order(output.node) if output.node else []
-    nodes, replaced = opened(nodes) if expand else (nodes, {})
+    nodes, replaced = opened(recorded(output)) if expand else (recorded(output), {})
     found = Trace(output, seed, nodes, replaced)
     found.expanded = expand
     if backward:
@@ -72,6 +71,11 @@ def trace(output: Tensor, gradient: ArrayLike | None = None, expand: bool = True
             if isinstance(leaf, Tensor):
                 leaf.accumulate(g)
     return found
+
+
+def recorded(output: Tensor) -> list[Node]:
+    """All that led to `output`, as it ran; GraphError if a value was changed in place since."""
+    return order(output.node) if output.node else []
 
 
 class Trace:

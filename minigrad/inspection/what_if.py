@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minigrad.graph import Node, order
+from minigrad.graph import Node
 from minigrad.inspection import text
 from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.parts import Edge
-from minigrad.inspection.trace import Trace
+from minigrad.inspection.trace import Trace, recorded
 
 
 def what_if(self: Trace, changes: Mapping[str, ArrayLike | Callable]) -> Trace:
@@ -66,7 +66,7 @@ def what_if(self: Trace, changes: Mapping[str, ArrayLike | Callable]) -> Trace:
     for key, change in changes.items():
         for edge in replaceable(key, change, matched(opened, key)):
             instead.setdefault(edge.output.vertex, {})[edge.slot] = Instead(edge.local, change)
-    order(*(node for node in [self.output.node] if node))  # raises if a value was changed in place
+    recorded(self.output)  # raises if a value was changed in place
     return Trace(opened.output, opened.seed, opened._forward[::-1], opened._replaced, instead)
 
 
@@ -155,6 +155,5 @@ class Instead(LocalJacobian):
         return contribution.astype(x.dtype, copy=False)
 
     def jvp(self, v: ArrayLike) -> np.ndarray:
-        return (self.todense() @ np.broadcast_to(v, self.arrays[self.slot].shape).ravel()).reshape(
-            self.node.output.shape
-        )
+        v = np.broadcast_to(v, self.arrays[self.slot].shape)
+        return (self.todense() @ v.ravel()).reshape(self.node.output.shape)
