@@ -81,6 +81,73 @@ def test_where_broadcasts_three_ways(shapes, seed, dtype):
     np.testing.assert_array_equal(by_b.data, added_up(np.where(chosen, 0, upstream), b.shape))
 
 
+# Every op that there is
+
+X, A = np.array([[0.4, 0.7], [0.3, 0.9]]), np.array([0.2, 0.6])
+OF_ONE = """negative abs exp expm1 log log1p log2 log10 sqrt square reciprocal sin cos tan arcsin arccos arctan sinh cosh
+    tanh arcsinh arctanh sigmoid relu leaky_relu elu softplus silu gelu softsign hard_tanh sum mean prod max min var std
+    logsumexp norm cumsum transpose squeeze ravel flip diag triu tril sort softmax log_softmax"""
+NOT_METHODS = """where concatenate stack getitem einsum cross_entropy mse binary_cross_entropy_with_logits hinge dropout
+    dense batch_norm"""
+CALLS = {
+    **dict.fromkeys(OF_ONE.split(), (X,)),
+    **dict.fromkeys([*BINARY, "matmul", "dot", "outer"], (X, A)),
+    "arccosh": (X + 1,),
+    "where": (X > 0.5, X, A),
+    "clip": (X, 0.3, 0.5),
+    "reshape": (X, (4,)),
+    "swapaxes": (X, 0, 1),
+    "moveaxis": (X, 0, 1),
+    "expand_dims": (X, 0),
+    "broadcast_to": (X, (3, 2, 2)),
+    "concatenate": ([X, X],),
+    "stack": ([X, X],),
+    "split": (X, 2),
+    "getitem": (X, 0),
+    "pad": (X, 1),
+    "roll": (X, 1),
+    "repeat": (X, 2),
+    "tile": (X, 2),
+    "tensordot": (X, A, 1),
+    "einsum": ("ij,j->i", X, A),
+    "cross_entropy": (X, [0, 1]),
+    "mse": (X, X + 1),
+    "binary_cross_entropy_with_logits": (X, X),
+    "hinge": (X, np.sign(X)),
+    "dropout": (X, 0.5),
+    "dense": (X, X, A, "tanh"),
+    "batch_norm": (X, A, A),
+}
+
+
+def with_tensors(x):
+    """The same argument with Tensors in place of its arrays of floats."""
+    if isinstance(x, list) and isinstance(x[0], np.ndarray):
+        return [leaf(part) for part in x]
+    return leaf(x) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_arrays_give_arrays_and_tensors_tensors(name):
+    op, args = getattr(mg, name), CALLS[name]
+    mg.seed(0)
+    plain = op(*args)
+    mg.seed(0)
+    recorded = op(*map(with_tensors, args))
+    mg.seed(0)
+    with mg.no_grad():
+        unrecorded = op(*map(with_tensors, args))
+    for y, t, u in zip(*(r if isinstance(r, list) else [r] for r in (plain, recorded, unrecorded)), strict=True):
+        assert type(y) is np.ndarray
+        assert isinstance(t, mg.Tensor)
+        assert t.requires_grad
+        assert isinstance(u, mg.Tensor)
+        assert not u.requires_grad
+        np.testing.assert_array_equal(t.data, y)
+        np.testing.assert_array_equal(u.data, y)
+    assert hasattr(mg.Tensor, name) != (name in NOT_METHODS.split())
+
+
 # Reductions over any axes
 
 REDUCTIONS = ["sum", "mean", "prod", "max", "min", "var", "std", "norm", "logsumexp"]
