@@ -69,9 +69,9 @@ def dtype(request):
     return request.param
 
 
-@pytest.fixture(params=range(3), ids="seed{}".format)
+@pytest.fixture(params=[1, 2], ids="seed{}".format)
 def net(request, kind, dtype):
-    """Every kind of net, in both dtypes, of three random shapes."""
+    """Every kind of net, in both dtypes, of two random shapes."""
     return build(kind, request.param, dtype)
 
 

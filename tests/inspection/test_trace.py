@@ -309,3 +309,21 @@ def test_a_long_trace_is_folded():
     assert len(trace.summary().split("\n")) == 1 + len(trace.nodes)
     assert len(str(trace[w]).split("\n")) < 25
     assert "contributions folded" in str(trace[w])
+
+
+@pytest.mark.slow
+def test_it_costs_little_more_than_backward():
+    rng = np.random.default_rng(0)
+    model = Sequential(*[Dense(64, 64, "sigmoid", rng=rng) for _ in range(50)], Dense(64, 1, rng=rng))
+    loss = mg.mse(model(rng.normal(size=(16, 64))), np.zeros((16, 1)))
+
+    def seconds(f):
+        start = time.perf_counter()
+        f()
+        return time.perf_counter() - start
+
+    def traced():
+        return [node.norm for node in mg.trace(loss, expand=False).nodes]
+
+    pairs = [(seconds(traced), seconds(loss.backward)) for _ in range(200)]
+    assert min(a for a, _ in pairs) <= 1.3 * min(b for _, b in pairs)
