@@ -25,6 +25,7 @@ from minigrad.settings import state, watch, watches
 from minigrad.tensor import Tensor, computed, view
 
 BOOLEAN = np.dtype(bool)
+NONE: dict[str, Any] = {}  # the parameters of every op without any: one object less to keep
 
 
 class Op:
@@ -68,7 +69,7 @@ class Op:
         if watches and watch():
             watch().computed(self, arrays, y)
         if record and state.recording and y.dtype.kind == "f":  # integers have no derivative
-            return computed(y, Node(self, tuple(inputs), tuple(arrays), params, y, saved, versions))
+            return computed(y, Node(self, tuple(inputs), tuple(arrays), params or NONE, y, saved, versions))
         return unrecorded(y, inputs)
 
     def __get__(self, instance, owner=None):  # an op that is an attribute of Tensor is a method

@@ -170,9 +170,9 @@ class Tensor(Operators):
     def seed_gradient(self, gradient: ArrayLike | None) -> np.ndarray:
         """The upstream gradient that a walk from this tensor starts with."""
         if not self.requires_grad:
-            raise GraphError("backward: nothing to differentiate, no input of this tensor has requires_grad=True")
+            raise GraphError("nothing to differentiate: no input of this tensor has requires_grad=True")
         if gradient is None and self.size != 1:
-            raise GraphError(f"backward: a tensor of shape {self.shape} needs gradient=, or reduce it with .sum()")
+            raise GraphError(f"an output of shape {self.shape} needs gradient= (grad: grad_outputs=), or .sum() to a number")
         return self._like_data(1 if gradient is None else gradient, "gradient")
 
     def __repr__(self) -> str:
