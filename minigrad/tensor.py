@@ -172,7 +172,7 @@ class Tensor(Operators):
         if not self.requires_grad:
             raise GraphError("nothing to differentiate: no input of this tensor has requires_grad=True")
         if gradient is None and self.size != 1:
-            raise GraphError(f"an output of shape {self.shape} needs gradient= (grad: grad_outputs=), or .sum() to a number")
+            raise GraphError(f"an output of shape {self.shape} needs gradient= (grad_outputs= in grad), or .sum()")
         return self._like_data(1 if gradient is None else gradient, "gradient")
 
     def __repr__(self) -> str:

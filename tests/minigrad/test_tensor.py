@@ -402,7 +402,7 @@ def test_backward_from_a_leaf():
 @pytest.mark.parametrize(
     ("call", "kind", "message"),
     [
-        (lambda x: (x * x).backward(), mg.GraphError, r"shape \(2,\) needs gradient= .*, or .sum\(\) to a number"),
+        (lambda x: (x * x).backward(), mg.GraphError, r"shape \(2,\) needs gradient= .*, or .sum\(\)"),
         (lambda x: mg.tensor(1.0).backward(), mg.GraphError, "nothing to differentiate"),
         (lambda x: x.detach().sum().backward(), mg.GraphError, "nothing to differentiate"),
         (lambda x: (x * x).backward([1.0, 2.0, 3.0]), ValueError, r"gradient of shape \(3,\) does not fit .*\(2,\)"),
