@@ -13,6 +13,7 @@ from minigrad.inspection.lengths import PathLengths, by_path_length
 from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.paths import Path, Paths, count_paths, paths
+from minigrad.inspection.pictures import picture
 from minigrad.inspection.through_time import by_time, lag_matrix
 from minigrad.inspection.trace import Trace, trace
 from minigrad.inspection.what_if import what_if
@@ -34,6 +35,11 @@ def ledger(self: Trace, to: Any = None) -> Ledger:
     return Chain(self, self.vertex(first if to is None else to)).ledger()
 
 
+def plot(self: Trace, to: Any = None, path: Any = None, ax: Any = None) -> Any:
+    """Draw gradients and values layer by layer: see `minigrad.inspection.draw`, which has more pictures."""
+    return picture("flow")(self, to, path, ax)
+
+
 for method in (
     chain,
     ledger,
@@ -46,5 +52,6 @@ for method in (
     what_if,
     find_nan,
     audit,
+    plot,
 ):
     setattr(Trace, method.__name__, method)

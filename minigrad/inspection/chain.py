@@ -18,6 +18,7 @@ from minigrad.inspection import text
 from minigrad.inspection.factors import edges_between, factors_of
 from minigrad.inspection.ledger import Ledger
 from minigrad.inspection.parts import Edge, TraceNode
+from minigrad.inspection.pictures import picture
 from minigrad.inspection.sample import of_sample
 from minigrad.inspection.trace import Trace
 
@@ -212,10 +213,8 @@ class Chain:
         return text.latex(f"{self.derivative} = {' · '.join(self.symbols) or '1'}")
 
     def plot(self, path: Any = None, ax: Any = None) -> Any:
-        """Draw ‖gradient‖ step by step: see `minigrad.inspection.draw`."""
-        from minigrad.inspection.draw.plots import plot_chain
-
-        return plot_chain(self, path, ax)
+        """Draw what is left of the gradient, factor by factor: a matplotlib Figure, also written to `path`."""
+        return picture("plot_chain")(self, path, ax)
 
     def __str__(self) -> str:
         return self.text()

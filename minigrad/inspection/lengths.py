@@ -20,6 +20,7 @@ from minigrad.inspection import text
 from minigrad.inspection.factors import share
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.paths import Many, along, derivative, integer
+from minigrad.inspection.pictures import picture
 from minigrad.inspection.trace import Trace
 
 
@@ -103,6 +104,10 @@ class PathLengths(dict):
         self.counts = dict(sorted(counts.items()))
         self.target = target
         self.counted = counted
+
+    def plot(self, path: Any = None, ax: Any = None) -> Any:
+        """Draw the shares as bars: a matplotlib Figure, also written to `path`."""
+        return picture("path_lengths")(self, path, ax)
 
     def __str__(self) -> str:
         gradient = derivative(self.target)

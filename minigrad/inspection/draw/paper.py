@@ -1,0 +1,137 @@
+"""What all pictures share: the paper, the colours, the layers, and below each picture how it is read."""
+
+from __future__ import annotations
+
+import io
+import os
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from minigrad.inspection import text
+from minigrad.inspection.chain import Chain
+from minigrad.inspection.local import LocalJacobian
+from minigrad.inspection.trace import Trace
+
+Path = str | os.PathLike | None
+BLUE, ORANGE, AMBER, SKY = "#0072B2", "#D55E00", "#E69F00", "#56B4E9"  # Okabe and Ito's, for the colour-blind too
+CAUSES = {  # column of the ledger → colour, and a hatch to tell it by in grey
+    "activation type": (ORANGE, ""),
+    "operating point": (AMBER, "///"),
+    "weights": (BLUE, ""),
+    "norm": ("#009E73", "..."),
+    "skip": (SKY, "\\\\\\"),
+    "loss": ("#999999", ""),
+    "input": ("#CC79A7", "xxx"),
+    "other": ("#DDDDDD", "---"),
+}
+
+
+class Picture(Figure):
+    """A figure that a notebook shows without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png")
+        return file.getvalue()
+
+
+def axes(ax: Axes | None, width: float, height: float) -> Axes:
+    """`ax`, or that of a new figure of so many inches."""
+    if ax is None:
+        ax = Picture(figsize=(width, height), dpi=120, layout="constrained").subplots()
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def finished(ax: Axes, path: Path, label: str, how_to_read: str) -> Figure:
+    """The figure, with the name of the x axis and one sentence below it, and written to `path`."""
+    ax.set_xlabel(label)
+    width = ax.get_position().width * ax.figure.get_figwidth()
+    caption = textwrap.fill("How to read: " + how_to_read, int(18 * width))
+    place = {"xycoords": ("axes fraction", ax.xaxis.label), "textcoords": "offset points", "annotation_clip": False}
+    ax.annotate(caption, (0, 0), (0, -4), **place, va="top", fontsize=9, color="0.25", gid="how to read")
+    if path is not None:
+        ax.figure.savefig(path)
+    return ax.figure
+
+
+def label_few(axis: Any, labels: Sequence[str], most: int = 26, shift: float = 0.0, **style: Any) -> None:
+    """Ticks with labels; of many every second, third …, so that they can be read."""
+    ticks = range(0, len(labels), -(-len(labels) // most))
+    axis.set_ticks([i + shift for i in ticks], [labels[i] for i in ticks], fontsize=8, **style)
+
+
+def legend(*several: Axes, **style: Any) -> None:
+    """One legend in the first of axes that lie on each other."""
+    found = {name: handle for ax in several for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)}
+    several[0].legend(found.values(), found, fontsize=8, title_fontsize=8, frameon=False, **style)
+
+
+def logarithmic(ax: Axes, values: Any) -> None:
+    """A logarithmic y axis around all of `values` that it can show, at least a decade high."""
+    values = np.array(values, dtype=float)
+    logs = np.log10(values[(values > 0) & np.isfinite(values)])
+    ax.set_yscale("log")
+    if logs.size:
+        margin = max(0.06 * np.ptp(logs), (1.2 - np.ptp(logs)) / 2)
+        ax.set_ylim(10.0 ** max(logs.min() - margin, -307), 10.0 ** min(logs.max() + margin, 308))
+
+
+def shown(ax: Axes, values: Sequence[float | None], at: Sequence[float] | None = None) -> np.ndarray:
+    """What a logarithmic axis can show; at its foot "0" stands for each zero, "—" for what was not computed."""
+    values = np.array(values, dtype=float)
+    at = range(len(values)) if at is None else at
+    for x, value in ((x, value) for x, value in zip(at, values, strict=True) if not value > 0):
+        sign, foot = "0" if value == 0 else "—", ax.get_xaxis_transform()
+        ax.text(x, 0.01, sign, transform=foot, ha="center", va="bottom", fontsize=8)
+    return np.where(values > 0, values, np.nan)
+
+
+def decades(total: float) -> str:
+    return text.signed(total) if np.isfinite(total) else "—"
+
+
+def slope(local: LocalJacobian, x: np.ndarray) -> np.ndarray:
+    """|φ'(x)| of an activation."""
+    op, params = local.node.op, local.node.params
+    return np.abs(op.local(local.slot, op.forward(x, **params), (x,), params)) * np.ones_like(x)
+
+
+def is_flat(local: LocalJacobian, slopes: np.ndarray) -> np.ndarray:
+    """Where |φ'| is below a tenth of the largest: an activation is saturated there, and a ReLU off."""
+    return np.abs(slopes) < 0.1 * np.max(slope(local, np.linspace(-10, 10, 2001)))
+
+
+class Layers:
+    """The layers on the way to `to`, from the input on: the rows of the ledger of its chain.
+
+    Without `to`: the first state of the last recurrent layer, or the first parameter.
+    """
+
+    def __init__(self, trace: Trace, to: Any = None) -> None:
+        trace = trace.opened()
+        if to is None:
+            found = [node for node in trace.nodes if node.grad is not None]
+            states = [node for node in found if node.name == "h[0]"]
+            to = states[-1] if states else next((node for node in found if node.kind == "parameter"), found[0])
+        self.chain = Chain(trace, trace.target(to))
+        self.ledger = self.chain.ledger()
+        self.names = [name for name, _ in self.ledger.rows][::-1]
+        self.places = self.ledger.places[::-1]
+
+    def arrays(self, what: str, trace: Trace | None = None) -> list[np.ndarray | None]:
+        """Per layer its "grad" or "value" in float64, perhaps in another trace; of the state of an LSTM h and c."""
+        trace = trace or self.chain.trace
+        found = [[getattr(trace.vertex(node), what) for node in place] for place in self.places]
+        return [
+            None if any(x is None for x in xs) else np.concatenate([np.ravel(x).astype(np.float64) for x in xs])
+            for xs in found
+        ]
+
+    def rms(self, what: str, trace: Trace | None = None) -> list[float | None]:
+        return [None if x is None else text.norm(x) / max(x.size, 1) ** 0.5 for x in self.arrays(what, trace)]
