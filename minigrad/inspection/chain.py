@@ -145,11 +145,13 @@ class Chain:
         if show not in ("folded", "all"):
             raise ValueError(f"chain: show is 'folded' or 'all', not {show!r}")
         head = ("step", "factor", "formula", "shape", "actual", "expected", "max", "‖g‖", "running", "decades")
-        lines = text.table([head, *(self._row(k) for k in range(len(self)))], "><<<>>>>>>").split("\n")
-        symbols = self.symbols
-        if show == "folded" and len(self) > 12:
-            lines[5:-4] = [f"   …  {len(self) - 8} steps folded (show='all')"]
-            symbols[5:-3] = ["…"]
+        steps, symbols = list(range(len(self))), self.symbols
+        folded = len(self) - 8 if show == "folded" and len(self) > 12 else 0
+        if folded:
+            steps[4:-4], symbols[5:-3] = [], ["…"]
+        lines = text.table([head, *map(self._row, steps)], "><<<>>>>>>").split("\n")
+        if folded:
+            lines.insert(5, f"   …  {folded} steps folded (show='all')")
         lines = [f"{self.derivative} = {' · '.join(symbols) or '1'}", *lines]
         lines += [
             f"step {k} sums {factor.strongest_branches()}" for k, factor in enumerate(self.factors) if factor.is_long
