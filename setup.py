@@ -14,9 +14,17 @@ setup(
     python_requires=">=3.10",
     package_dir={"": "."},
     packages=find_packages(include=["minigrad*", "layers*", "optim*", "demos*"]),
-    package_data={"minigrad": ["py.typed", "inspection/*.md"], "layers": ["py.typed"], "optim": ["py.typed"], "demos": ["data/*"]},
+    package_data={
+        "minigrad": ["py.typed", "inspection/*.md"],
+        "layers": ["py.typed"],
+        "optim": ["py.typed"],
+        "demos": ["data/*"],
+    },
     install_requires=["numpy>=2.0", "numba>=0.60", "matplotlib>=3.8", "tqdm>=4.60"],
-    extras_require={"test": ["pytest>=8", "hypothesis>=6", "pytest-cov>=5", "ruff>=0.6", "mypy>=1.10"]},
+    extras_require={
+        "test": ["pytest>=8", "hypothesis>=6", "pytest-cov>=5", "ruff>=0.6", "mypy>=1.10"],
+        "tensorboard": ["tensorboardX>=2.6"],
+    },
     classifiers=[
         "Private :: Do Not Upload",  # these package names belong to others on the index
         "License :: OSI Approved :: MIT License",

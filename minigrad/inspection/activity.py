@@ -12,8 +12,8 @@ from collections.abc import Container, Iterator, Sequence
 
 import numpy as np
 
+from minigrad import arrays
 from minigrad.graph import Node
-from minigrad.inspection import text
 
 # Where φ' < 0.1·max φ': the distance of the output from the middle of its range
 SATURATED = {
@@ -28,17 +28,17 @@ ENOUGH = 256  # samples before a unit may be called dead
 def length(x: np.ndarray) -> float:
     """‖x‖, summed in float64; infinity if x is not finite.
 
-    In float32, products of 1,024 elements are summed in their own precision first: three times as fast, right to 7
+    In float32, products of 256 elements are summed in their own precision first: twice as fast, right to 7
     digits, and done over where float32 comes near to its limits.
     """
     if x.dtype == np.float32 and x.size > 4096:
         flat = x.ravel(order="K")
-        whole = flat.size // 1024 * 1024
-        blocks, rest = flat[:whole].reshape(-1, 1024), flat[whole:].astype(np.float64)
+        whole = flat.size // 256 * 256
+        blocks, rest = flat[:whole].reshape(-1, 256), flat[whole:].astype(np.float64)
         squares = float(np.vecdot(blocks, blocks).sum(dtype=np.float64) + rest @ rest)
         if 1e-20 < squares < 1e30:
             return math.sqrt(squares)
-    norm = text.norm(x)
+    norm = arrays.length(x)
     return norm if math.isfinite(norm) else math.inf
 
 

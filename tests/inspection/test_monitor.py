@@ -159,7 +159,7 @@ def test_a_gradient_that_is_not_finite_is_written_as_infinite():
 
 
 def test_several_backward_passes_before_a_step_are_one_batch():
-    model, (x, labels) = network("tanh"), data()
+    model, (x, labels) = network("relu"), data()
     rows = []
     for batches in ([slice(0, 32)], [slice(0, 16), slice(16, 32)]):
         model.zero_grad()
@@ -187,6 +187,28 @@ def test_modules_of_every_kind_have_a_row_and_the_loss_has_none():
     assert monitor.history["activation_zeros/layers.4"][0] > 0.3  # what Dropout left out
 
 
+def test_a_model_that_is_one_layer_and_one_that_holds_its_loss():
+    x, labels = data()
+    layer = Dense(6, 3)
+    with mg.GradientMonitor(layer) as monitor:
+        CrossEntropy()(layer(x), labels).backward()
+        monitor.step()
+    assert monitor.history["activation_norm/Dense"] == [norm(layer(x).numpy())]
+
+    class Judged(Module):
+        def __init__(self):
+            self.layer, self.loss = layer, CrossEntropy("none")
+
+        def forward(self, x, labels):
+            return mg.mean(self.loss(self.layer(x), labels))
+
+    model = Judged()
+    with mg.GradientMonitor(model) as monitor:
+        model(x, labels).backward()
+        monitor.step()
+    assert list(monitor.history.of("activation_norm")) == ["layer"]
+
+
 def test_every_third_step():
     model = network("tanh")
     optimizer = SGD(model.parameters(), lr=0.1)
@@ -194,6 +216,18 @@ def test_every_third_step():
         train(model, optimizer, 8, monitor)
     assert monitor.history["step"].tolist() == [0, 3, 6]
     assert np.isfinite(monitor.history["update_ratio/layers.0.weight"]).all()
+
+
+def test_a_step_of_the_optimizer_belongs_to_the_step_that_was_recorded():
+    model, (x, labels) = network("tanh"), data()
+    optimizer = SGD(model.parameters(), lr=0.1)
+    with mg.GradientMonitor(model, optimizer, every=2) as monitor:
+        CrossEntropy()(model(x), labels).backward()
+        monitor.step()  # recorded, but the weights stay
+        train(model, optimizer, 1, monitor)
+        assert "update_ratio/layers.0.weight" not in monitor.history
+        train(model, optimizer, 1, monitor)
+    np.testing.assert_array_equal(np.isnan(monitor.history["update_ratio/layers.0.weight"]), [True, False])
 
 
 # Updates and clipping
@@ -367,12 +401,10 @@ def test_two_monitors_of_one_model():
     assert second.history["step"].tolist() == [0, 2]
     for key in first.history:
         np.testing.assert_array_equal(second.history[key], first.history[key][::2], err_msg=key)
-    with mg.GradientMonitor(model) as one:
-        two = mg.GradientMonitor(model)
-        two.close()  # does not close the other
-        CrossEntropy()(model(x), labels).backward()
-        one.step()
-    assert one.history.length == 1
+    with mg.GradientMonitor(model, optimizer) as one:
+        mg.GradientMonitor(model, optimizer).close()  # does not close the other
+        train(model, optimizer, 1, one)
+    assert "update_ratio/layers.0.weight" in one.history
 
 
 def test_two_models_in_one_graph_are_told_apart():
@@ -433,6 +465,18 @@ def test_closing_takes_every_listener_away():
         monitor.step()
 
 
+def test_another_thread_can_close_it():
+    model, (x, labels) = network("relu"), data()
+    monitor = mg.GradientMonitor(model)
+    thread = threading.Thread(target=monitor.close)
+    thread.start()
+    thread.join()
+    CrossEntropy()(model(x), labels).backward()
+    assert monitor.walk == []
+    monitor.close()
+    assert state.listeners == ()
+
+
 def test_an_error_in_the_block_closes_it():
     with pytest.raises(KeyError), mg.GradientMonitor(network("relu")):
         raise KeyError
@@ -453,6 +497,11 @@ def test_a_monitor_that_hears_nothing_says_so():
         with pytest.raises(ValueError, match="no gradient is recorded"):
             monitor.plot()
         assert "nothing is recorded" in monitor.table()
+        CrossEntropy()(model(x), labels).backward()
+        monitor.step()
+        with pytest.raises(mg.GraphError):
+            monitor.step()
+    assert monitor.history.length == 1
 
 
 def test_wrong_calls():
@@ -632,7 +681,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     history = History()
     history.begin(0)
     history.put("not a number", 1.0)
-    monkeypatch.setattr(os, "fsync", lambda file: 1 / 0)  # a full disk
+    monkeypatch.setattr(os, "replace", lambda new, old: 1 / 0)  # the only thing that touches the old file
     with pytest.raises(ZeroDivisionError):
         history.to_csv(path)
     assert path.read_text() == "old"
