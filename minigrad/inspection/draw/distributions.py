@@ -32,6 +32,7 @@ from minigrad.inspection.draw.paper import (
     slope,
 )
 from minigrad.inspection.local import LocalJacobian
+from minigrad.inspection.names import weight_slot
 from minigrad.inspection.parts import TraceNode
 from minigrad.inspection.trace import Trace
 
@@ -68,7 +69,8 @@ def ridge(trace: Trace, of: str = "gradient", to: Any = None, path: Path = None,
 def symlog_bins(arrays: list[np.ndarray], apart: bool) -> tuple[float, np.ndarray]:
     """Bins that are equally wide on a symlog axis, and where that becomes linear: below all medians, or at them."""
     medians = [float(np.median(np.abs(x[x != 0]))) for x in arrays if np.any(x)] or [1.0]
-    largest = max(np.max(np.abs(x[np.isfinite(x)]), initial=0.0) for x in arrays) or 1.0
+    least = 0.0 if apart else 6.0  # so that zones of saturation are in sight
+    largest = max(np.max(np.abs(x[np.isfinite(x)]), initial=least) for x in arrays) or 1.0
     threshold = 10.0 ** np.ceil(np.log10(min(medians) / 100 if apart else max(medians)))
     threshold = float(np.clip(threshold, largest * 1e-80, largest / 2))
     axis = SymmetricalLogTransform(10, threshold, 1)
@@ -144,10 +146,10 @@ def lens_points(trace: Trace) -> list[tuple[str, LocalJacobian, np.ndarray, np.n
 
 def weight_below(node: TraceNode) -> np.ndarray | None:
     """The weight that made z = x·w + b, else None."""
-    inputs = [node.trace.nodes[i] for i in node.trace._sources[node.index] if i is not None]
     if node.kind == "weight":
-        return next((x.value for x in inputs if x.kind == "parameter"), None)
-    return weight_below(inputs[0]) if node.kind == "bias" else None
+        return node.vertex.arrays[weight_slot(node.vertex)]
+    sources = [i for i in node.trace._sources[node.index] if i is not None and node.kind == "bias"]
+    return weight_below(node.trace.nodes[sources[0]]) if sources else None
 
 
 def lens(trace: Trace, path: Path = None, ax: Axes | None = None) -> Figure:

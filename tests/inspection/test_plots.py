@@ -1,0 +1,417 @@
+"""Every number in a picture is one of the trace; every picture says how it is read, and can be read at 50 layers."""
+
+import re
+import subprocess
+import sys
+from itertools import combinations, pairwise
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from layers import GRU, LSTM, RNN, Dense, Residual, Sequential
+from optim import SGD
+
+draw = pytest.importorskip("minigrad.inspection.draw")
+from matplotlib.colors import to_rgb  # noqa: E402  (after the room has been found)
+from matplotlib.figure import Figure  # noqa: E402
+
+from minigrad.inspection.draw.paper import CAUSES, Layers  # noqa: E402
+
+
+def plain(depth, activation="sigmoid", width=6):
+    """Trace, model and input of a net whose layers are called z1, z2 … and y."""
+    model = Sequential(
+        *(Dense(4 if i == 0 else width, width, activation, rng=i) for i in range(depth)), Dense(width, 3, rng=99)
+    )
+    x = mg.tensor(np.random.default_rng(0).normal(size=(8, 4)), requires_grad=True, name="x")
+    return mg.trace(mg.mse(model(x), np.ones((8, 3)))), model, x
+
+
+def residual(depth):
+    blocks = (Residual(Dense(4, 4, "tanh", rng=i)) for i in range(depth))
+    model = Sequential(*blocks, Dense(4, 3, rng=99))
+    x = mg.tensor(np.random.default_rng(0).normal(size=(8, 4)), requires_grad=True, name="x")
+    return mg.trace(mg.mse(model(x), np.ones((8, 3)))), model, x
+
+
+def recurrent(layer, steps, **options):
+    h = layer(2, 4, rng=0, **options)(np.random.default_rng(0).normal(size=(3, steps, 2)))
+    return mg.trace(mg.mean(mg.square(h)))
+
+
+def dead():
+    """No gradient passes the second of three layers."""
+    model = Sequential(Dense(4, 5, "relu", rng=0), Dense(5, 5, "relu", rng=1), Dense(5, 1, rng=2))
+    model[1].bias.data -= 100
+    return mg.trace(mg.mse(model(np.random.default_rng(0).normal(size=(8, 4))), np.ones((8, 1)))), model
+
+
+def watched(depth=2, optimizer=True):
+    model = plain(depth, "tanh")[1]
+    x, t = np.random.default_rng(1).normal(size=(8, 4)), np.ones((8, 3))
+    sgd = SGD(model.parameters(), lr=0.01)
+    with mg.GradientMonitor(model, sgd if optimizer else None) as monitor:
+        for _ in range(6):
+            sgd.zero_grad()
+            mg.mse(model(x), t).backward()
+            monitor.step()
+            sgd.step()
+    return monitor
+
+
+PICTURES = {
+    "plot_chain": lambda n: plain(n)[0].chain(to="x").plot(),
+    "plot_chain of an LSTM": lambda n: recurrent(LSTM, n).chain(to="h[0]").plot(),
+    "flow": lambda n: draw.flow(plain(n)[0]),
+    "flow of blocks": lambda n: residual(n)[0].plot(),
+    "flow of an LSTM": lambda n: draw.flow(recurrent(LSTM, n)),
+    "flow, dead": lambda n: draw.flow(dead()[0]),
+    "ridge": lambda n: draw.ridge(plain(n)[0]),
+    "ridge of values": lambda n: draw.ridge(plain(n, "relu")[0], "value"),
+    "ridge, dead": lambda n: draw.ridge(dead()[0]),
+    "spectrum": lambda n: draw.spectrum(plain(n)[0]),
+    "spectrum of a GRU": lambda n: draw.spectrum(recurrent(GRU, n)),
+    "spectrum, dead": lambda n: draw.spectrum(dead()[0]),
+    "lens": lambda n: draw.lens(plain(n)[0]),
+    "through_time": lambda n: draw.through_time(recurrent(LSTM, n, layers=2)),
+    "lag_matrix": lambda n: draw.lag_matrix(recurrent(RNN, n).lag_matrix("h[*]")),
+    "unit_map": lambda n: draw.unit_map(plain(n, "relu")[0]),
+    "unit_map of an LSTM": lambda n: draw.unit_map(recurrent(LSTM, n)),
+    "path_lengths": lambda n: residual(n)[0].by_path_length("x", "activation").plot(),
+    "path_lengths, dead": lambda n: dead()[0].by_path_length("W1").plot(),
+    "update_ratios": lambda n: draw.update_ratios(watched(n)),
+    "before_after": lambda n: draw.before_after(t := plain(n)[0], t.what_if({"kind:activation": 1.0})),
+}
+
+
+@pytest.fixture(params=PICTURES)
+def picture(request):
+    return PICTURES[request.param]
+
+
+def captions(figure):
+    return [artist.get_text() for artist in figure.findobj(lambda artist: artist.get_gid() == "how to read")]
+
+
+def line(ax, label):
+    return next(line for line in ax.get_lines() if line.get_label() == label).get_ydata()
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts if not text.get_gid()]
+
+
+def assert_one_sentence(caption):
+    assert re.fullmatch(r"How to read: [^.!?]+\.", caption), caption
+    assert len(caption) <= 150
+
+
+@pytest.mark.parametrize("depth", [3, pytest.param(50, marks=pytest.mark.slow)])
+def test_a_picture_says_in_one_sentence_how_it_is_read_and_its_labels_do_not_overlap(picture, depth):
+    figure = picture(depth)
+    assert isinstance(figure, Figure)
+    (caption,) = captions(figure)
+    assert_one_sentence(caption)
+    figure.canvas.draw()
+    everything = figure.bbox
+    for ax in figure.axes:
+        for axis, side in ((ax.xaxis, 0), (ax.yaxis, 1)):
+            boxes = [t.get_window_extent() for t in axis.get_ticklabels() if t.get_visible() and t.get_text()]
+            boxes = sorted((box.extents[side], box.extents[side + 2]) for box in boxes if box.overlaps(everything))
+            assert all(end <= start + 1 for (_, end), (start, _) in pairwise(boxes)), (axis, boxes)
+
+
+def test_pictures_are_drawn_without_pyplot_and_written_where_wanted(tmp_path):
+    code = (
+        "import sys, minigrad as mg; x = mg.tensor(1.0, requires_grad=True, name='x');"
+        "mg.trace(mg.tanh(mg.tanh(x))).plot(to='x', path='flow.png'); print('matplotlib.pyplot' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+    assert (tmp_path / "flow.png").read_bytes().startswith(b"\x89PNG")
+    assert draw.flow(plain(2)[0])._repr_png_().startswith(b"\x89PNG")  # what a notebook shows
+
+
+def test_a_picture_can_be_part_of_a_figure():
+    figure = Figure(layout="constrained")
+    left, right = figure.subplots(1, 2)
+    trace, _, x = plain(3)
+    assert trace.chain(to=x).plot(ax=left) is figure
+    assert draw.flow(trace, ax=right) is figure
+    assert len(captions(figure)) == 2
+
+
+def test_without_the_room_a_sentence_says_what_is_missing(monkeypatch):
+    trace = plain(1)[0]
+    monkeypatch.setitem(sys.modules, "minigrad.inspection.draw", None)
+    for make in (trace.plot, trace.chain("x").plot, trace.by_path_length("x").plot):
+        with pytest.raises(ModuleNotFoundError, match=r"drawn by minigrad/inspection/draw with matplotlib"):
+            make()
+
+
+def test_causes_can_be_told_apart_in_grey():
+    for (one, hatch), (other, other_hatch) in combinations(CAUSES.values(), 2):
+        grey, other_grey = (np.dot(to_rgb(colour), (0.299, 0.587, 0.114)) for colour in (one, other))
+        assert hatch != other_hatch or abs(grey - other_grey) > 0.1
+
+
+# The numbers
+
+
+@pytest.mark.parametrize("make", [plain, residual])
+def test_chain(make):
+    trace, _, x = make(4)
+    chain = trace.chain(to=x)
+    (ax,) = chain.plot().axes
+    running = [1, *chain.running]
+    dots = next(line for line in ax.get_lines() if line.get_marker() == ".")
+    np.testing.assert_array_equal(dots.get_ydata(), running)
+    bars = [bar for container in ax.containers for bar in container]
+    for k, bar in enumerate(bars):
+        np.testing.assert_allclose([bar.get_y(), bar.get_y() + bar.get_height()], running[k : k + 2], rtol=1e-12)
+    assert len(bars) == len(chain)
+    total = chain.ledger().total
+    shown = {text.get_text().rsplit(" ", 1)[0]: text.get_text().rsplit(" ", 1)[1] for text in ax.get_legend().texts}
+    expected = {column: value for column, value in total.items() if value and column != "total"}
+    if "activation type" in expected:
+        expected["activations"] = expected.pop("activation type") + expected.pop("operating point")
+    assert {k: float(v.replace("−", "-")) for k, v in shown.items()} == {
+        k: pytest.approx(v, abs=0.0051) for k, v in expected.items()
+    }
+
+
+def test_flow():
+    trace, _, x = plain(5)
+    ax, below, bars = draw.flow(trace, to=x).axes
+    names = ["z1", "z2", "z3", "z4", "z5", "y"]
+    assert [label.get_text() for label in below.get_xticklabels()] == names
+    for found, arrays in (
+        (line(ax, "gradient, RMS"), [trace[name].grad for name in names]),
+        (below.get_lines()[0].get_ydata(), [trace[name].value for name in names]),
+    ):
+        np.testing.assert_allclose(found, [np.sqrt(np.mean(array**2)) for array in arrays], rtol=1e-12)
+    band = next(c for c in ax.collections if c.get_label() == "5–95% of |gradient|").get_paths()[0].vertices
+    for k, name in enumerate(names):
+        expected = np.percentile(np.abs(trace[name].grad), [5, 95])
+        np.testing.assert_allclose([min(band[band[:, 0] == k, 1]), max(band[band[:, 0] == k, 1])], expected)
+    rows = trace.chain(to=x).ledger().rows[::-1]
+    for container in bars.containers:
+        column = container.get_label().rsplit(" ", 1)[0]
+        np.testing.assert_allclose([bar.get_height() for bar in container], [row[column] for _, row in rows])
+    for k, (_, row) in enumerate(rows):  # stacked without a gap, down from 0 and up from 0
+        pieces = [(c[k].get_y(), c[k].get_height()) for c in bars.containers]
+        assert sum(h for _, h in pieces if h < 0) == pytest.approx(min(min(y + h, 0) for y, h in pieces))
+        assert sum(h for _, h in pieces) == pytest.approx(sum(row.values()))
+
+
+def test_flow_of_an_lstm_shows_h_and_c_together():
+    trace = recurrent(LSTM, 5)
+    ax = draw.flow(trace).axes[0]
+    layers = Layers(trace)
+    at = layers.names.index("[h, c][2]")
+    both = np.concatenate([trace["h[2]"].grad, trace["c[2]"].grad])
+    assert line(ax, "gradient, RMS")[at] == pytest.approx(np.sqrt(np.mean(both**2)))
+
+
+def test_zero_is_marked_and_not_drawn():
+    trace, model = dead()
+    ax = draw.flow(trace, to=model[0].weight).axes[0]
+    np.testing.assert_array_equal(np.isnan(line(ax, "gradient, RMS")), [True, True, False])
+    assert texts(ax) == ["0", "0"]
+    (ax,) = trace.chain(to=model[0].weight).plot().axes
+    assert texts(ax) == ["0"] * 4  # σ' of the dead layer and all behind it
+    assert "product 0" in ax.get_title("left")
+    assert "nan" not in "".join(text.get_text() for text in ax.get_legend().texts)
+
+
+@pytest.mark.parametrize("of", ["gradient", "value"])
+def test_ridge(of):
+    trace = plain(4)[0]
+    (ax,) = draw.ridge(trace, of).axes
+    hills = {np.max(p.get_data().baseline): p.get_data() for p in ax.patches if hasattr(p, "get_data")}
+    for k, name in enumerate(["z1", "z2", "z3", "z4", "y"]):
+        array = trace[name].grad if of == "gradient" else trace[name].value
+        counts, _ = np.histogram(array, hills[k].edges)
+        assert counts.sum() == array.size
+        np.testing.assert_allclose(hills[k].values, k + 1.6 * counts / counts.max())
+    widths = np.diff(ax.xaxis.get_transform().transform(hills[0].edges))
+    np.testing.assert_allclose(widths, widths[0])
+
+
+@pytest.mark.parametrize(("activation", "edge"), [("sigmoid", np.arccosh(np.sqrt(10)) * 2), ("relu", 0)])
+def test_what_is_shaded_passes_less_than_a_tenth(activation, edge):
+    (ax,) = draw.ridge(plain(3, activation)[0], "value").axes
+    zones = [
+        patch.get_window_extent().transformed(ax.transData.inverted()) for patch in ax.patches if patch.zorder == 0
+    ]
+    assert len(zones) == (2 if activation == "sigmoid" else 1)
+    assert min(abs(zone.x1) for zone in zones) == pytest.approx(edge, abs=0.02)
+
+
+def test_spectrum():
+    trace = plain(4)[0]
+    (ax,) = draw.spectrum(trace, sample=2).axes
+    names = ["z1", "z2", "z3", "z4"]
+    steps = [trace.jacobian(above, below, sample=2) for below, above in pairwise(names)]
+    whole = [trace.jacobian("z4", below, sample=2) for below in names[:-1]]
+    for label, matrices in (("next", steps), ("last", whole)):
+        values = [np.linalg.svd(matrix, compute_uv=False) for matrix in matrices]
+        np.testing.assert_allclose(line(ax, f"to the {label} layer, largest"), [v[0] for v in values], rtol=1e-10)
+        np.testing.assert_allclose(line(ax, f"to the {label} layer, median"), [np.median(v) for v in values], rtol=1e-8)
+    marks = [line.get_ydata() for line in ax.get_lines() if line.get_marker() == "_"]
+    every = np.concatenate([np.linalg.svd(matrix, compute_uv=False) for matrix in steps])
+    np.testing.assert_allclose(marks[0], every, rtol=1e-10)
+
+
+def test_rounding_errors_are_no_singular_values():
+    w = np.outer(np.arange(1.0, 5), np.arange(1.0, 5))  # of rank 1
+    model = Sequential(*(Dense(4, 4, "tanh", bias=False, init=w / 30) for _ in range(4)))
+    (ax,) = draw.spectrum(mg.trace(mg.sum(model(np.ones((2, 4)))))).axes
+    assert min(min(line.get_ydata()) for line in ax.get_lines()) > 1e-6
+
+
+def test_lens():
+    trace, model, _ = plain(3)
+    (ax,) = draw.lens(trace).axes
+    curve = next(line for line in ax.get_lines() if line.get_label() == "|w·φ'(z)| = 1")
+    s = 1 / (1 + np.exp(-curve.get_xdata()))
+    np.testing.assert_allclose(curve.get_ydata() * s * (1 - s), 1)
+    assert min(curve.get_ydata()) == pytest.approx(4)  # Nielsen: |w| ≥ 4, or no gradient is strengthened
+    dots = [line for line in ax.get_lines() if line.get_marker() == "o"]
+    for k, name in enumerate(["z1", "z2", "z3"]):
+        z = trace[name].value
+        closest = np.argmin(np.abs(z), axis=0)  # where σ' is largest
+        np.testing.assert_allclose(dots[k].get_xdata(), z[closest, range(6)])
+        np.testing.assert_allclose(dots[k].get_ydata(), np.abs(model[k].weight.data).max(axis=0))
+    assert ax.get_title("left").endswith("0 of 18")
+
+
+def test_lens_counts_the_units_that_can():
+    x, b = mg.tensor([[1.0]]), mg.tensor([0.0, 0.0, -20.0])
+    w = mg.tensor([[3.0, 8.0, 20.0]], requires_grad=True)
+    z = x @ w + mg.tensor(b.data - [3, 8, 0], requires_grad=True)  # all z = 0
+    (ax,) = draw.lens(mg.trace(mg.sum(mg.sigmoid(z)))).axes
+    assert ax.get_title("left").endswith("2 of 3")
+
+
+def test_through_time():
+    trace = recurrent(LSTM, 6, layers=2)
+    ax = draw.through_time(trace).axes[0]
+    rows = [label.get_text() for label in ax.get_yticklabels()]
+    assert rows == ["layers.1 h", "layers.1 c", "layers.0 h", "layers.0 c"]
+    found = ax.collections[0].get_array().reshape(4, 6)
+    for row, name in zip(found, rows, strict=True):
+        scope, letter = name.split()
+        expected = [np.linalg.norm(trace[f"{scope}/{letter}[{t}]"].grad) for t in range(6)]
+        np.testing.assert_allclose(10**row, expected, rtol=1e-12)
+
+
+def test_what_was_not_computed_is_a_dash_and_what_is_zero_a_0():
+    h, w = mg.tensor(np.ones((2, 2)), name="h[0]"), mg.tensor(np.eye(2), requires_grad=True)
+    first = mg.matmul(h, w)
+    first.name = "h[1]"
+    second = mg.relu(first - 100)
+    second.name = "h[2]"
+    ax = draw.through_time(mg.trace(mg.sum(second))).axes[0]
+    assert texts(ax)[:2] == ["—", "0"]  # a constant has no gradient; that of h[1] is 0
+    np.testing.assert_array_equal(np.ma.getmaskarray(ax.collections[0].get_array()).ravel(), [True, True, False])
+
+
+@pytest.mark.parametrize("layer", [RNN, GRU])
+def test_lag_matrix(layer):
+    lags = recurrent(layer, 6).lag_matrix("h[*]")
+    ax = draw.lag_matrix(lags).axes[0]
+    found = np.ma.filled(10 ** ax.collections[0].get_array().reshape(6, 6), 0)
+    np.testing.assert_allclose(found, lags, rtol=1e-12)
+    low, high = ax.collections[0].get_clim()
+    assert low == -high  # white is a gain of 1
+
+
+def test_path_lengths():
+    trace, _, x = residual(6)
+    parts = trace.by_path_length(x, "activation")
+    ax, counts = parts.plot().axes
+    whole = trace[x].grad
+    shares = {length: np.sum(part * whole) / np.sum(whole**2) for length, part in parts.items()}
+    bars = {round(bar.get_x() + bar.get_width() / 2): bar.get_height() for c in ax.containers for bar in c}
+    assert bars == {length: pytest.approx(of_all) for length, of_all in shares.items()}
+    assert sum(bars.values()) == pytest.approx(1)
+    assert dict(zip(*counts.get_lines()[0].get_data(), strict=True)) == parts.counts
+    for container, sign in zip(ax.containers, (1, -1), strict=False):
+        assert all(sign * bar.get_height() > 0 for bar in container)
+
+
+def test_shares_of_nothing_are_a_dash():
+    ax = dead()[0].by_path_length("W1").plot().axes[0]
+    assert not ax.containers
+    assert set(texts(ax)) == {"—"}
+
+
+@pytest.mark.parametrize(
+    ("activation", "passes"), [("relu", lambda z: z > 0), ("tanh", lambda z: 1 - np.tanh(z) ** 2 >= 0.1)]
+)
+def test_unit_map(activation, passes):
+    trace, model, _ = plain(3, activation)
+    model[1].bias.data -= 3
+    trace = mg.trace(mg.sum(model(np.random.default_rng(3).normal(size=(9, 4)))))
+    ax = draw.unit_map(trace).axes[0]
+    found = ax.collections[0].get_array().reshape(3, 6)
+    expected = [np.mean(~passes(trace[name].value), axis=0) for name in ("z1", "z2", "z3")]
+    assert np.max(expected) > 0.5
+    np.testing.assert_allclose(found, expected)
+    assert texts(ax).count("×") == np.sum(np.array(expected) == 1)
+
+
+def test_one_bad_unit_of_many_is_seen():
+    shares = np.zeros(1000)
+    shares[777] = 1
+    ax = draw.unit_map({"wide": shares, "narrow": np.zeros(10)}).axes[0]
+    table = ax.collections[0].get_array().reshape(2, -1)
+    assert table.shape[1] <= 128
+    assert np.flatnonzero(table[0] == 1) == [777 // 8]
+    assert texts(ax).count("×") == 1
+    assert "worst of 8" in ax.get_xlabel()
+
+
+def test_before_and_after():
+    before = plain(5)[0]
+    after = before.what_if({"kind:activation": 1.0})
+    (ax,) = draw.before_after(before, after).axes
+    for label, trace in (("before", before), ("after", after)):
+        expected = [np.sqrt(np.mean(trace[name].grad ** 2)) for name in ("z1", "z2", "z3", "z4", "z5", "y")]
+        np.testing.assert_allclose(line(ax, label), expected, rtol=1e-12)
+    assert line(ax, "after")[0] > 100 * line(ax, "before")[0]
+
+
+def test_update_ratios():
+    monitor = watched()
+    (ax,) = draw.update_ratios(monitor).axes
+    for name in ("layers.0.weight", "layers.1.weight", "layers.2.weight"):
+        np.testing.assert_allclose(line(ax, name), monitor.history[f"update_ratio/{name}"], rtol=1e-12)
+
+
+@pytest.mark.parametrize("monitor", [None, watched])
+def test_dashboard(monitor, tmp_path):
+    figure = draw.dashboard(residual(3)[0], monitor and monitor(), path=tmp_path / "dashboard.png")
+    assert len(captions(figure)) == 4
+    assert len({re.sub(r"\s+", " ", caption) for caption in captions(figure)}) == 4
+    assert (tmp_path / "dashboard.png").stat().st_size > 10_000
+    labels = [ax.get_xlabel() for ax in figure.axes]
+    assert ("step" in labels) == (monitor is not None)
+    assert "time step" in [ax.get_xlabel() for ax in draw.dashboard(recurrent(RNN, 4)).axes]
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: draw.ridge(plain(1)[0], "weight"), "ridge: of is 'gradient' or 'value', not 'weight'"),
+        (lambda: draw.through_time(plain(1)[0]), r"nothing in this trace is called h\[t\] or c\[t\]"),
+        (lambda: draw.unit_map(plain(1, None)[0]), "there is no activation in this trace"),
+        (lambda: draw.lens(plain(1, None)[0]), "there is no activation behind a weight"),
+        (lambda: draw.update_ratios(watched(optimizer=False)), "the monitor heard of no step"),
+    ],
+)
+def test_a_wrong_call_says_why(make, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        make()
