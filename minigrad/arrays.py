@@ -1,4 +1,4 @@
-"""Arrays on their way into an op, and gradients on their way out of one: dtypes and broadcasting, said once."""
+"""What is said once about arrays: which an op accepts, how broadcasting is undone, how long one is."""
 
 from __future__ import annotations
 
@@ -32,3 +32,16 @@ def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     new = g.ndim - len(shape)
     repeated = [i + new for i, n in enumerate(shape) if n == 1 and g.shape[i + new] != 1]
     return g.sum(axis=(*range(new), *repeated)).reshape(shape)
+
+
+def length(x: np.ndarray) -> float:
+    """‖x‖ = √Σx², in float64, also where the squares would underflow or overflow."""
+    x = np.asarray(x, dtype=np.float64)
+    squares = float(np.vdot(x, x))  # unlike dot it takes any shape, and does not warn of an overflow
+    if 1e-290 < squares < np.inf:
+        return squares**0.5
+    largest = float(np.max(np.abs(x), initial=0.0))
+    if largest == 0 or not np.isfinite(largest):
+        return largest
+    x = x / largest
+    return largest * float(np.vdot(x, x)) ** 0.5

@@ -17,18 +17,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from minigrad import Tensor
+from minigrad.arrays import length
 from optim.checks import number, positive, tensors
-
-
-def length(g: np.ndarray) -> float:
-    """√Σg², summed in float64."""
-    g = np.asarray(g, dtype=np.float64).ravel()
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = float(g @ g)
-    if 1e-200 < total < math.inf:
-        return math.sqrt(total)
-    largest = float(np.max(np.abs(g), initial=0))  # the squares may have overflowed or vanished: scale first
-    return largest * math.sqrt(float(np.sum((g / largest) ** 2))) if 0 < largest < math.inf else largest
 
 
 def replace(caller: str, params: Iterable[Tensor], clipped: Callable[..., np.ndarray]) -> float:

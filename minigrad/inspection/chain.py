@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.arrays import length
 from minigrad.inspection import text
 from minigrad.inspection.factors import edges_between, factors_of
 from minigrad.inspection.ledger import Ledger
@@ -120,7 +121,7 @@ class Chain:
             factor.gain = float(gain)
 
     def _length(self, g: np.ndarray) -> float:
-        return text.norm(g) / (max(g.size, 1) ** 0.5 if self.norm == "rms" else 1)
+        return length(g) / (max(g.size, 1) ** 0.5 if self.norm == "rms" else 1)
 
     def ledger(self) -> Ledger:
         """Where the decades went: per layer and in sum."""
@@ -171,7 +172,7 @@ class Chain:
             text.fixed(self.gains[k]),
             text.fixed(local.expected_gain) if small else "",
             text.fixed(local.max_gain) if small else "",
-            text.scientific(text.norm(factor.gradient)),
+            text.scientific(length(factor.gradient)),
             text.scientific(self.running[k]),
             text.signed(self.decades[k]),
         )
@@ -179,12 +180,12 @@ class Chain:
     def _check(self) -> str:
         """The product, multiplied out anew, against the gradient that the walk brought."""
         whole = self.target.grad
-        scale = text.norm(whole)
+        scale = length(whole)
         if scale == 0:
             return "check   the gradient is exactly 0: there is nothing to compare"
         if len(self.edges) < len(edges_between(self.trace, self.target)):
-            return f"part    ‖·‖ = {text.number(text.norm(self.product))}; ‖{self.derivative}‖ = {text.number(scale)}"
-        error = text.norm(self.product - whole) / scale
+            return f"part    ‖·‖ = {text.number(length(self.product))}; ‖{self.derivative}‖ = {text.number(scale)}"
+        error = length(self.product - whole) / scale
         how = f"to {error:.0e}" if error else "to the last bit"
         mark = "✓" if error <= np.sqrt(np.finfo(whole.dtype).eps) else "✗"
         return f"check   the factors multiplied out = {self.derivative} {how} {mark}"

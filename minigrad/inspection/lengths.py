@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.arrays import length
 from minigrad.inspection import text
 from minigrad.inspection.factors import share
 from minigrad.inspection.parts import Edge, TraceNode
@@ -119,7 +120,7 @@ class PathLengths(dict):
             label = f"{group[0]}–{group[-1]}" if len(group) > 1 else str(group[0])
             paths = integer(sum(self.counts[length] for length in group))
             bar = "(cancels)" if of_all < -5e-4 else "█" * round(20 * np.nan_to_num(of_all / max(shares)))
-            rows.append((label, paths, text.scientific(text.norm(part)), text.percent(of_all), bar + self._end(group)))
+            rows.append((label, paths, text.scientific(length(part)), text.percent(of_all), bar + self._end(group)))
         head = f"{gradient} by path length, counting {self.counted}: {integer(sum(self.counts.values()))} paths"
         return "\n".join([head, text.table(rows, ">>>><"), self._check()])
 
@@ -129,14 +130,14 @@ class PathLengths(dict):
         if len(group) == 1 or end not in (min(self), max(self)):
             return ""
         paths = self.counts[end]
-        return f"  {end} alone: {text.scientific(text.norm(self[end]))}, {integer(paths)} path{'s' * (paths > 1)}"
+        return f"  {end} alone: {text.scientific(length(self[end]))}, {integer(paths)} path{'s' * (paths > 1)}"
 
     def _groups(self) -> list[list[int]]:
         """The lengths of each row: where most comes in one by one, what is longer or shorter together."""
         lengths = list(self)
         if len(lengths) <= 12:
             return [[length] for length in lengths]
-        norms = [text.norm(part) for part in self.values()]
+        norms = [length(part) for part in self.values()]
         first = max(range(len(lengths) - 5), key=lambda i: sum(norms[i : i + 6]))
         cuts = [0, first - 5, *range(first, first + 7), first + 11, len(lengths)]
         cuts = sorted({min(max(cut, 0), len(lengths)) for cut in cuts})
@@ -144,9 +145,9 @@ class PathLengths(dict):
 
     def _check(self) -> str:
         gradient = self.target.grad
-        scale = text.norm(gradient)
+        scale = length(gradient)
         if scale == 0:
             return f"{derivative(self.target)} is exactly 0: there is nothing to compare"
-        error = text.norm(sum(self.values()) - gradient) / scale
+        error = length(sum(self.values()) - gradient) / scale
         mark = "✓" if error <= np.sqrt(np.finfo(gradient.dtype).eps) else "✗"
         return f"Σ parts = {derivative(self.target)} {f'to {error:.0e}' if error else 'to the last bit'} {mark}"

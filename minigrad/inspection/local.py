@@ -13,10 +13,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minigrad.arrays import sum_to
+from minigrad.arrays import length, sum_to
 from minigrad.functional import grad
 from minigrad.graph import GraphError, Node
-from minigrad.inspection.text import norm
 from minigrad.op import Elementwise
 from minigrad.settings import recording
 from minigrad.tensor import Tensor
@@ -144,10 +143,10 @@ class LocalJacobian:
     def expected_gain(self) -> float:
         """‖J‖_F/√rows: the gain of a random gradient."""
         if self.kind == "diagonal":
-            return norm(self.diagonal) / max(self.diagonal.size, 1) ** 0.5
+            return length(self.diagonal) / max(self.diagonal.size, 1) ** 0.5
         if self.kind == "matrix":
-            return norm(self.matrix) / self.matrix.shape[1 - self.slot] ** 0.5
-        return norm(self.todense()) / self.shape[0] ** 0.5
+            return length(self.matrix) / self.matrix.shape[1 - self.slot] ** 0.5
+        return length(self.todense()) / self.shape[0] ** 0.5
 
     @property
     def max_gain(self) -> float:

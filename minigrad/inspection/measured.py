@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.arrays import length
 from minigrad.graph import Node
-from minigrad.inspection import text
 from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.trace import Trace, recorded
 from minigrad.inspection.trace import trace as traced
@@ -55,7 +55,7 @@ def measured(node: Node, slot: int, rng: np.random.Generator) -> Comparison:
 def error_of_kernel(node: Node) -> float:
     """How far the output of a fused op is from its definition."""
     y = node.op.definition(*node.arrays, **node.params)
-    return text.norm(y - node.output) / (text.norm(y) or 1.0)
+    return length(y - node.output) / (length(y) or 1.0)
 
 
 def changed(node: Node, slot: int, step: np.ndarray) -> np.ndarray:
@@ -71,8 +71,8 @@ def difference(node: Node, slot: int, g: np.ndarray, u: np.ndarray, h: float) ->
     products, values = np.where(g == 0, 0, [g * slope, g * node.output])
     by_rule = LocalJacobian(node, slot).vjp(g) * u
     by_rule = np.sum(by_rule) if np.all(g) else np.nansum(by_rule)  # 0·∞ at an element left out
-    scale = max(abs(by_rule), abs(np.sum(products)), text.norm(products))
-    rounding = 2 * np.finfo(np.float64).eps * text.norm(values) / h
+    scale = max(abs(by_rule), abs(np.sum(products)), length(products))
+    rounding = 2 * np.finfo(np.float64).eps * length(values) / h
     error = abs(by_rule - np.sum(products)) - rounding
     return float(error if np.isnan(error) else max(error, 0) / scale) if scale else 0.0
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minigrad.arrays import length
 from minigrad.graph import Node
 from minigrad.inspection import text
 from minigrad.inspection.local import LocalJacobian
@@ -102,7 +103,7 @@ class TraceNode(Item):
     @property
     def norm(self) -> float | None:
         g = self.grad
-        return None if g is None else text.norm(g)
+        return None if g is None else length(g)
 
     @property
     def formula(self) -> str:
@@ -126,8 +127,8 @@ class TraceNode(Item):
         parts = contributions if parts is None else parts
         if self.grad is None or not contributions:
             return 0.0
-        scale = max(self.norm, 1e-2 * max(map(text.norm, [*contributions, *parts])))
-        return text.norm(np.sum(parts, axis=0) - self.grad) / scale if scale else 0.0
+        scale = max(self.norm, 1e-2 * max(map(length, [*contributions, *parts])))
+        return length(np.sum(parts, axis=0) - self.grad) / scale if scale else 0.0
 
     def __str__(self) -> str:
         path = f" ({self.name})" if self.name != self.symbol else ""
@@ -191,8 +192,8 @@ class Edge(Item):
 
     @property
     def gain(self) -> float | None:
-        upstream = text.norm(self.upstream)
-        return text.norm(self.contribution) / upstream if upstream else None
+        upstream = length(self.upstream)
+        return length(self.contribution) / upstream if upstream else None
 
     @property
     def symbol(self) -> str:

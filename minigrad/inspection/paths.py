@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.arrays import length
 from minigrad.graph import walk
 from minigrad.inspection import text
 from minigrad.inspection.anomaly import watching
@@ -120,7 +121,7 @@ class Path:
     def __init__(self, edges: list[Edge], contribution: np.ndarray) -> None:
         self.edges = edges
         self.contribution = contribution
-        self.norm = text.norm(contribution)
+        self.norm = length(contribution)
 
     @property
     def symbols(self) -> list[str]:
@@ -188,7 +189,7 @@ def paths(self: Trace, to: Any, k: int = 10) -> Paths:
     if total <= EXACT:
         found = heapq.nlargest(k, every_path(self[-1], target), key=lambda path: path.norm)
         return Paths(found, target, True, total)
-    start = Beam([(text.norm(self.seed), self.seed, None)], 10 * k)
+    start = Beam([(length(self.seed), self.seed, None)], 10 * k)
     (beam,) = along(self[-1], start, [target], lambda edge, beam: beam.through(edge))
     return Paths([Path(listed(edges), g) for _, g, edges in beam.strongest[:k]], target, False, total)
 
@@ -227,4 +228,4 @@ class Beam:
     def through(self, edge: Edge) -> Beam:
         local = edge.local
         products = [(local.vjp(g), (edge, edges)) for _, g, edges in self.strongest]
-        return Beam([(text.norm(g), g, edges) for g, edges in products], self.width)
+        return Beam([(length(g), g, edges) for g, edges in products], self.width)

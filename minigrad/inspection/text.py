@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.arrays import length
+
 LATEX = [  # in this order
     (r"∂(\S+)/∂(\S+)", r"\\frac{\\partial \1}{\\partial \2}"),
     (r"(?<=[A-Za-zγβ])(\d+)", r"_{\1}"),
@@ -69,23 +71,10 @@ def by(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape)) or "1"
 
 
-def norm(x: np.ndarray) -> float:
-    """‖x‖ in float64, also where the squares of its elements would underflow or overflow."""
-    x = np.asarray(x, dtype=np.float64)
-    squares = float(np.vdot(x, x))  # unlike dot it takes any shape, and does not warn of an overflow
-    if 1e-290 < squares < np.inf:
-        return squares**0.5
-    largest = float(np.max(np.abs(x), initial=0.0))
-    if largest == 0 or not np.isfinite(largest):
-        return largest
-    x = x / largest
-    return largest * float(np.vdot(x, x)) ** 0.5
-
-
 def value(x: Any) -> str:
     """A single number as it is, an array by its shape and its norm."""
     x = np.asarray(x)
-    return number(x.item(), 4) if x.size == 1 else f"[{by(x.shape)}, ‖·‖ {number(norm(x))}]"
+    return number(x.item(), 4) if x.size == 1 else f"[{by(x.shape)}, ‖·‖ {number(length(x))}]"
 
 
 def folded(lines: Sequence[str], what: str, most: int = 60) -> str:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from minigrad.arrays import length
 from minigrad.graph import Node, order, pull, walk
 from minigrad.inspection import text
 from minigrad.inspection.local import LocalJacobian
@@ -273,7 +274,7 @@ class Trace:
         """A table of all ops: value and gradient of each, by norm."""
         rows = [("node", "op", "scope", "kind", "shape", "‖value‖", "‖grad‖")]
         rows += [
-            (n.symbol, n.op, n.scope, n.kind, text.by(n.shape), text.number(text.norm(n.value)), text.number(n.norm))
+            (n.symbol, n.op, n.scope, n.kind, text.by(n.shape), text.number(length(n.value)), text.number(n.norm))
             for n in self.nodes
         ]
         return text.table(rows, "<<<<<>>")

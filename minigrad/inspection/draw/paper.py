@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from minigrad.arrays import length
 from minigrad.inspection import text
 from minigrad.inspection.chain import Chain
 from minigrad.inspection.local import LocalJacobian
@@ -134,4 +135,4 @@ class Layers:
         ]
 
     def rms(self, what: str, trace: Trace | None = None) -> list[float | None]:
-        return [None if x is None else text.norm(x) / max(x.size, 1) ** 0.5 for x in self.arrays(what, trace)]
+        return [None if x is None else length(x) / max(x.size, 1) ** 0.5 for x in self.arrays(what, trace)]
