@@ -84,7 +84,8 @@ def test_where_broadcasts_three_ways(shapes, seed, dtype):
 # Every op that there is
 
 X, A = np.array([[0.4, 0.7], [0.3, 0.9]]), np.array([0.2, 0.6])
-OF_ONE = """negative abs exp expm1 log log1p log2 log10 sqrt square reciprocal sin cos tan arcsin arccos arctan sinh cosh
+OF_ONE = """
+    negative abs exp expm1 log log1p log2 log10 sqrt square reciprocal sin cos tan arcsin arccos arctan sinh cosh
     tanh arcsinh arctanh sigmoid relu leaky_relu elu softplus silu gelu softsign hard_tanh sum mean prod max min var std
     logsumexp norm cumsum transpose squeeze ravel flip diag triu tril sort softmax log_softmax"""
 NOT_METHODS = """where concatenate stack getitem einsum cross_entropy mse binary_cross_entropy_with_logits hinge dropout
