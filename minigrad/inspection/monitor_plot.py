@@ -17,7 +17,7 @@ FEW = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okab
 RATIOS = "a healthy weight moves by about a thousandth of its length per step, so its line stays in the grey band; "
 NORMS = (
     "gradients vanish where the lines of the first layers sink far below the others, and explode where they rise "
-    "(faint: single steps)."
+    "(faint: unsmoothed)."
 )
 
 

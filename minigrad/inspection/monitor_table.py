@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ LEGEND = """\
 decades       log10 of ‖gradient‖ against the last hidden layer's: below −2 / −4 it vanishes, above 1.5 / 3 it explodes
 saturated     share of φ'(z) < 0.1·max φ': from 30% / 50% on
 dead          share of ReLU units that no sample makes active, born: that never were; from 20% / 50% on
-update ratio  ‖Δw‖/‖w‖: healthy near 1e-3 (CS231n); outside 1e-4 … 1e-2 / 1e-6 … 1e-1"""
+update ratio  ‖Δw‖/‖w‖, of weights near 1e-3 (CS231n): outside 1e-4 … 1e-2 / 1e-6 … 1e-1; biases are not judged"""
 
 # Head of a column → the quantity in it, and how to write it
 LAYER = {
@@ -48,30 +49,31 @@ def table(monitor: Any) -> str:
     if not history.length:
         return "nothing is recorded yet: call step() after backward()"
     layers = [layer.name for layer in monitor.layers.values()]
+    weights = [name for p, name in monitor.names.items() if p.ndim > 1]  # biases start at 0 and move far at first
     recent = [{**row, **decades(row, layers)} for row in history.recent]
     lines = [
         f"step {history.step}, level {monitor.level}; watching takes {text.percent(monitor.overhead)} of the time",
         whole_gradient(history),
         "",
-        block("layer", layers, LAYER, recent),
+        block("layer", layers, LAYER, recent, marked=layers),
         "",
-        block("parameter", list(monitor.names.values()), PARAMETER, recent),
+        block("parameter", list(monitor.names.values()), PARAMETER, recent, marked=weights),
         "",
         LEGEND,
     ]
     return "\n".join(lines)
 
 
-def block(head: str, names: list[str], columns: dict, recent: list[dict[str, float]]) -> str:
+def block(head: str, names: list[str], columns: dict, recent: list[dict[str, float]], marked: Container) -> str:
     """One line per name; "—" where nothing was computed."""
     rows = [[head, *columns], *([name, *(["—"] * len(columns))] for name in names)]
     for j, (quantity, write) in enumerate(columns.values(), 1):
-        marks = [mark(quantity, [row.get(f"{quantity}/{name}") for row in recent]) for name in names]
+        values = [[row.get(f"{quantity}/{name}") for row in recent] for name in names]
+        marks = [mark(quantity, last) if name in marked else "" for name, last in zip(names, values, strict=True)]
         width = max(map(len, marks), default=0)
         rows[0][j] += " " * width
-        for row, name, marked in zip(rows[1:], names, marks, strict=True):
-            value = recent[-1].get(f"{quantity}/{name}")
-            row[j] = f"{'—' if value is None else write(value)}{marked:<{width}}"
+        for row, last, behind in zip(rows[1:], values, marks, strict=True):
+            row[j] = f"{'—' if last[-1] is None else write(last[-1])}{behind:<{width}}"
     return text.table(rows, "<" + ">" * len(columns))
 
 
