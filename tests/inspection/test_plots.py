@@ -221,8 +221,19 @@ def test_zero_is_marked_and_not_drawn():
     assert texts(ax) == ["0", "0"]
     (ax,) = trace.chain(to=model[0].weight).plot().axes
     assert texts(ax) == ["0"] * 4  # σ' of the dead layer and all behind it
-    assert "product 0" in ax.get_title("left")
+    assert ax.get_title("left").endswith("‖gradient‖ × 0")
     assert "nan" not in "".join(text.get_text() for text in ax.get_legend().texts)
+
+
+def test_what_is_not_finite_is_marked():
+    x = mg.tensor([0.0, 0.0], requires_grad=True, name="x")
+    with np.errstate(all="ignore"):
+        trace = mg.trace(mg.tanh(mg.tanh(x * 1e10) * 1e10), gradient=[1e300, 1e300])
+        assert trace["x"].norm == np.inf
+        for make in (draw.flow, draw.ridge):
+            make(trace, to="x").canvas.draw()
+        (ax,) = trace.chain("x").plot().axes
+    assert "∞" in texts(ax)
 
 
 @pytest.mark.parametrize("of", ["gradient", "value"])
@@ -406,6 +417,10 @@ def test_dashboard(monitor, tmp_path):
     ("make", "sentence"),
     [
         (lambda: draw.ridge(plain(1)[0], "weight"), "ridge: of is 'gradient' or 'value', not 'weight'"),
+        (
+            lambda: draw.spectrum(mg.trace(mg.exp(mg.tensor([[0.0]], requires_grad=True, name="x")))),
+            "only one layer on the way to x",
+        ),
         (lambda: draw.through_time(plain(1)[0]), r"nothing in this trace is called h\[t\] or c\[t\]"),
         (lambda: draw.unit_map(plain(1, None)[0]), "there is no activation in this trace"),
         (lambda: draw.lens(plain(1, None)[0]), "there is no activation behind a weight"),

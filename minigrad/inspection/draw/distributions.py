@@ -16,61 +16,52 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.scale import SymmetricalLogTransform
 
-from minigrad.inspection.draw.paper import (
-    BLUE,
-    ORANGE,
-    SKY,
-    Layers,
-    Path,
-    axes,
-    finished,
-    is_flat,
-    label_few,
-    legend,
-    logarithmic,
-    shown,
-    slope,
-)
+from minigrad.inspection.draw import paper
 from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.names import weight_slot
 from minigrad.inspection.parts import TraceNode
 from minigrad.inspection.trace import Trace
 
 
-def ridge(trace: Trace, of: str = "gradient", to: Any = None, path: Path = None, ax: Axes | None = None) -> Figure:
+def ridge(
+    trace: Trace, of: str = "gradient", to: Any = None, path: paper.Path = None, ax: Axes | None = None
+) -> Figure:
     """A histogram for each layer, that at the input lowest: of the gradient, or of the "value" where it arrives.
 
     As Glorot and Bengio (2010) looked at them. Each hill is scaled to the same height.
     """
     if of not in ("gradient", "value"):
         raise ValueError(f"ridge: of is 'gradient' or 'value', not {of!r}")
-    layers = Layers(trace, to)
+    layers = paper.Layers(trace, to)
     arrays = layers.arrays("grad" if of == "gradient" else "value")
     threshold, bins = symlog_bins(arrays, apart=of == "gradient")
-    ax = axes(ax, 8, float(np.clip(2 + 0.3 * len(arrays), 3.5, 8)))
+    ax = paper.axes(ax, 8, float(np.clip(2 + 0.3 * len(arrays), 3.5, 8)))
     for k, x in reversed(list(enumerate(arrays))):
         counts, _ = np.histogram(x, bins)
-        ax.stairs(k + 1.6 * counts / max(counts.max(), 1), bins, baseline=k, fill=True, color=(BLUE, SKY)[k % 2])
+        ax.stairs(
+            k + 1.6 * counts / max(counts.max(), 1), bins, baseline=k, fill=True, color=(paper.BLUE, paper.SKY)[k % 2]
+        )
     ax.set_xscale("symlog", linthresh=threshold)
     low, high = np.log10(threshold), np.log10(bins[-1])
     ticks = 10.0 ** np.unique(np.linspace(low if of == "value" else low + (high - low) / 4, high, 4).astype(int))
     ax.set_xticks([*-ticks[::-1], 0, *ticks])
     ax.minorticks_off()
     ax.set_xlim(bins[0], bins[-1])
-    label_few(ax.yaxis, layers.names)
+    paper.label_few(ax.yaxis, layers.names)
     ax.spines["left"].set_visible(False)
     how = "where the hills close in on 0 towards the lower layers gradients vanish, and where they part they explode."
     if of == "value":
         shade_flat(ax, [edge.local for place in layers.places for node in place for edge in activated(node)])
         how = "in the grey zone, where a hill is saturated, the activation passes on less than a tenth of max φ'."
-    return finished(ax, path, f"{of} of every element", how)
+    return paper.finished(ax, path, f"{of} of every element", how)
 
 
 def symlog_bins(arrays: list[np.ndarray], apart: bool) -> tuple[float, np.ndarray]:
     """Bins that are equally wide on a symlog axis, and where that becomes linear: below all medians, or at them."""
-    medians = [float(np.median(np.abs(x[x != 0]))) for x in arrays if np.any(x)] or [1.0]
+    sizes = [np.abs(x[np.isfinite(x) & (x != 0)]) for x in arrays]
+    medians = [float(np.median(size)) for size in sizes if size.size] or [1.0]
     least = 0.0 if apart else 6.0  # so that zones of saturation are in sight
-    largest = max(np.max(np.abs(x[np.isfinite(x)]), initial=least) for x in arrays) or 1.0
+    largest = max(np.max(size, initial=least) for size in sizes) or 1.0
     threshold = 10.0 ** np.ceil(np.log10(min(medians) / 100 if apart else max(medians)))
     threshold = float(np.clip(threshold, largest * 1e-80, largest / 2))
     axis = SymmetricalLogTransform(10, threshold, 1)
@@ -89,38 +80,40 @@ def shade_flat(ax: Axes, activations: list[LocalJacobian]) -> None:
     if len({(local.node.op.name, *local.node.params.items()) for local in activations}) == 1:
         left, right = ax.get_xlim()
         for x in (np.geomspace(left, left * 1e-4, 2000), np.geomspace(right * 1e-4, right, 2000)):
-            flat = x[is_flat(activations[0], slope(activations[0], x))]
+            flat = x[paper.is_flat(activations[0], paper.slope(activations[0], x))]
             if flat.size:
                 ax.axvspan(flat.min(), flat.max(), color="0.88", zorder=0, linewidth=0)
 
 
-def spectrum(trace: Trace, to: Any = None, sample: int = 0, path: Path = None, ax: Axes | None = None) -> Figure:
+def spectrum(trace: Trace, to: Any = None, sample: int = 0, path: paper.Path = None, ax: Axes | None = None) -> Figure:
     """Singular values of ∂(next layer)/∂(layer), and of ∂(last layer)/∂(layer), for one sample."""
-    layers = Layers(trace, to)
+    layers = paper.Layers(trace, to)
     hidden = slice(None, -1 if len(layers.names) > 3 else None)  # the last is the loss, of few directions
     places = layers.places[hidden]
+    if len(places) < 2:
+        raise ValueError(f"spectrum: there is only one layer on the way to {layers.chain.target.symbol}")
     row = sample if all(node.value.ndim > 1 for place in places for node in place) else None
     steps = [layers.chain.trace.jacobian(above, below, row) for below, above in pairwise(places)]
     products = steps[-1:]
     for matrix in steps[-2::-1]:
         products.insert(0, products[0] @ matrix)
-    ax = axes(ax, 8.5, 5)
+    ax = paper.axes(ax, 8.5, 5)
     ax.axhline(1, color="black", linewidth=0.8)
     found = [[singular_values(matrix) for matrix in matrices] for matrices in (steps, products)]
-    logarithmic(ax, np.concatenate([[1.0], *found[0], *found[1]]))
-    kinds = (("o", BLUE, "to the next layer"), ("s", ORANGE, "to the last layer"))
+    paper.logarithmic(ax, np.concatenate([[1.0], *found[0], *found[1]]))
+    kinds = (("o", paper.BLUE, "to the next layer"), ("s", paper.ORANGE, "to the last layer"))
     for values, shift, (marker, colour, label) in zip(found, (-0.12, 0.12), kinds, strict=True):
         at = np.arange(len(values)) + shift
         ax.plot(np.repeat(at, list(map(len, values))), np.concatenate([[], *values]), "_", color=colour, alpha=0.5)
         for line, size, name in (("-", 4, "largest"), ("--", 0, "median")):
             ys = [(np.max if size else np.median)(s) if s.size else 0.0 for s in values]
             style = {"color": colour, "linestyle": line, "markersize": size, "label": f"{label}, {name}"}
-            ax.plot(at, shown(ax, ys, at), marker, **style)
-    label_few(ax.xaxis, layers.names[hidden][:-1], 130 // (2 + max(map(len, layers.names))))
+            ax.plot(at, paper.shown(ax, ys, at), marker, **style)
+    paper.label_few(ax.xaxis, layers.names[hidden][:-1])
     ax.set_ylabel(f"singular values of Jacobians, sample {sample}")
-    legend(ax)
+    paper.legend(ax)
     how = "on the line at 1 lengths are kept; where the squares sink to the left the product over layers vanishes."
-    return finished(ax, path, "from layer (left: nearest the input)", how)
+    return paper.finished(ax, path, "from layer (left: nearest the input)", how)
 
 
 def singular_values(matrix: np.ndarray) -> np.ndarray:
@@ -152,7 +145,7 @@ def weight_below(node: TraceNode) -> np.ndarray | None:
     return weight_below(node.trace.nodes[sources[0]]) if sources else None
 
 
-def lens(trace: Trace, path: Path = None, ax: Axes | None = None) -> Figure:
+def lens(trace: Trace, path: paper.Path = None, ax: Axes | None = None) -> Figure:
     """|w| and z of every unit at its best, and the curves on which |w·φ'(z)| is 1, 1/10 and 1/100.
 
     Nielsen (2015): with a sigmoid it reaches 1 only if |w| ≥ 4, and for a narrow range of inputs.
@@ -161,23 +154,23 @@ def lens(trace: Trace, path: Path = None, ax: Axes | None = None) -> Figure:
     if not points:
         raise ValueError("lens: there is no activation behind a weight in this trace")
     local = points[0][1]
-    points = [point for point in points if point[1].node.op is local.node.op]
-    ax = axes(ax, 7, 5)
+    points = [p for p in points if (p[1].node.op, p[1].node.params) == (local.node.op, local.node.params)]
+    ax = paper.axes(ax, 7, 5)
     zs, ws = (np.concatenate([point[i] for point in points]) for i in (2, 3))
     x = np.linspace(-1, 1, 801) * max(6.0, 1.1 * np.max(np.abs(zs)))
     with np.errstate(divide="ignore"):
-        curve = 1 / slope(local, x)
+        curve = 1 / paper.slope(local, x)
     top = max(40 * curve.min(), 2 * ws.max())
     ax.set(yscale="log", xlim=(x[0], x[-1]), ylim=(np.min(ws[ws > 0], initial=1) / 2, top))
-    ax.fill_between(x, np.minimum(curve, top), top, color=ORANGE, alpha=0.2, linewidth=0)
+    ax.fill_between(x, np.minimum(curve, top), top, color=paper.ORANGE, alpha=0.2, linewidth=0)
     for gain, line in ((1, "-"), (0.1, "--"), (0.01, ":")):
         ax.plot(x, gain * curve, line, color="black", linewidth=1.2, label=f"|w·φ'(z)| = {gain:g}")
     for k, (name, _, z, w) in enumerate(points):
         dot = {"color": colormaps["viridis"](0.9 * k / len(points)), "markeredgecolor": "white", "markersize": 5}
         ax.plot(z, w, "o", **dot, label=name if k in (0, len(points) - 1) else None)
-    legend(ax, loc="lower right")
+    paper.legend(ax, loc="lower right")
     ax.set_ylabel("largest |w| into the unit")
-    strong = int(np.sum(ws * slope(local, zs) >= 1))
+    strong = int(np.sum(ws * paper.slope(local, zs) >= 1))
     ax.set_title(f"Units of {local.node.op.name} that can strengthen a gradient: {strong} of {len(zs)}", loc="left")
     how = "each dot is a unit with its largest weight at its best sample; only in the coloured region |w·φ'| reaches 1."
-    return finished(ax, path, "z of the unit, where φ'(z) is largest in this batch", how)
+    return paper.finished(ax, path, "z of the unit, where φ'(z) is largest in this batch", how)

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from minigrad.inspection import text
-from minigrad.inspection.draw.paper import Path, axes, finished, is_flat, label_few
+from minigrad.inspection.draw import paper
 from minigrad.inspection.parts import TraceNode
 from minigrad.inspection.trace import Trace
 
@@ -26,15 +26,15 @@ MOST = 128  # cells side by side; of more the largest of each block is shown
 
 
 def cells(ax: Axes, values: np.ndarray, bar: str, columns: Sequence[str], rows: Sequence[str], **colours: Any) -> None:
-    """A coloured cell for each finite number; "0" for −∞, the logarithm of 0, and "—" for NaN, which is no number."""
+    """A coloured cell for each finite number; "0" for −∞, the logarithm of 0, "∞" for ∞, and "—" for NaN: nothing."""
     mesh = ax.pcolormesh(np.ma.masked_invalid(values), rasterized=True, **colours)
     ax.set_facecolor("0.93")
     missing = np.argwhere(~np.isfinite(values))
     for i, j in missing if len(missing) <= 400 else ():
-        sign = "0" if values[i, j] == -np.inf else "—"
+        sign = {-np.inf: "0", np.inf: "∞"}.get(values[i, j], "—")
         ax.text(j + 0.5, i + 0.5, sign, ha="center", va="center", fontsize=7, color="0.4")
-    label_few(ax.xaxis, columns, shift=0.5)
-    label_few(ax.yaxis, rows, shift=0.5)
+    paper.label_few(ax.xaxis, columns, shift=0.5)
+    paper.label_few(ax.yaxis, rows, shift=0.5)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     ax.invert_yaxis()
@@ -53,7 +53,9 @@ def states_of(trace: Trace, names: Sequence[str]) -> dict[str, dict[int, TraceNo
     return dict(sorted(rows.items(), reverse=True))
 
 
-def through_time(trace: Trace, names: Sequence[str] = ("h", "c"), path: Path = None, ax: Axes | None = None) -> Figure:
+def through_time(
+    trace: Trace, names: Sequence[str] = ("h", "c"), path: paper.Path = None, ax: Axes | None = None
+) -> Figure:
     """The norm of the gradient at each state called name[t], for all layers and steps."""
     rows = states_of(trace, names)
     if not rows:
@@ -61,23 +63,23 @@ def through_time(trace: Trace, names: Sequence[str] = ("h", "c"), path: Path = N
     norms = np.full((len(rows), 1 + max(max(steps) for steps in rows.values())), np.nan)
     for row, steps in zip(norms, rows.values(), strict=True):
         for t, node in steps.items():
-            row[t] = np.nan if node.norm is None else node.norm
-    ax = axes(ax, 8.5, 1.9 + 0.45 * len(rows))
+            row[t] = np.nan if node.norm is None else np.nan_to_num(node.norm, nan=np.inf, posinf=np.inf)
+    ax = paper.axes(ax, 8.5, 1.9 + 0.45 * len(rows))
     with np.errstate(divide="ignore"):
         cells(ax, np.log10(norms), "‖gradient‖", [str(t) for t in range(norms.shape[1])], list(rows), cmap="viridis")
     ax.set_title("Gradients through time", loc="left")
     how = "where a row darkens to the left the gradient vanishes on its way back, and the net learns little from there."
-    return finished(ax, path, "time step", how)
+    return paper.finished(ax, path, "time step", how)
 
 
-def lag_matrix(lags: ArrayLike, path: Path = None, ax: Axes | None = None) -> Figure:
+def lag_matrix(lags: ArrayLike, path: paper.Path = None, ax: Axes | None = None) -> Figure:
     """What `trace.lag_matrix` returns, in colours: how long each state acts on later ones."""
     lags = np.asarray(lags, dtype=float)
     steps = [str(t) for t in range(len(lags))]
     with np.errstate(divide="ignore"):
         logs = np.where(np.tri(len(lags), dtype=bool), np.log10(lags), np.nan)
     furthest = max(np.max(np.abs(logs[np.isfinite(logs)])), 0.1)
-    ax = axes(ax, 6.4, 5.8)
+    ax = paper.axes(ax, 6.4, 5.8)
     cells(ax, logs, "‖∂h[t]/∂h[k]‖ / √n", steps, steps, cmap="RdBu_r", norm=Normalize(-furthest, furthest))
     if len(lags) > 2 and furthest > 1:
         middles, levels = np.arange(len(lags)) + 0.5, np.arange(-300, 300, max(1, round(furthest / 4)))
@@ -85,7 +87,7 @@ def lag_matrix(lags: ArrayLike, path: Path = None, ax: Axes | None = None) -> Fi
         ax.clabel(lines, fontsize=7, fmt=lambda level: f"$10^{{{level:g}}}$")
     ax.set(title="What is left of a state later", ylabel="… in a later state h[t]")
     how = "white is kept, blue (dashed lines) is forgotten and red (full lines) explodes, more so far off the diagonal."
-    return finished(ax, path, "an earlier state h[k] …", how)
+    return paper.finished(ax, path, "an earlier state h[k] …", how)
 
 
 def units_of(trace: Trace) -> dict[str, np.ndarray]:
@@ -97,12 +99,12 @@ def units_of(trace: Trace) -> dict[str, np.ndarray]:
         if node.kind == "activation" and edge.local.kind == "diagonal" and node.value.ndim:
             name = re.sub(r"\[\d+\](:\d+)?$", "", node.symbol)
             name = node.op if node.scope in timed and name == node.symbol else name  # the same at every step
-            found = is_flat(edge.local, edge.local.diagonal)
+            found = paper.is_flat(edge.local, edge.local.diagonal)
             flat.setdefault(f"{node.scope} {name}".strip(), []).append(found.reshape(-1, found.shape[-1]))
     return {name: np.concatenate(parts).mean(axis=0) for name, parts in flat.items()}
 
 
-def unit_map(units: Trace | Mapping[str, ArrayLike], path: Path = None, ax: Axes | None = None) -> Figure:
+def unit_map(units: Trace | Mapping[str, ArrayLike], path: paper.Path = None, ax: Axes | None = None) -> Figure:
     """The share of samples in which a unit is dead or saturated; `units`: a trace, or layer → shares."""
     rows = units_of(units) if isinstance(units, Trace) else {name: np.asarray(x) for name, x in units.items()}
     if not rows:
@@ -112,11 +114,11 @@ def unit_map(units: Trace | Mapping[str, ArrayLike], path: Path = None, ax: Axes
     table = np.full((len(rows), max(map(len, worst))), np.nan)
     for row, found in zip(table, worst, strict=True):
         row[: len(found)] = found
-    ax = axes(ax, 8.5, float(np.clip(1.8 + 0.25 * len(rows), 2.5, 8)))
+    ax = paper.axes(ax, 8.5, float(np.clip(1.8 + 0.25 * len(rows), 2.5, 8)))
     columns = [str(block * j) for j in range(table.shape[1])]
     cells(ax, table, "share of samples", columns, list(rows), cmap="cividis", norm=Normalize(0, 1))
     for i, j in np.argwhere(table == 1):
         ax.text(j + 0.5, i + 0.5, "×", ha="center", va="center", fontsize=7)
     ax.set_title("Units that pass on less than a tenth of max φ'", loc="left")
     how = "bright units are saturated or off in most samples, those with × in all samples of this trace."
-    return finished(ax, path, "unit" if block == 1 else f"unit (a cell is the worst of {block})", how)
+    return paper.finished(ax, path, "unit" if block == 1 else f"unit (a cell is the worst of {block})", how)

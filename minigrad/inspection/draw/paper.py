@@ -61,8 +61,10 @@ def finished(ax: Axes, path: Path, label: str, how_to_read: str) -> Figure:
     return ax.figure
 
 
-def label_few(axis: Any, labels: Sequence[str], most: int = 26, shift: float = 0.0, **style: Any) -> None:
+def label_few(axis: Any, labels: Sequence[str], shift: float = 0.0, **style: Any) -> None:
     """Ticks with labels; of many every second, third …, so that they can be read."""
+    beside = axis.axis_name == "x" and not style
+    most = 130 // (2 + max(map(len, labels))) if beside else 30
     ticks = range(0, len(labels), -(-len(labels) // most))
     axis.set_ticks([i + shift for i in ticks], [labels[i] for i in ticks], fontsize=8, **style)
 
@@ -83,14 +85,14 @@ def logarithmic(ax: Axes, values: Any) -> None:
         ax.set_ylim(10.0 ** max(logs.min() - margin, -307), 10.0 ** min(logs.max() + margin, 308))
 
 
-def shown(ax: Axes, values: Sequence[float | None], at: Sequence[float] | None = None) -> np.ndarray:
-    """What a logarithmic axis can show; at its foot "0" stands for each zero, "—" for what was not computed."""
+def shown(ax: Axes, values: Sequence[float], at: Sequence[float] | None = None) -> np.ndarray:
+    """What a logarithmic axis can show; at its foot "0" stands for each zero, "∞" for what is not finite."""
     values = np.array(values, dtype=float)
-    at = range(len(values)) if at is None else at
-    for x, value in ((x, value) for x, value in zip(at, values, strict=True) if not value > 0):
-        sign, foot = "0" if value == 0 else "—", ax.get_xaxis_transform()
-        ax.text(x, 0.01, sign, transform=foot, ha="center", va="bottom", fontsize=8)
-    return np.where(values > 0, values, np.nan)
+    fit = (values > 0) & np.isfinite(values)
+    for k in np.flatnonzero(~fit):
+        x, sign = k if at is None else at[k], "0" if values[k] == 0 else "∞"
+        ax.text(x, 0.01, sign, transform=ax.get_xaxis_transform(), ha="center", va="bottom", fontsize=8)
+    return np.where(fit, values, np.nan)
 
 
 def decades(total: float) -> str:
@@ -125,14 +127,11 @@ class Layers:
         self.names = [name for name, _ in self.ledger.rows][::-1]
         self.places = self.ledger.places[::-1]
 
-    def arrays(self, what: str, trace: Trace | None = None) -> list[np.ndarray | None]:
+    def arrays(self, what: str, trace: Trace | None = None) -> list[np.ndarray]:
         """Per layer its "grad" or "value" in float64, perhaps in another trace; of the state of an LSTM h and c."""
         trace = trace or self.chain.trace
         found = [[getattr(trace.vertex(node), what) for node in place] for place in self.places]
-        return [
-            None if any(x is None for x in xs) else np.concatenate([np.ravel(x).astype(np.float64) for x in xs])
-            for xs in found
-        ]
+        return [np.concatenate([np.ravel(x).astype(np.float64) for x in xs]) for xs in found]
 
-    def rms(self, what: str, trace: Trace | None = None) -> list[float | None]:
-        return [None if x is None else length(x) / max(x.size, 1) ** 0.5 for x in self.arrays(what, trace)]
+    def rms(self, what: str, trace: Trace | None = None) -> list[float]:
+        return [length(x) / max(x.size, 1) ** 0.5 for x in self.arrays(what, trace)]

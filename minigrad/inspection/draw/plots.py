@@ -18,23 +18,9 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
 from minigrad.inspection import text
 from minigrad.inspection.chain import Chain
+from minigrad.inspection.draw import paper
 from minigrad.inspection.draw.distributions import ridge, spectrum
 from minigrad.inspection.draw.matrices import states_of, through_time
-from minigrad.inspection.draw.paper import (
-    BLUE,
-    CAUSES,
-    ORANGE,
-    Layers,
-    Path,
-    Picture,
-    axes,
-    decades,
-    finished,
-    label_few,
-    legend,
-    logarithmic,
-    shown,
-)
 from minigrad.inspection.factors import share
 from minigrad.inspection.ledger import COLUMNS, causes
 from minigrad.inspection.lengths import PathLengths
@@ -44,70 +30,71 @@ from minigrad.inspection.trace import Trace
 FORWARD = "layers, from the input (left) to the loss"
 
 
-def plot_chain(chain: Chain, path: Path = None, ax: Axes | None = None) -> Figure:
+def plot_chain(chain: Chain, path: paper.Path = None, ax: Axes | None = None) -> Figure:
     """The running product of a chain: a bar per factor, from what the gradient was to what is left of it."""
-    ax = axes(ax, float(np.clip(0.45 * len(chain), 6.5, 11)), 5)
+    ax = paper.axes(ax, float(np.clip(0.45 * len(chain), 6.5, 11)), 5)
     running = [1.0, *chain.running.tolist()]
-    logarithmic(ax, running)
+    paper.logarithmic(ax, running)
     ax.axhline(1, color="0.6", linewidth=0.8, zorder=1)
     total = chain.ledger().total
     for k, factor in enumerate(chain.factors):
         cause = next(iter(causes(factor)))
         if running[k] > 0 and running[k + 1] > 0:
-            colour, hatch = CAUSES[cause]
+            colour, hatch = paper.CAUSES[cause]
             bar = {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0, "zorder": 2}
-            name = f"activations {decades(total[cause] + total['operating point'])}"
-            bar["label"] = name if cause == "activation type" else f"{cause} {decades(total[cause])}"
+            name = f"activations {paper.decades(total[cause] + total['operating point'])}"
+            bar["label"] = name if cause == "activation type" else f"{cause} {paper.decades(total[cause])}"
             ax.bar(k + 1, running[k + 1] - running[k], 0.9, bottom=running[k], **bar)
-    ax.plot(shown(ax, running), "k.", markersize=4)
+    ax.plot(paper.shown(ax, running), "k.", markersize=4 if len(chain) < 30 else 1.5)
     labels = [f"→ {factor.name}" if factor.local is None else factor.symbol for factor in chain.factors]
-    label_few(ax.xaxis, [chain.trace[-1].symbol, *labels], 40, rotation=90)
+    paper.label_few(ax.xaxis, [chain.trace[-1].symbol, *labels], rotation=90)
     ax.set_ylabel("what is left of the gradient, ‖·‖")
-    legend(ax, title="decades by")
-    ax.set_title(f"{chain.derivative}: {len(chain)} factors, product {text.number(running[-1])}", loc="left")
+    paper.legend(ax, title="decades by")
+    ax.set_title(f"{chain.derivative}: {len(chain)} factors, ‖gradient‖ × {text.number(running[-1])}", loc="left")
     how = "each bar is one factor and leads from the gradient before it (dot on its left) to the gradient after it."
-    return finished(ax, path, "factors, from the output (left) to the target", how)
+    return paper.finished(ax, path, "factors, from the output (left) to the target", how)
 
 
-def flow(trace: Trace, to: Any = None, path: Path = None, ax: Axes | None = None) -> Figure:
+def flow(trace: Trace, to: Any = None, path: paper.Path = None, ax: Axes | None = None) -> Figure:
     """RMS of gradients and of values at every layer on the way to `to`, over the decades that each layer takes.
 
     A given `ax` must be one of `figure.subplots()`: its place is divided in two.
     """
-    layers = Layers(trace, to)
-    ax = axes(ax, 8.5, 6.5)
+    layers = paper.Layers(trace, to)
+    ax = paper.axes(ax, 8.5, 6.5)
     upper, lower = ax.get_subplotspec().subgridspec(2, 1, height_ratios=[3, 1], hspace=0)
     ax.set_subplotspec(upper)
-    below, bars = axes(ax.figure.add_subplot(lower, sharex=ax), 0, 0), ax.twinx()
+    below, bars = paper.axes(ax.figure.add_subplot(lower, sharex=ax), 0, 0), ax.twinx()
     stack(bars, layers)
     ax.set_zorder(bars.get_zorder() + 1)
     ax.patch.set_visible(False)
+    sizes, values = layers.rms("grad"), layers.rms("value")
     low, high = ([np.percentile(np.abs(g), q) for g in layers.arrays("grad")] for q in (5, 95))
-    logarithmic(ax, [*layers.rms("grad"), *high, *low])
+    paper.logarithmic(ax, [*sizes, *high, *low])
     band = {"color": "black", "alpha": 0.15, "linewidth": 0, "label": "5–95% of |gradient|"}
     ax.fill_between(range(len(low)), np.maximum(low, ax.get_ylim()[0]), high, **band)
-    ax.plot(shown(ax, layers.rms("grad")), "o-", color="black", markersize=4, label="gradient, RMS")
-    logarithmic(below, layers.rms("value"))
-    below.plot(shown(below, layers.rms("value")), "s-", color="0.35", markersize=3)
+    ax.plot(paper.shown(ax, sizes), "o-", color="black", markersize=4, label="gradient, RMS")
+    paper.logarithmic(below, values)
+    below.plot(paper.shown(below, values), "s-", color="0.35", markersize=3)
     below.invert_yaxis()
     ax.set_ylabel("gradient")
     below.set_ylabel("value, RMS\n(downwards)")
     ax.tick_params(labelbottom=False)
-    label_few(below.xaxis, layers.names, 130 // (2 + max(map(len, layers.names))))
-    legend(ax, bars, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
+    paper.label_few(below.xaxis, layers.names)
+    paper.legend(ax, bars, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
     ax.set_title(f"From {layers.chain.trace[-1].symbol} back to {layers.chain.target.symbol}", loc="left", pad=34)
     how = "follow the black line to the left as the gradient goes; a bar below 0 is what the layer takes from it."
-    return finished(below, path, FORWARD, how)
+    return paper.finished(below, path, FORWARD, how)
 
 
-def stack(ax: Axes, layers: Layers) -> None:
+def stack(ax: Axes, layers: paper.Layers) -> None:
     """The ledger as bars: what adds decades upwards, what takes them downwards."""
     ends = np.zeros((2, len(layers.names)))
     for column in (column for column in COLUMNS if layers.ledger.total[column]):
         taken = np.array([row[column] for _, row in layers.ledger.rows[::-1]])
         taken = np.where(np.isfinite(taken), taken, 0)
-        (colour, hatch), side = CAUSES[column], (taken < 0).astype(int)
-        label = f"{column} {decades(layers.ledger.total[column])}"
+        (colour, hatch), side = paper.CAUSES[column], (taken < 0).astype(int)
+        label = f"{column} {paper.decades(layers.ledger.total[column])}"
         bottom = ends[side, range(len(taken))]
         ax.bar(range(len(taken)), taken, 0.85, bottom, color=colour, hatch=hatch, ec="white", alpha=0.45, label=label)
         ends[side, range(len(taken))] += taken
@@ -117,30 +104,35 @@ def stack(ax: Axes, layers: Layers) -> None:
     ax.axhline(0, color="0.6", linewidth=0.8)
 
 
-def before_after(before: Trace, after: Trace, to: Any = None, path: Path = None, ax: Axes | None = None) -> Figure:
+def before_after(
+    before: Trace, after: Trace, to: Any = None, path: paper.Path = None, ax: Axes | None = None
+) -> Figure:
     """RMS of the gradient at every layer in two traces of one graph, such as a trace and its `what_if`."""
-    layers = Layers(before, to)
-    ax = axes(ax, 8, 4.5)
+    layers = paper.Layers(before, to)
+    ax = paper.axes(ax, 8, 4.5)
     sizes = [layers.rms("grad"), layers.rms("grad", after)]
-    logarithmic(ax, sizes)
-    first, second = (shown(ax, of) for of in sizes)
+    paper.logarithmic(ax, sizes)
+    first, second = (paper.shown(ax, of) for of in sizes)
     ax.vlines(range(len(first)), first, second, color="0.8", linewidth=1.5, zorder=1)
-    ax.plot(first, "o-", color=BLUE, markersize=5, label="before")
-    ax.plot(second, "s--", color=ORANGE, markersize=5, label="after")
-    label_few(ax.xaxis, layers.names, 130 // (2 + max(map(len, layers.names))))
+    ax.plot(first, "o-", color=paper.BLUE, markersize=5, label="before")
+    ax.plot(second, "s--", color=paper.ORANGE, markersize=5, label="after")
+    paper.label_few(ax.xaxis, layers.names)
     ax.set_ylabel("gradient, RMS")
-    legend(ax)
+    paper.legend(ax)
     how = "the longer the grey line between circle and square, the more of the gradient hangs on what was changed."
-    return finished(ax, path, FORWARD, how)
+    return paper.finished(ax, path, FORWARD, how)
 
 
-def path_lengths(parts: PathLengths, path: Path = None, ax: Axes | None = None) -> Figure:
+def path_lengths(parts: PathLengths, path: paper.Path = None, ax: Axes | None = None) -> Figure:
     """The signed share of a gradient that came on paths of each length, and how many such paths there are."""
     lengths, whole = list(parts), derivative(parts.target)
     shares = np.array([share(part, parts.target.grad) for part in parts.values()])
-    ax = axes(ax, 8, 4.5)
+    ax = paper.axes(ax, 8, 4.5)
     width = 0.85 * min(np.diff(lengths), default=1)
-    for sign, colour, hatch, label in ((1, BLUE, "", "share"), (-1, ORANGE, "///", "share, against the others")):
+    for sign, colour, hatch, label in (
+        (1, paper.BLUE, "", "share"),
+        (-1, paper.ORANGE, "///", "share, against the others"),
+    ):
         chosen = np.sign(shares) == sign
         if np.any(chosen):
             style = {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0, "label": label}
@@ -151,18 +143,18 @@ def path_lengths(parts: PathLengths, path: Path = None, ax: Axes | None = None) 
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.xaxis.set_major_locator(MaxNLocator(20, integer=True))
     ax.set(xlim=(lengths[0] - width, lengths[-1] + width), ylabel=f"share of {whole}")
-    counts, many = ax.twinx(), [float(parts.counts[length]) for length in lengths]
+    counts, many = ax.twinx(), [float(min(parts.counts[length], 10**300)) for length in lengths]
     counts.plot(lengths, many, ".--", color="0.45", linewidth=1, label="paths")
     counts.set(yscale="log", ylim=(0.7, max(10, 2 * max(many))), ylabel="number of paths")
     counts.yaxis.set_minor_formatter(NullFormatter())
     counts.spines["top"].set_visible(False)
-    legend(ax, counts)
+    paper.legend(ax, counts)
     ax.set_title(f"{whole} by path length", loc="left")
     how = "the bars add up to the gradient: tall ones at the left mean that it comes on short paths, few as these are."
-    return finished(ax, path, f"length of the paths, counting {parts.counted}", how)
+    return paper.finished(ax, path, f"length of the paths, counting {parts.counted}", how)
 
 
-def update_ratios(monitor: Any, path: Path = None, ax: Axes | None = None) -> Figure:
+def update_ratios(monitor: Any, path: paper.Path = None, ax: Axes | None = None) -> Figure:
     """‖Δw‖/‖w‖ of every weight over the steps of training, as a `GradientMonitor` with an optimizer recorded it."""
     from minigrad.inspection.monitor_plot import colours_of, lines, scale  # of a room that may not be there
 
@@ -170,7 +162,7 @@ def update_ratios(monitor: Any, path: Path = None, ax: Axes | None = None) -> Fi
     if not ratios:
         raise ValueError("update_ratios: the monitor heard of no step: GradientMonitor(model, optimizer)")
     weights = [name for p, name in monitor.names.items() if p.ndim > 1 and name in ratios] or list(ratios)
-    ax = axes(ax, 8, 4.5)
+    ax = paper.axes(ax, 8, 4.5)
     ax.axhspan(1e-4, 1e-2, color="0.92", zorder=0)
     ax.axhline(1e-3, color="0.6", linewidth=1, zorder=1)
     ax.set(yscale="log", ylabel="update ratio ‖Δw‖/‖w‖")
@@ -178,21 +170,21 @@ def update_ratios(monitor: Any, path: Path = None, ax: Axes | None = None) -> Fi
     if len(weights) > 6:
         scale(ax.figure, [ax], colours)
     else:
-        legend(ax)
+        paper.legend(ax)
     how = "in the grey band a weight moves by about a thousandth of itself, below it hardly learns, above it jumps."
-    return finished(ax, path, "step", how)
+    return paper.finished(ax, path, "step", how)
 
 
-def dashboard(trace: Trace, monitor: Any = None, to: Any = None, path: Path = None) -> Figure:
+def dashboard(trace: Trace, monitor: Any = None, to: Any = None, path: paper.Path = None) -> Figure:
     """Flow and gradients; time or path lengths; update ratios if there is a monitor, else Jacobians."""
-    figure = Picture(figsize=(17, 12), dpi=100, layout="constrained")
+    figure = paper.Picture(figsize=(17, 12), dpi=100, layout="constrained")
     (above, beside), (left, right) = figure.subplots(2, 2)
     flow(trace, to, ax=above)
     ridge(trace, to=to, ax=beside)
     if states_of(trace, ("h", "c")):
         through_time(trace, ax=left)
     else:
-        path_lengths(trace.by_path_length(Layers(trace, to).chain.target, count="activation"), ax=left)
+        path_lengths(trace.by_path_length(paper.Layers(trace, to).chain.target, count="activation"), ax=left)
     if monitor is None:
         spectrum(trace, to, ax=right)
     else:
