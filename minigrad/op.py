@@ -56,7 +56,7 @@ class Op:
                     inputs.append(x)
                     arrays.append(x._data)
                     versions += x._version if x._base is None else x.version
-                    record = record or x.requires_grad
+                    record = record or x._requires_grad
                 else:
                     inputs.append(None)
                     arrays.append(x if type(x) in self.plain else as_array(x))
@@ -97,7 +97,7 @@ class Op:
         """
         contributions = []
         for i, x in enumerate(node.inputs):
-            wanted = x is not None and x.requires_grad
+            wanted = x is not None and x._requires_grad
             contributions.append(self.contribution(node, i, g, y, xs) if wanted else None)
         return contributions
 

@@ -24,6 +24,7 @@ class Operators:
     __rmatmul__: Any
     __mod__: Any
     __rmod__: Any
+    __pos__: Any
     __neg__: Any
     __abs__: Any
     __getitem__: Any
@@ -33,6 +34,10 @@ class Operators:
     __le__: Any
     __gt__: Any
     __ge__: Any
+    __bool__: Any
+    __float__: Any
+    __int__: Any
+    __format__: Any
     __array_ufunc__: Any
     __array_function__: Any
 

@@ -49,7 +49,7 @@ class Tensor(Operators):
     array(6.)
     """
 
-    __slots__ = ("_data", "_grad", "requires_grad", "name", "node", "_version", "_base", "__weakref__")
+    __slots__ = ("_data", "_grad", "_requires_grad", "name", "node", "_version", "_base", "__weakref__")
 
     def __init__(self, data, *, requires_grad=False, dtype=None, name=None):
         source = data._data if isinstance(data, Tensor) else data
@@ -57,14 +57,13 @@ class Tensor(Operators):
         if dtype is None and not isinstance(source, (np.ndarray, np.generic)) and array.dtype.kind in "iuf":
             array = array.astype(default_dtype())
         accepted(array.dtype)
-        if requires_grad and array.dtype.kind != "f":
-            raise TypeError(f"only floating tensors can require gradients, not {array.dtype}; pass dtype=float")
-        self._fill(array, None, requires_grad, name)
+        self._fill(array, None, False, name)
+        self._require(requires_grad)
 
     def _fill(self, array: np.ndarray, node: Node | None, requires_grad: bool, name: str | None = None) -> None:
         self._data = array
         self._grad: np.ndarray | None = None
-        self.requires_grad = requires_grad
+        self._requires_grad = requires_grad
         self.name = name
         self.node = node
         self._version = 0  # counts the writes into the array
@@ -76,6 +75,12 @@ class Tensor(Operators):
     size: Any = property(lambda self: self._data.size)
     dtype: Any = property(lambda self: self._data.dtype)
     is_leaf: Any = property(lambda self: self.node is None)
+    requires_grad: Any = property(lambda self: self._requires_grad, lambda self, value: self._require(value))
+
+    def _require(self, gradient: bool) -> None:
+        if gradient and self._data.dtype.kind != "f":
+            raise TypeError(f"only floating tensors can require gradients, not {self.dtype}; pass dtype=float")
+        self._requires_grad = bool(gradient)
 
     def _assign(self, value: ArrayLike) -> None:
         if value is self._data:  # what `t.data -= …` ends with: the array itself was written to
@@ -207,12 +212,6 @@ class Tensor(Operators):
         if self.ndim == 0:
             raise TypeError("iteration over a 0-d tensor")
         return (self[i] for i in range(len(self)))
-
-    def __float__(self) -> float:
-        return float(self._data.item())
-
-    def __bool__(self) -> bool:
-        return bool(self._data)
 
 
 def tensor(

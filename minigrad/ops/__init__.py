@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 
+from minigrad.op import identity
 from minigrad.ops import elementwise as table
 from minigrad.ops import linear, networks, reductions, shaping
 from minigrad.tensor import Tensor
@@ -25,9 +28,14 @@ def spread(shape):
     return shape[0] if len(shape) == 1 else shape
 
 
-def comparison(ufunc):
-    """A comparison has no derivative: it gives a plain boolean array."""
-    return lambda x, y: ufunc(x._data, y._data if isinstance(y, Tensor) else y)
+def comparison(compare):
+    """A comparison has no derivative: it gives a plain boolean array, also of a single number."""
+    return lambda x, y: np.asarray(compare(x._data, y._data if isinstance(y, Tensor) else y))
+
+
+def formatted(x, spec):
+    """`f"{loss:.4f}"` formats the number in a tensor that holds just one."""
+    return format(x.item(), spec) if spec and x.size == 1 else object.__format__(x, spec)
 
 
 MEMBERS = {
@@ -47,14 +55,19 @@ MEMBERS = {
     "__rpow__": lambda x, y: table.power(y, x),
     "__matmul__": lambda x, y: linear.matmul(x, y),
     "__rmatmul__": lambda x, y: linear.matmul(y, x),
+    "__pos__": identity,
     "__neg__": lambda x: table.negative(x),
     "__abs__": lambda x: table.abs(x),
-    "__eq__": comparison(np.equal),
-    "__ne__": comparison(np.not_equal),
-    "__lt__": comparison(np.less),
-    "__le__": comparison(np.less_equal),
-    "__gt__": comparison(np.greater),
-    "__ge__": comparison(np.greater_equal),
+    "__eq__": comparison(operator.eq),
+    "__ne__": comparison(operator.ne),
+    "__lt__": comparison(operator.lt),
+    "__le__": comparison(operator.le),
+    "__gt__": comparison(operator.gt),
+    "__ge__": comparison(operator.ge),
+    "__bool__": lambda x: bool(x._data),
+    "__float__": lambda x: float(x.item()),
+    "__int__": lambda x: int(x.item()),
+    "__format__": formatted,
 }
 
 for module, names in METHODS.items():

@@ -66,6 +66,17 @@ def test_integers_and_booleans_cannot_require_gradients(data):
         leaf(data)
 
 
+def test_nor_can_they_be_made_to_require_gradients():
+    counts = mg.tensor(np.array([1, 2]))
+    with pytest.raises(TypeError, match="only floating tensors can require gradients, not int64"):
+        counts.requires_grad = True
+    assert counts.requires_grad is False
+    weights = mg.tensor([1.0, 2.0])
+    weights.requires_grad = True
+    (weights * counts * 2.5).sum().backward()
+    assert weights.grad.tolist() == [2.5, 5]
+
+
 def test_attributes():
     t = mg.tensor([[1.0, 2.0, 3.0]], name="t")
     assert (t.shape, t.ndim, t.size, t.dtype, t.name) == ((1, 3), 2, 3, np.float64, "t")
@@ -186,7 +197,16 @@ def test_len_iteration_float_bool():
     assert float(mg.tensor([2.5])) == 2.5
     assert bool(mg.tensor(1.0)) is True
     assert bool(mg.tensor([[0.0]])) is False
+    assert int(mg.tensor([2.5])) == 2
     assert 3.0 in mg.tensor([1.0, 3.0])
+
+
+def test_a_single_number_is_formatted_as_one():
+    loss = leaf(1.23456) * 1.0
+    assert f"{loss:.3f}" == f"{mg.tensor([1.23456]):.3f}" == "1.235"
+    assert f"{loss}" == str(loss)
+    with pytest.raises(TypeError, match="format"):
+        f"{leaf([1.0, 2.0]):.3f}"
 
 
 @pytest.mark.parametrize("call", [len, list])
@@ -195,7 +215,7 @@ def test_a_single_number_has_no_length(call):
         call(mg.tensor(1.0))
 
 
-@pytest.mark.parametrize("call", [bool, float])
+@pytest.mark.parametrize("call", [bool, float, int])
 def test_several_elements_are_not_one_number(call):
     with pytest.raises((ValueError, TypeError)):
         call(mg.tensor([1.0, 2.0]))
@@ -255,7 +275,7 @@ def test_unary_operators():
     t = leaf([-1.0, 2.0])
     assert (-t).data.tolist() == [1, -2]
     assert abs(t).data.tolist() == [1, 2]
-    (abs(t) - -t).sum().backward()
+    (abs(t) - -+t).sum().backward()
     assert t.grad.tolist() == [0, 2]
 
 
@@ -268,6 +288,15 @@ def test_comparisons_give_boolean_arrays(op, other):
         assert type(found) is np.ndarray
         assert found.dtype == bool
         assert found.tolist() == expected.tolist()
+
+
+def test_comparisons_of_single_numbers_and_with_what_is_no_number():
+    assert type(leaf(1.0) < 2) is np.ndarray
+    assert operator.eq(leaf([1.0, 2.0]), None).tolist() == [False, False]
+    assert (leaf([1.0, 2.0]) != "a").tolist() == [True, True]
+    assert leaf(0.1) + 0.2 == pytest.approx(0.3)
+    with pytest.raises(ValueError, match=r"\(2,\) \(3,\)"):
+        operator.eq(leaf([1.0, 2.0]), leaf([1.0, 2.0, 3.0]))
 
 
 def test_python_numbers_leave_float32_alone():
