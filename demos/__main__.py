@@ -1,8 +1,17 @@
 """`python -m demos`."""
 
+import os
 import sys
 
-from demos.lesson import main
+
+def start() -> int:
+    """Run the command, with one thread per matrix product: for small ones, several only wait for each other."""
+    for library in ("OPENBLAS", "MKL", "OMP"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")  # read when NumPy is loaded
+    from demos.lesson import main
+
+    return main()
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start())

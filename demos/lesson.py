@@ -31,6 +31,7 @@ from tqdm import tqdm
 
 LESSONS = {
     "mechanics": "how a gradient is computed: a complete engine in 60 lines, then the same numbers from minigrad",
+    "vanishing": "why a deep sigmoid network does not learn, factor by factor, and which remedies work",
 }
 
 # Okabe and Ito's colours, which people who confuse red and green can tell apart; their yellow is too pale for lines
@@ -45,8 +46,7 @@ class UserError(ValueError):
 class Claim:
     """What textbooks say, what this run measured, and how they agree: "holds", "holds if …" or "false"."""
 
-    claim: str
-    source: str
+    said: str  # with its source
     measured: str
     verdict: str
 
@@ -62,7 +62,7 @@ class Result:
     complete: bool = True
 
     def __str__(self) -> str:
-        rows = [(f"{c.claim} ({c.source})", c.measured, c.verdict) for c in self.claims]
+        rows = [(claim.said, claim.measured, claim.verdict) for claim in self.claims]
         closing = table(("what the textbooks say", "what this run measured", "verdict"), rows, widths=(46, 46, 20))
         return f"{self.table}\n\n{closing}" if rows else self.table
 
@@ -73,9 +73,9 @@ def require(condition: bool, sentence: str) -> None:
         raise UserError(sentence)
 
 
-def holds(condition: bool, otherwise: str = "false") -> str:
-    """The verdict on a claim: "holds" or `otherwise`."""
-    return "holds" if condition else otherwise
+def holds(always: bool, sometimes: bool = False, only_if: str = "") -> str:
+    """The verdict on a claim: "holds", "holds if …" or "false"."""
+    return "holds" if always else f"holds if {only_if}" if sometimes else "false"
 
 
 def each(measure: Callable, items: Sequence, label: str = "") -> list:
@@ -115,7 +115,8 @@ def table(headers: Sequence[str], rows: Iterable[Sequence], widths: Sequence[int
 def picture(width: float, height: float, how_to_read: str) -> Figure:
     """An empty figure of so many inches, with one sentence under it that says how to read it."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.supxlabel("How to read: " + how_to_read, x=0.01, ha="left", fontsize=9, color="#444444")
+    caption = textwrap.fill("How to read: " + how_to_read, int(width * 16))
+    figure.supxlabel(caption, x=0.01, ha="left", fontsize=9, color="#444444")
     return figure
 
 

@@ -151,10 +151,10 @@ def run(seed: Annotated[int, "random weights of the neuron"] = 0) -> Result:
     summed = f"∂e/∂a: {right:g} summed, {overwritten:g} overwritten, {step:.6f} by small steps"
     ordered = f"∂e/∂a: {right:g}, but {wrong:g} in the order in which a search finds the values"
     once = f"9 from one walk, right to {error:.0e}; small steps took {2 * len(ours)} runs and are right to {near:.0e}"
-    patience = "holds if each value waits for all its users"
+    patience = holds(wrong == right, True, "each value waits for all its users")
     claims = [
-        Claim("A value's gradient is the sum over its uses", "the chain rule", summed, holds(abs(right - step) < 1e-6)),
-        Claim("Walk the graph back from the output", "many tutorials", ordered, holds(wrong == right, patience)),
-        Claim("One backward pass gives all derivatives", "Rumelhart et al., 1986", once, holds(error < 1e-14 < near)),
+        Claim("A value's gradient is the sum over its uses (the chain rule)", summed, holds(abs(right - step) < 1e-6)),
+        Claim("Walk the graph back from the output (many tutorials)", ordered, patience),
+        Claim("One backward pass gives all derivatives (Rumelhart et al., 1986)", once, holds(error < 1e-14 < near)),
     ]
     return Result("\n\n".join(report), draw(trace), {"expression": five, "neuron": nine}, claims)

@@ -34,7 +34,7 @@ def toy(monkeypatch):
         squares = each(module.measure, range(depth))
         figure = picture(4, 3, "the line is y = x².")
         figure.subplots().plot(squares)
-        claims = [Claim("squares grow", "Euclid", f"up to {squares[-1]}", "holds")]
+        claims = [Claim("squares grow (Euclid)", f"up to {squares[-1]}", "holds")]
         return Result(table(("x²",), [(s,) for s in squares]), figure, {}, claims, len(squares) == depth)
 
     module = ModuleType("demos.toy")
@@ -54,7 +54,7 @@ def test_without_a_name_the_lessons_are_listed(capsys):
 
 
 def test_every_lesson_is_registered():
-    others = {"__init__", "__main__", "lesson", "datasets"}
+    others = {"__init__", "__main__", "lesson", "datasets", "deep"}
     assert {path.stem for path in (ROOT / "demos").glob("*.py")} - others == set(lesson.LESSONS)
 
 
@@ -167,7 +167,7 @@ def test_table_columns():
 
 
 def test_result_prints_its_claims():
-    result = Result("numbers", picture(1, 1, "."), {}, [Claim("ReLU solves it", "a book", "it does not", "false")])
+    result = Result("numbers", picture(1, 1, "."), {}, [Claim("ReLU solves it (a book)", "it does not", "false")])
     assert str(result).startswith("numbers\n\nwhat the textbooks say")
     assert "ReLU solves it (a book)" in str(result)
     assert str(Result("numbers", picture(1, 1, "."), {})) == "numbers"

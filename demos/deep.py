@@ -1,0 +1,137 @@
+"""Deep networks in all the ways in which they are started and built, for the lessons that compare them.
+
+- `RECIPES`: name → how a hidden layer is made, and how its weights start.
+- `Comparison(depth, width, epochs, images, seed)`: what they have in common. Its `probe(name)` follows signal and
+  gradient through a new network, `train(name)` says what it learns.
+- `style(name)`: how a network is drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import minigrad as mg
+from demos.datasets import Dataset
+from demos.lesson import COLOURS
+from layers import BatchNorm, Dense, LeakyReLU, Module, ReLU, Residual, Sequential, Sigmoid, Tanh, init
+from minigrad.data import accuracy, batches
+from optim import SGD
+
+RATE = 0.004  # of 0.04, 0.004 and 0.0004 the best for every network here that learns
+
+Layer = Callable[[Dense, int], list[Module]]  # (x·W + b, number of layers) → what one layer consists of
+
+
+def plain(activation: type[Module]) -> Layer:
+    """h = φ(x·W + b)."""
+    return lambda dense, depth: [dense, activation()]
+
+
+def normalised(activation: type[Module]) -> Layer:
+    """h = φ(BatchNorm(x·W + b)) (Ioffe and Szegedy, 2015)."""
+    return lambda dense, depth: [dense, BatchNorm(dense.outputs), activation()]
+
+
+def residual(dense: Dense, depth: int) -> list[Module]:
+    """h = x + relu(x)·W + b: the way through x is left untouched (He et al., 2016)."""
+    return [Residual(ReLU(), dense)] if dense.inputs == dense.outputs else [dense]
+
+
+def residual_relu(dense: Dense, depth: int) -> list[Module]:
+    """h = relu(x + x·W + b): the way through x passes every ReLU."""
+    return [Residual(dense, after="relu")] if dense.inputs == dense.outputs else [dense]
+
+
+def small(layer: Layer) -> Layer:
+    """The same with W/√depth, so that the sum over all layers keeps its size (Hayou et al., 2021)."""
+
+    def scaled(dense: Dense, depth: int) -> list[Module]:
+        dense.weight.data = dense.weight.data / math.sqrt(depth)
+        return layer(dense, depth)
+
+    return scaled
+
+
+RECIPES: dict[str, tuple[Layer, str | Callable]] = {
+    "sigmoid-constant": (plain(Sigmoid), partial(init.constant, value=0.01)),
+    "sigmoid-uniform": (plain(Sigmoid), "fan_in_uniform"),
+    "sigmoid-xavier": (plain(Sigmoid), "xavier_uniform"),
+    "tanh-xavier": (plain(Tanh), "xavier_uniform"),
+    "relu-xavier": (plain(ReLU), "xavier_uniform"),
+    "relu-he": (plain(ReLU), "he_normal"),
+    "leaky-he": (plain(LeakyReLU), "he_normal"),
+    "sigmoid-batchnorm": (normalised(Sigmoid), "xavier_uniform"),
+    "relu-batchnorm": (normalised(ReLU), "he_normal"),
+    "residual": (small(residual), "he_normal"),
+    "residual-relu": (small(residual_relu), "he_normal"),
+    "residual-large": (residual, "he_normal"),
+}
+
+
+def style(name: str) -> dict[str, Any]:
+    """A colour per activation, a kind of line per way to start or build."""
+    colours = {"sigmoid": 0, "tanh": 2, "relu": 1, "leaky": 4, "residual": 6}
+    lines = {"constant": ":", "large": ":", "uniform": "--", "relu": "--", "batchnorm": "-."}
+    first, _, second = name.partition("-")
+    dashed = name in ("relu-xavier", "leaky-he")  # else they would look like relu-he, or hide it
+    return {"color": COLOURS[colours[first]], "linestyle": "--" if dashed else lines.get(second, "-"), "label": name}
+
+
+class Comparison(NamedTuple):
+    """What all networks of a comparison have in common."""
+
+    depth: int
+    width: int
+    epochs: int
+    images: Dataset
+    seed: int
+
+    def network(self, name: str, depth: int, rng: np.random.Generator) -> Sequential:
+        """`depth` hidden layers by the recipe `name`, and a linear layer on top."""
+        layer, start = RECIPES[name]
+        sizes = [self.images.x.shape[1], *depth * [self.width]]
+        hidden = [Dense(inputs, outputs, init=start, rng=rng) for inputs, outputs in pairwise(sizes)]
+        parts = [part for dense in hidden for part in layer(dense, depth)]
+        return Sequential(*parts, Dense(self.width, 10, rng=rng))
+
+    def probe(self, name: str, depth: int | None = None) -> dict[str, Any]:
+        """Signal and gradient at each layer of a new network, and the chain of products to its first weight.
+
+        The layers are z1 = x·W1, z2 … and the output y. Decades: log₁₀ ‖∂L/∂z1‖/‖∂L/∂y‖.
+        """
+        model = self.network(name, depth or self.depth, np.random.default_rng(self.seed))
+        with np.errstate(all="ignore"):  # a gradient may be 0, or too large
+            trace = mg.trace(mg.cross_entropy(model(self.images.x[:256]), self.images.y[:256]))
+            layers = [node for node in trace.nodes if node.kind == "weight"]
+            gradient = np.array([node.norm for node in layers])
+            return {
+                "signal": np.array([np.sqrt(np.mean(np.square(node.value))) for node in layers]),
+                "gradient": gradient,
+                "decades": float(np.log10(gradient[0] / gradient[-1])),
+                "chain": trace.chain(to=next(iter(model.parameters()))),
+            }
+
+    def train(self, name: str, rate: float = RATE) -> tuple[float, float]:
+        """Loss and share correct on held-out images after training in batches of 64; (∞, 0) if it diverged."""
+        rng = np.random.default_rng(self.seed)
+        model = self.network(name, self.depth, rng)
+        optimizer = SGD(model.parameters(), lr=rate, momentum=0.9)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for _ in range(self.epochs):
+                for x, y in batches(self.images.x, self.images.y, 64, rng):
+                    optimizer.zero_grad()
+                    mg.cross_entropy(model(x), y).backward()
+                    try:
+                        optimizer.step()
+                    except FloatingPointError:  # a gradient that is not finite
+                        return math.inf, 0.0
+        model.eval()
+        with mg.no_grad():
+            logits, labels = model(self.images.x_held_out), self.images.y_held_out
+            return mg.cross_entropy(logits, labels).item(), accuracy(logits, labels)

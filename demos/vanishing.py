@@ -1,0 +1,160 @@
+"""Why a deep sigmoid network does not learn, factor by factor, and which remedies work.
+
+Networks of one depth and width differ in activation, first weights and what is built around a layer
+(`demos/deep.py`). Before training, the gradient of each is followed from the output y down to the first layer,
+z1 = x·W1, and counted in decades: powers of ten. Then all are trained alike on handwritten digits.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from demos.datasets import load
+from demos.deep import RATE, RECIPES, Comparison, style
+from demos.lesson import Claim, Result, each, holds, picture, require, table
+
+QUICK = {"depth": 20, "epochs": 3}
+HEADS = ("network", "‖∂L/∂z1‖", "‖∂L/∂y‖", "decades", "type", "point", "weights", "norm, skip", "loss", "correct")
+KEY = """decades = log₁₀ ‖∂L/∂z1‖/‖∂L/∂y‖ = the sum of: type (what the activation does at its best place, σ' = 1/4),
+point (where its units really work), weights (Wᵀ), norm and skip (BatchNorm, shortcuts)"""
+
+
+def report(rows: dict[str, dict]) -> str:
+    """One line per network: its gradient, what became of it and why, and what it learned."""
+    lines = []
+    for name, row in rows.items():
+        ledger = row["ledger"]
+        causes = (
+            ledger["activation type"],
+            ledger["operating point"],
+            ledger["weights"],
+            ledger["norm"] + ledger["skip"],
+        )
+        gradients = (f"{row['gradient'][end]:.1e}" for end in (0, -1))
+        decades = ("—" if math.isnan(x) else f"{round(x, 2) + 0.0:.2f}" for x in (row["decades"], *causes))
+        learned = ("∞", "diverged") if math.isinf(row["loss"]) else (f"{row['loss']:.2f}", f"{row['correct']:.1%}")
+        lines.append([name, *(cell.replace("-", "−") for cell in (*gradients, *decades, *learned))])
+    return f"{table(HEADS, lines)}\n\n{KEY}"
+
+
+def draw(rows: dict[str, dict], depths: list[int]) -> Figure:
+    """Gradient and signal along each network, and what is lost in networks of several depths."""
+    how_to_read = (
+        "on the left, follow a line from the output (right end) back to the first layer: a straight slope loses "
+        "the same factor at every layer; on the right, each dot is a network, and 0 decades is healthy."
+    )
+    figure = picture(13, 7.5, how_to_read)
+    axes = figure.subplot_mosaic([["gradient", "by depth"], ["signal", "legend"]], width_ratios=(1.5, 1))
+    for name, row in rows.items():
+        layers = np.arange(1, len(row["gradient"]) + 1)
+        axes["gradient"].plot(layers, row["gradient"], **style(name))
+        axes["signal"].plot(layers, row["signal"], **style(name))
+        axes["by depth"].plot(depths, row["by depth"], marker="o", **style(name))
+    axes["gradient"].set(yscale="log", ylabel="‖∂L/∂z‖", title="gradient at each layer before training")
+    axes["signal"].set(yscale="log", ylabel="RMS of z", xlabel="layer (the last is the output y)", title="signal")
+    axes["by depth"].set(xlabel="hidden layers", ylabel="decades", title="‖∂L/∂z1‖ against ‖∂L/∂y‖", xticks=depths)
+    axes["legend"].axis("off")
+    axes["legend"].legend(*axes["gradient"].get_legend_handles_labels(), ncols=2, loc="center", frameon=False)
+    return figure
+
+
+def claims(rows: dict[str, dict], depth: int) -> list[Claim]:
+    """What is often said, against what was measured; a claim about a network that was not run is left out."""
+    absent = {"decades": math.nan, "correct": math.nan, "ledger": {"operating point": math.nan}, "raised": {}}
+    every = {name: rows.get(name, absent) for name in RECIPES}
+    lost = {name: f"{round(row['decades'], 1) + 0.0:+.1f}".replace("-", "−") for name, row in every.items()}
+    right = {name: "diverged" if row["correct"] == 0 else f"{row['correct']:.0%}" for name, row in every.items()}
+    fate = {name: f"{lost[name]} decades, {right[name]}" for name in RECIPES}
+    keeps = {name: abs(row["decades"]) < 2 for name, row in every.items()}
+    learns = {name: row["correct"] > 0.85 for name, row in every.items()}
+    sigmoid = every["sigmoid-xavier"]
+    raised = sigmoid["raised"]
+    layer, working = -sigmoid["decades"] / depth, sigmoid["ledger"]["operating point"] / sigmoid["decades"]
+    said = [
+        Claim(
+            "A sigmoid layer takes at least log₁₀ 4 = 0.60 decades, because σ' ≤ 1/4 (Nielsen, 2015)",
+            f"{layer:.2f} per layer with Xavier's weights, {lost['sigmoid-xavier']} decades in all",
+            holds(layer >= math.log10(4), True, "the weights do not make up for it"),
+        ),
+        Claim(
+            "Gradients vanish because units saturate (common explanation)",
+            f"sigmoid-xavier: {working:.0%} of the decades are due to where the units work, the others to σ' ≤ 1/4",
+            holds(working > 0.5),
+        ),
+        Claim(
+            "Against vanishing gradients, raise the learning rate (common advice)",
+            f"sigmoid-xavier: {', '.join(f'×{k} {share:.0%}' for k, share in raised.items()) or math.nan} correct",
+            holds(max(raised.values(), default=0) > 0.85),
+        ),
+        Claim(
+            "Start with small weights (older textbooks)",
+            f"sigmoid: ±1/√n {lost['sigmoid-uniform']} decades, Xavier's larger ones {lost['sigmoid-xavier']}",
+            holds(every["sigmoid-uniform"]["decades"] > sigmoid["decades"]),
+        ),
+        Claim(
+            "Xavier's weights keep the size of the gradient (Glorot and Bengio, 2010)",
+            f"tanh {lost['tanh-xavier']} decades, sigmoid {lost['sigmoid-xavier']}",
+            holds(keeps["sigmoid-xavier"], keeps["tanh-xavier"], "φ'(0) = 1"),
+        ),
+        Claim(
+            "ReLU does away with vanishing gradients (Glorot et al., 2011)",
+            f"He's weights {lost['relu-he']} decades, Xavier's {lost['relu-xavier']}",
+            holds(keeps["relu-xavier"], keeps["relu-he"], "the weights are He's"),
+        ),
+        Claim(
+            "A network learns if its gradient arrives (common conclusion)",
+            f"relu-he: {fate['relu-he']} correct; residual: {fate['residual']} correct",
+            holds(learns["relu-he"] and learns["residual"]),
+        ),
+        Claim(
+            "BatchNorm solves it (Ioffe and Szegedy, 2015)",
+            f"sigmoid: {fate['sigmoid-batchnorm']} correct; ReLU: {fate['relu-batchnorm']}",
+            holds(learns["relu-batchnorm"], learns["sigmoid-batchnorm"], "the activation is not ReLU"),
+        ),
+        Claim(
+            "Shortcuts solve it (He et al., 2016)",
+            f"blocks scaled by 1/√depth: {fate['residual']} correct; not scaled: {fate['residual-large']}",
+            holds(learns["residual-large"], learns["residual"], "the blocks start small"),
+        ),
+    ]
+    return [claim for claim in said if "nan" not in claim.measured]
+
+
+def run(
+    depth: Annotated[int, "hidden layers"] = 50,
+    width: Annotated[int, "units in each"] = 100,
+    epochs: Annotated[int, "times that training goes through the data"] = 8,
+    rows: Annotated[tuple[str, ...], f"some of {', '.join(RECIPES)}"] = (),
+    data: Annotated[Literal["digits", "mnist"], "what to learn"] = "digits",
+    data_dir: Annotated[str | None, "folder with MNIST's files"] = None,
+    seed: Annotated[int, "first weights, held-out images, order of training"] = 0,
+) -> Result:
+    """Follow the gradients of new networks, then train them."""
+    for name, value, least in (("depth", depth, 1), ("width", width, 1), ("epochs", epochs, 1), ("seed", seed, 0)):
+        require(value >= least, f"--{name}: at least {least}, not {value}")
+    require(set(rows) <= set(RECIPES), f"--rows: choose from {', '.join(RECIPES)}")
+    nets = Comparison(depth, width, epochs, load(data, data_dir, seed), seed)
+    depths = [*(d for d in (5, 10, 20) if d < depth), depth]
+    names = [name for name in RECIPES if name in rows or not rows]
+
+    def measure(name: str) -> dict:
+        row = nets.probe(name)
+        row |= {"ledger": row["chain"].ledger().total, "chain": str(row["chain"])}
+        row["by depth"] = np.array([nets.probe(name, d)["decades"] for d in depths])
+        row["loss"], row["correct"] = nets.train(name)
+        row["raised"] = {k: nets.train(name, k * RATE)[1] for k in (10, 100, 1000) if name == "sigmoid-xavier"}
+        return row
+
+    found = dict(zip(names, each(measure, names), strict=False))
+    text = f"{nets.images.note}; {depth} hidden layers of {width} units, {epochs} epochs\n\n{report(found)}"
+    if "sigmoid-xavier" in found:
+        text += (
+            f"\n\nThe chain of products to the first weight of sigmoid-xavier:\n\n{found['sigmoid-xavier']['chain']}"
+        )
+    return Result(
+        text, draw(found, depths), {"rows": found, "depths": depths}, claims(found, depth), found.keys() == {*names}
+    )
