@@ -7,6 +7,7 @@ from typing import Any
 from minigrad.inspection.anomaly import Finding, detect_anomaly, find_nan
 from minigrad.inspection.audit import Audit, audit
 from minigrad.inspection.chain import Chain
+from minigrad.inspection.display import drawn, in_notebook, to_dot, to_svg
 from minigrad.inspection.jacobian import jacobian
 from minigrad.inspection.ledger import Ledger
 from minigrad.inspection.lengths import PathLengths, by_path_length
@@ -55,3 +56,7 @@ for method in (
     plot,
 ):
     setattr(Trace, method.__name__, method)
+Trace.draw = drawn
+Trace.to_svg = to_svg
+Trace.to_dot = to_dot
+Trace._repr_mimebundle_ = in_notebook

@@ -1,0 +1,131 @@
+"""What is written into the boxes of a graph: titles, value │ gradient, gains, and the formulas to point at."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+
+from minigrad.arrays import length
+from minigrad.inspection import text
+from minigrad.inspection.draw.boxes import Box, Wire, mean
+from minigrad.inspection.parts import Edge, TraceNode
+
+NUMBERS = 16  # an array of so many is written out
+
+
+def lines_of(box: Box) -> list[str]:
+    """The title of a box, under it values │ gradients, and the gain."""
+    lines = [title(box)]
+    if len(box.copies[0]) > 1:
+        rows = [("", "", "value", "│ grad"), *(row([box.trace[i] for i in values]) for values in rows_of(box))]
+        lines += text.table(rows, "<<><").split("\n")
+    elif len(box.copies) == 1 and 1 < box.last[0].value.size <= NUMBERS:
+        lines += in_numbers(box.last[0])
+    else:
+        _, shape, value, grad = row(box.last)
+        head = "data" if shape == "1" else f"{shape}  rms"
+        lines.append(f"{head} {value} │ grad {grad[2:]}")
+    if box.decay:
+        ratio, step = map(text.fixed, box.decay)
+        h = span([box.trace[i].symbol for i in box.states["h", None]])
+        lines.append(f"grad of {h}: ratio {ratio}, ×{step} per step {arrow(box.gain)}")
+    elif not box.is_leaf:
+        lines.append(f"gain {' and '.join(map(gains_in_words, box.gains)) or '—'} {arrow(box.gain)}")
+    return [shortened(line.rstrip()) for line in lines]
+
+
+def title(box: Box) -> str:
+    times = f"  ×{box.repeats}" if box.repeats > 1 else ""
+    if len(box.copies[0]) > 1:
+        return span([node.scope or "recurrence" for node in box.last]) + times
+    op = "" if box.is_leaf else f" = {box.last[0].op if times else call(box.last[0])}"
+    return span([node.symbol for node in box.last]) + op + times
+
+
+def rows_of(box: Box) -> list[list[int]]:
+    """What the lines stand for: states over time or results over repeats, then parameters."""
+    many = len(box.results[0]) > 3
+    results = [[i for values in box.results for i in values]] if many else zip(*box.results, strict=True)
+    return [[*dict.fromkeys(row)] for row in (*(box.states.values() or results), *zip(*box.held, strict=True))]
+
+
+def row(nodes: Sequence[TraceNode]) -> tuple[str, str, str, str]:
+    """Symbol, shape, value and gradient of the first and the last node; "—" where there is no gradient."""
+    ends = [nodes[0], nodes[-1]]
+    value, grad = (span([text.number(size(x)) for x in of]) for of in ([x.value for x in ends], [x.grad for x in ends]))
+    return span([x.symbol for x in ends]), text.by(nodes[0].shape), value, f"│ {grad}"
+
+
+def size(x: np.ndarray | None) -> float | None:
+    """A number as it is, an array by its root mean square."""
+    return x if x is None else float(x.item()) if x.size == 1 else length(x) / max(x.size, 1) ** 0.5
+
+
+def in_numbers(node: TraceNode) -> list[str]:
+    """Every entry of a small array, and beside it of its gradient."""
+    n = node.shape[-1] if 1 < node.shape[-1] <= 4 else 4
+    values, grads = (
+        [text.number(None if x is None else x.flat[k]) for k in range(node.value.size)] + [""] * (-node.value.size % n)
+        for x in (node.value, node.grad)
+    )
+    rows = [[*values[k : k + n], "│", *grads[k : k + n]] for k in range(0, len(values), n)]
+    return [f"{text.by(node.shape)}  data │ grad", *text.table(rows, ">" * (2 * n + 1)).split("\n")]
+
+
+def call(node: TraceNode) -> str:
+    """The op with its operands: sigmoid(z1); an array without a name is x, beside a loss t."""
+    names = []
+    for source, array in list(zip(node.trace._sources[node.index], node.vertex.arrays, strict=True))[:4]:
+        if source is not None:
+            names.append(node.trace._symbols[source])
+        elif np.ndim(array) or array is None:
+            names.append("—" if array is None else "t" if node.kind == "loss" else "x")
+        else:
+            names.append(text.number(float(array)))
+    return f"{node.op}({', '.join(names)}{', …' if len(node.vertex.inputs) > 4 else ''})"
+
+
+def tooltip(box: Box) -> str:
+    """The formulas: what was computed, and by what the gradient was multiplied on its way back."""
+    nodes, rest = [box.trace[i] for i in box.copies[0][:12]], len(box.copies[0]) - 12
+    lines = [node.name if node.op == "leaf" else f"{node.symbol} = {call(node)}" for node in nodes]
+    lines += [f"… {rest} more"] if rest > 0 else []
+    for edge in (Edge(box.trace, k) for wire in box.wires for k in wire.copies[0][:3]):
+        local = f"{edge.symbol}: {edge.formula}" if edge.formula else edge.symbol
+        lines.append(f"to {edge.input.symbol}: upstream × {local}, gain {text.fixed(edge.gain)}")
+    node = box.last[0]
+    lines.append(f"{node.symbol}: ‖value‖ {text.number(length(node.value))} │ ‖grad‖ {text.number(node.norm)}")
+    return "\n".join(shortened(line, 200) for line in lines)
+
+
+def label(wire: Wire) -> str:
+    """The share of a wire in the gradient at its source; nothing if that is all, or none comes back."""
+    return "" if not wire.carries or wire.is_all else span([text.percent(part) for part in wire.shares])
+
+
+def gains_in_words(gains: Sequence[float | None]) -> str:
+    ends = span([text.fixed(gain) for gain in gains])
+    return f"{ends}, mean {text.fixed(mean(gains))}" if "…" in ends else ends
+
+
+def span(items: Sequence[str]) -> str:
+    """`first … last`, or one of them if they are alike."""
+    return items[0] if items[0] == items[-1] else f"{items[0]} … {items[-1]}"
+
+
+def arrow(gain: float | None) -> str:
+    """Which way a gain goes: what the colour says, for whoever sees none."""
+    return "" if gain is None or abs(gain - 1) < 5e-4 else "▲" if gain > 1 else "▼"
+
+
+def shortened(line: str, most: int = 90) -> str:
+    """A line without control characters, and not endless: names may be anything."""
+    line = "".join(letter if letter.isprintable() else "�" for letter in line)
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def columns(line: str) -> int:
+    """The width of a line in letters; a Chinese character takes two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in line)
