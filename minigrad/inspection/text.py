@@ -58,8 +58,8 @@ def fixed(x: float | None) -> str:
 
 
 def signed(x: float) -> str:
-    """Decades and shares: two decimals, a minus sign of full width, no sign on a rounded 0."""
-    return f"{x + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "−")
+    """Decades and shares: two decimals, a minus sign of full width, no sign on a rounded 0; "—" for NaN."""
+    return "—" if np.isnan(x) else f"{x + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "−").replace("inf", "∞")
 
 
 def percent(share: float) -> str:

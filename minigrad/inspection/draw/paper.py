@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from minigrad.arrays import length
-from minigrad.inspection import text
 from minigrad.inspection.chain import Chain
 from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.trace import Trace
@@ -65,7 +64,7 @@ def label_few(axis: Any, labels: Sequence[str], shift: float = 0.0, **style: Any
     """Ticks with labels; of many every second, third …, so that they can be read."""
     beside = axis.axis_name == "x" and not style
     most = 130 // (2 + max(map(len, labels))) if beside else 30
-    ticks = range(0, len(labels), -(-len(labels) // most))
+    ticks = range(0, len(labels), -(-len(labels) // most) | 1)  # odd, so that of things in turn all kinds are named
     axis.set_ticks([i + shift for i in ticks], [labels[i] for i in ticks], fontsize=8, **style)
 
 
@@ -93,10 +92,6 @@ def shown(ax: Axes, values: Sequence[float], at: Sequence[float] | None = None) 
         x, sign = k if at is None else at[k], "0" if values[k] == 0 else "∞"
         ax.text(x, 0.01, sign, transform=ax.get_xaxis_transform(), ha="center", va="bottom", fontsize=8)
     return np.where(fit, values, np.nan)
-
-
-def decades(total: float) -> str:
-    return text.signed(total) if np.isfinite(total) else "—"
 
 
 def slope(local: LocalJacobian, x: np.ndarray) -> np.ndarray:

@@ -42,8 +42,8 @@ def plot_chain(chain: Chain, path: paper.Path = None, ax: Axes | None = None) ->
         if running[k] > 0 and running[k + 1] > 0:
             colour, hatch = paper.CAUSES[cause]
             bar = {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0, "zorder": 2}
-            name = f"activations {paper.decades(total[cause] + total['operating point'])}"
-            bar["label"] = name if cause == "activation type" else f"{cause} {paper.decades(total[cause])}"
+            name = f"activations {text.signed(total[cause] + total['operating point'])}"
+            bar["label"] = name if cause == "activation type" else f"{cause} {text.signed(total[cause])}"
             ax.bar(k + 1, running[k + 1] - running[k], 0.9, bottom=running[k], **bar)
     ax.plot(paper.shown(ax, running), "k.", markersize=4 if len(chain) < 30 else 1.5)
     labels = [f"→ {factor.name}" if factor.local is None else factor.symbol for factor in chain.factors]
@@ -94,7 +94,7 @@ def stack(ax: Axes, layers: paper.Layers) -> None:
         taken = np.array([row[column] for _, row in layers.ledger.rows[::-1]])
         taken = np.where(np.isfinite(taken), taken, 0)
         (colour, hatch), side = paper.CAUSES[column], (taken < 0).astype(int)
-        label = f"{column} {paper.decades(layers.ledger.total[column])}"
+        label = f"{column} {text.signed(layers.ledger.total[column])}"
         bottom = ends[side, range(len(taken))]
         ax.bar(range(len(taken)), taken, 0.85, bottom, color=colour, hatch=hatch, ec="white", alpha=0.45, label=label)
         ends[side, range(len(taken))] += taken
