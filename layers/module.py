@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from os import PathLike
+from reprlib import recursive_repr
 from typing import Any
 
 import numpy as np
@@ -204,10 +205,9 @@ class Module:
         """
         return table.summary(self, input_shape)
 
+    @recursive_repr("…")
     def __repr__(self) -> str:
-        settings = {name: value for name, value in vars(self).items() if isinstance(value, (bool, int, float, str))}
-        given = (f"{name}={value!r}" for name, value in settings.items() if name not in ("training", "scope"))
-        return f"{type(self).__name__}({', '.join(given)})"
+        return table.tree(self)
 
 
 def parts(name: str, value: Any) -> Iterator[tuple[str, Parameter | Module]]:

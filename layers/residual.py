@@ -42,8 +42,9 @@ class Residual(Module):
         self.body = checks.modules("Residual", "body", body)
         self.shortcut = None if shortcut is None else checks.modules("Residual", "shortcut", [shortcut])[0]
         if isinstance(after, str):
-            after = activations[checks.one_of("Residual", "after", after, activations)]
-        self.after = None if after is None else checks.modules("Residual", "after", [after])[0]
+            self.after: Any = checks.one_of("Residual", "after", after, activations)
+        else:
+            self.after = None if after is None else checks.modules("Residual", "after", [after])[0]
 
     def forward(self, x: Any) -> Any:
         around = operand(x) if self.shortcut is None else self.shortcut(x)
@@ -54,8 +55,8 @@ class Residual(Module):
             raise ValueError(
                 f"Residual: body(x) is {y.shape}, the way around it {around.shape}; fit that with shortcut="
             )
-        total = mg.add(around, y)
-        return total if self.after is None else self.after(total)
+        total, after = mg.add(around, y), activations.get(self.after, self.after)
+        return total if after is None else after(total)
 
 
 class DenseBlock(Module):

@@ -1,13 +1,35 @@
-"""What `model.summary()` prints: one row per layer, and notes on what looks wrong."""
+"""What `print(model)` and `model.summary()` show: a line per module, and notes on what looks wrong."""
 
 from __future__ import annotations
 
+from textwrap import indent
 from typing import Any
 
 import numpy as np
 
 from layers.scope import watching
 from minigrad import Tensor, default_dtype, no_grad
+
+
+def tree(module: Any) -> str:
+    """A module with its settings, and below it those that it holds, each with the name it has there.
+
+    >>> from layers import Dense, Residual, Sequential
+    >>> Sequential(Dense(2, 3, "tanh"), Residual(Dense(3, 3), after="relu"))
+    Sequential()
+      layers.0: Dense(inputs=2, outputs=3, activation='tanh')
+      layers.1: Residual(after='relu')
+        body.0: Dense(inputs=3, outputs=3)
+    """
+    inside = [f"{name}: {part!r}" for name, part in module.named_parts() if not isinstance(part, Tensor)]
+    return "\n".join([settings(module), *(indent(part, "  ") for part in inside)])
+
+
+def settings(module: Any) -> str:
+    """A module as it was made, on one line."""
+    simple = {name: value for name, value in vars(module).items() if isinstance(value, (bool, int, float, str))}
+    given = (f"{name}={value!r}" for name, value in simple.items() if name not in ("training", "scope"))
+    return f"{type(module).__name__}({', '.join(given)})"
 
 
 def summary(model: Any, example: Any = None) -> str:
@@ -20,7 +42,7 @@ def summary(model: Any, example: Any = None) -> str:
         if own or is_leaf(module):  # a module that only holds others has no row
             fresh = [parameter for parameter in own if id(parameter) not in counted]
             counted.update(map(id, own))
-            rows.append((path, repr(module), shapes.get(id(module), ""), f"{sum(p.size for p in fresh):,}"))
+            rows.append((path, settings(module), shapes.get(id(module), ""), f"{sum(p.size for p in fresh):,}"))
     parameters = model.parameters()
     dtypes = sorted({str(parameter.dtype) for parameter in parameters})
     rows.append(("total", "", "", f"{sum(p.size for p in parameters):,}"))

@@ -3,6 +3,7 @@
 import copy
 import gc
 import itertools
+import pickle
 import threading
 import weakref
 
@@ -388,3 +389,39 @@ def test_summary_notes_float32_data_that_meets_float64_parameters():
 def test_repr_shows_the_settings():
     assert repr(Dense(3, 2, "relu")) == "Dense(inputs=3, outputs=2, activation='relu')"
     assert repr(Dropout(0.25).eval()) == "Dropout(p=0.25)"
+
+
+def test_repr_shows_the_modules_inside_by_name_and_ends():
+    class Net(Module):
+        def __init__(self):
+            self.head, self.parts, self.w = Dense(2, 1), {"a": [LSTM(3, 4)]}, Parameter([1.0])
+
+    net = Net()
+    net.parts["again"] = net
+    assert repr(net).splitlines() == [
+        "Net()",
+        "  head: Dense(inputs=2, outputs=1)",
+        "  parts.a.0: LSTM(return_sequence=False)",
+        "    layers.0: LSTMCell(inputs=3, hidden=4)",
+        "  parts.again: …",
+    ]
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copied_model_is_one_of_its_own(copied):
+    shared = Dense(3, 3, rng=0)
+    model = Sequential(
+        shared, BatchNorm(3), Residual(shared, after="relu"), Dropout(0.5, rng=0), Dense(3, 2, "tanh", rng=1)
+    )
+    x = np.arange(12.0).reshape(4, 3)
+    model(x).sum().backward()
+    other = copied(model.eval())
+    assert [name for name, _ in other.named_parameters()] == [name for name, _ in model.named_parameters()]
+    for mine, theirs in zip(model.parameters(), other.parameters(), strict=True):
+        np.testing.assert_array_equal(mine.grad, theirs.grad)
+    before = model(x).numpy()
+    np.testing.assert_array_equal(other(x).numpy(), before)
+    for theirs in other.parameters():
+        theirs.data -= 1
+    assert not np.allclose(other(x).numpy(), before)
+    np.testing.assert_array_equal(model(x).numpy(), before)
