@@ -204,9 +204,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         writable(folder)
         result = module.run(**chosen)
         path = folder / f"{name}.png"
-        print(result)
         result.figure.savefig(path, dpi=120)
-        print(f"\npicture: {path}")
+        print(f"{result}\n\npicture: {path}")
     except (UserError, ImportError, OSError) as error:
         print(f"python -m demos: {error}", file=sys.stderr)
         return 2

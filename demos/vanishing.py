@@ -20,7 +20,7 @@ from demos.lesson import Claim, Result, each, holds, picture, require, table
 QUICK = {"depth": 20, "epochs": 3}
 HEADS = ("network", "‖∂L/∂z1‖", "‖∂L/∂y‖", "decades", "type", "point", "weights", "norm, skip", "loss", "correct")
 KEY = """decades = log₁₀ ‖∂L/∂z1‖/‖∂L/∂y‖ = the sum of: type (what the activation does at its best place, σ' = 1/4),
-point (where its units really work), weights (Wᵀ), norm and skip (BatchNorm, shortcuts)"""
+point (where its units really work), weights (Wᵀ; He's give back what ReLU takes), norm and skip (BatchNorm, shortcuts)"""
 
 
 def report(rows: dict[str, dict]) -> str:
@@ -128,7 +128,7 @@ def run(
     depth: Annotated[int, "hidden layers"] = 50,
     width: Annotated[int, "units in each"] = 100,
     epochs: Annotated[int, "times that training goes through the data"] = 8,
-    rows: Annotated[tuple[str, ...], f"some of {', '.join(RECIPES)}"] = (),
+    rows: Annotated[tuple[str, ...], f"all, or some of {', '.join(RECIPES)}"] = (),
     data: Annotated[Literal["digits", "mnist"], "what to learn"] = "digits",
     data_dir: Annotated[str | None, "folder with MNIST's files"] = None,
     seed: Annotated[int, "first weights, held-out images, order of training"] = 0,
