@@ -20,7 +20,7 @@ from demos.lesson import Claim, Result, each, holds, picture, require, table
 QUICK = {"depth": 20, "epochs": 3}
 HEADS = ("network", "‖∂L/∂z1‖", "‖∂L/∂y‖", "decades", "type", "point", "weights", "norm, skip", "loss", "correct")
 KEY = """decades = log₁₀ ‖∂L/∂z1‖/‖∂L/∂y‖ = the sum of: type (what the activation does at its best place, σ' = 1/4),
-point (where its units really work), weights (Wᵀ; He's give back what ReLU takes), norm and skip (BatchNorm, shortcuts)"""
+point (where units really work), weights (Wᵀ; He's give back what ReLU takes), norm and skip (BatchNorm, shortcuts)"""
 
 
 def report(rows: dict[str, dict]) -> str:
