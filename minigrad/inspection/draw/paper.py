@@ -18,14 +18,14 @@ from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.trace import Trace
 
 Path = str | os.PathLike | None
-BLUE, ORANGE, AMBER, SKY = "#0072B2", "#D55E00", "#E69F00", "#56B4E9"  # Okabe and Ito's, for the colour-blind too
+BLUE, ORANGE, SKY = "#0072B2", "#D55E00", "#56B4E9"  # Okabe and Ito's, for the colour-blind too
 CAUSES = {  # column of the ledger → colour, and a hatch to tell it by in grey
-    "activation type": (ORANGE, ""),
-    "operating point": (AMBER, "///"),
+    "activation type": ("#E69F00", ""),
+    "operating point": (ORANGE, "///"),
     "weights": (BLUE, ""),
     "norm": ("#009E73", "..."),
     "skip": (SKY, "\\\\\\"),
-    "loss": ("#999999", ""),
+    "loss": ("#999999", "||"),
     "input": ("#CC79A7", "xxx"),
     "other": ("#DDDDDD", "---"),
 }

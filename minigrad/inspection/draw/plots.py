@@ -96,7 +96,7 @@ def stack(ax: Axes, layers: paper.Layers) -> None:
         (colour, hatch), side = paper.CAUSES[column], (taken < 0).astype(int)
         label = f"{column} {text.signed(layers.ledger.total[column])}"
         bottom = ends[side, range(len(taken))]
-        ax.bar(range(len(taken)), taken, 0.85, bottom, color=colour, hatch=hatch, ec="white", alpha=0.45, label=label)
+        ax.bar(range(len(taken)), taken, 0.85, bottom, color=colour, hatch=hatch, ec="white", alpha=0.55, label=label)
         ends[side, range(len(taken))] += taken
     furthest = 1.1 * max(0.5, np.max(np.abs(ends)))
     ax.set(ylim=(-furthest, furthest), xlim=(-0.6, len(layers.names) - 0.4), ylabel="decades per layer (bars)")
@@ -169,7 +169,9 @@ def update_ratios(monitor: Any, path: paper.Path = None, ax: Axes | None = None)
     lines(ax, monitor.history["step"], ratios, colours := colours_of(weights))
     if len(weights) > 6:
         scale(ax.figure, [ax], colours)
-    else:
+    else:  # few enough for a style each, to tell them by in grey
+        for line, style in zip(ax.get_lines()[2::2], ("-", "--", "-.", ":", (0, (6, 1)), (0, (1, 3))), strict=False):
+            line.set_linestyle(style)
         paper.legend(ax)
     how = "in the grey band a weight moves by about a thousandth of itself, below it hardly learns, above it jumps."
     return paper.finished(ax, path, "step", how)
