@@ -61,6 +61,8 @@ def trace(output: Tensor, gradient: ArrayLike | None = None, expand: bool = True
     x = 2 × upstream 0.07065 = 0.1413, added to w
     w = −1 × upstream 0.07065 = −0.07065, added to x
     """
+    if not isinstance(output, Tensor):
+        raise TypeError(f"trace: output is a Tensor, not {type(output).__name__}; the trace of a matrix is np.trace(x)")
     seed = output.seed_gradient(gradient)
     nodes, replaced = opened(recorded(output)) if expand else (recorded(output), {})
     found = Trace(output, seed, nodes, replaced)

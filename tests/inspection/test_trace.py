@@ -81,6 +81,8 @@ def test_seed():
         mg.trace(x * x)
     with pytest.raises(mg.GraphError, match="nothing to differentiate"):
         mg.trace(mg.tensor(1.0))
+    with pytest.raises(TypeError, match=r"trace: output is a Tensor, not ndarray; the trace of a matrix is np\.trace"):
+        mg.trace(np.eye(2))
 
 
 def test_a_leaf_alone():
