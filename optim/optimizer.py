@@ -54,8 +54,8 @@ class Optimizer:
         if not self.params:
             raise ValueError(f"{self.kind}: there are no parameters to train; does the model have any?")
         for i, p in enumerate(self.params):
-            if not p.requires_grad:
-                raise ValueError(f"{self.kind}: {self._name(i)} does not require gradients, so it cannot be trained")
+            if not (p.requires_grad and p.is_leaf):
+                raise ValueError(f"{self.kind}: {self._name(i)} is not a leaf that requires gradients")
             if p in self.state:
                 raise ValueError(f"{self.kind}: {self._name(i)} is given twice")
             self.state[p] = {"steps": 0}

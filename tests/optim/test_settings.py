@@ -168,8 +168,9 @@ def test_betas_are_a_pair_of_numbers(betas):
         (None, TypeError, "SGD: params is an iterable of tensors .* not a NoneType"),
         ([np.zeros(2)], TypeError, r"SGD: params\[0\] is a ndarray, not a tensor"),
         ([("weight", parameter())], TypeError, r"SGD: params\[0\] is a tuple, not a tensor"),
-        ([mg.tensor([1.0, 2.0])], ValueError, r"SGD: parameter 0 of shape \(2,\) does not require gradients"),
-        ([mg.tensor(1.0, name="frozen")], ValueError, "SGD: parameter 'frozen' does not require gradients"),
+        ([mg.tensor([1.0, 2.0])], ValueError, r"SGD: parameter 0 of shape \(2,\) is not a leaf that requires"),
+        ([parameter() * 2], ValueError, r"SGD: parameter 0 of shape \(\) is not a leaf that requires gradients"),
+        ([mg.tensor(1.0, name="frozen")], ValueError, "SGD: parameter 'frozen' is not a leaf that requires"),
         (
             [{"params": [parameter()], "momentun": 0.9}],
             ValueError,
