@@ -14,13 +14,13 @@ from typing import Literal, get_args
 Choice = Literal["auto", "numba", "numpy", "definition"]
 
 
-def checked(choice: str) -> str:
+def checked(choice: str, where: str = "kernels.use") -> str:
     if choice not in get_args(Choice):
-        raise ValueError(f"kernels.use: {choice!r} is not one of {', '.join(get_args(Choice))}")
+        raise ValueError(f"{where}: {choice!r} is not one of {', '.join(get_args(Choice))}")
     return choice
 
 
-_choice = checked(os.environ.get("MINIGRAD_KERNELS", "auto"))
+_choice = checked(os.environ.get("MINIGRAD_KERNELS") or "auto", "MINIGRAD_KERNELS")
 
 
 def choice() -> str:

@@ -1,5 +1,9 @@
 """Defining ops: elementwise, primitive and fused, what a call does, and what a wrong rule is told."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -402,3 +406,23 @@ def test_the_scope_is_that_of_the_call():
         assert (leaf(X) * 2).node.scope == "blocks.3.dense"
     finally:
         mg.settings.state.scope = ""
+
+
+# Who computes
+
+
+@pytest.mark.parametrize(("value", "expected"), [("numpy", "numpy"), ("", "auto"), (None, "auto")])
+def test_the_environment_says_who_computes(value, expected):
+    environment = {name: x for name, x in os.environ.items() if name != "MINIGRAD_KERNELS"}
+    environment |= {} if value is None else {"MINIGRAD_KERNELS": value}
+    code = "import minigrad as mg; print(mg.kernels.choice())"
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == expected
+
+
+def test_an_unknown_choice_says_where_it_came_from():
+    with pytest.raises(ValueError, match=r"kernels\.use: 'cuda' is not one of auto, numba, numpy, definition"):
+        mg.kernels.use("cuda")
+    environment = {**os.environ, "MINIGRAD_KERNELS": "cuda"}
+    result = subprocess.run([sys.executable, "-c", "import minigrad"], env=environment, capture_output=True, text=True)
+    assert "MINIGRAD_KERNELS: 'cuda' is not one of" in result.stderr
