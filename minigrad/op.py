@@ -157,7 +157,7 @@ def signature(forward: Callable, arity: int | None) -> tuple[list[str], dict[str
     except ValueError:  # some of NumPy's C functions have none
         given = {}
     named = [p for p in given.values() if p.kind is not p.VAR_POSITIONAL]
-    names = [p.name for p in named] or [f"x{i + 1}" for i in range(arity or 0)]
+    names = [p.name for p in named] or (["x"] if arity == 1 else [f"x{i + 1}" for i in range(arity or 0)])
     return names, {p.name: p.default for p in named if p.default is not p.empty}
 
 

@@ -67,7 +67,7 @@ def find_nan(self: Trace) -> Finding:
     ...     trace = mg.trace(mg.sum(mg.sqrt(x)))
     >>> print(trace.find_nan())
     sqrt (1/(2√x)): all values are finite, but not the contribution that it sends to x; contribution: 2, from 0.25
-    to 0.25, 1 infinite; upstream: 2, from 1 to 1; x1: 2, from 0 to 4
+    to 0.25, 1 infinite; upstream: 2, from 1 to 1; x: 2, from 0 to 4
     """
     for node in self.nodes:
         if not finite(node.value):
@@ -102,7 +102,7 @@ def detect_anomaly() -> Iterator[None]:
     >>> with mg.detect_anomaly(), np.errstate(divide="ignore"):
     ...     mg.log(x)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    minigrad.graph.GraphError: log (1/x): its value is not finite; y: 2, from 1.39 to 1.39, 1 infinite; x1: 2, from ...
+    minigrad.graph.GraphError: log (1/x): its value is not finite; y: 2, from 1.39 to 1.39, 1 infinite; x: 2, from ...
     """
     with watching(Watch()):
         yield
