@@ -42,7 +42,7 @@ def number(x: float | None, digits: int = 3) -> str:
     """A number in few digits; "—" where nothing was computed, so that a printed 0 means zero."""
     if x is None:
         return "—"
-    return f"{x:.{digits}g}".replace("-", "−") if x == 0 or 1e-3 <= abs(x) < 1e5 else scientific(x, digits - 1)
+    return f"{x + 0.0:.{digits}g}".replace("-", "−") if x == 0 or 1e-3 <= abs(x) < 1e5 else scientific(x, digits - 1)
 
 
 def scientific(x: float | None, digits: int = 2) -> str:

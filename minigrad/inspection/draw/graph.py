@@ -104,12 +104,17 @@ def curve(points: list[tuple[float, float]]) -> Iterator[tuple]:
         yield (x0, half), (x1, half), (x1, y1)
 
 
-def label_place(wire: Wire, points: list[tuple[float, float]]) -> tuple[float, float, float]:
-    """Where the share is written, and how wide: beside the first bend, on the side to which the line goes."""
-    (x0, y0), (x1, y1) = points[1:3]
-    width = LETTER * len(label(wire))
-    x = (x0 + x1) / 2
-    return x + 4 if x1 > x0 else x - 4 - width, (y0 + y1) / 2 + 4, width
+def labels(s: Scene) -> Iterator[tuple[str, float, float, float]]:
+    """Every share, its place and width: beside the first bend, on the side to which the line goes."""
+    taken: set[tuple[float, float]] = set()
+    for wire, ((x0, y0), (x1, y1), *_) in ((wire, points[1:]) for wire, points in s.wires if label(wire)):
+        width = LETTER * len(label(wire))
+        x = (x0 + x1) / 2
+        x, y = (x + 4 if x1 > x0 else x - 4 - width), (y0 + y1) / 2 + 4
+        while any(abs(x - a) < width and abs(y - b) < LINE for a, b in taken):
+            y -= LINE
+        taken.add((x, y))
+        yield label(wire), x, y, width
 
 
 def figure(trace: Trace, path: Path = None, ax: Axes | None = None, zoom: str = "layer") -> Figure:
@@ -148,10 +153,8 @@ def figure(trace: Trace, path: Path = None, ax: Axes | None = None, zoom: str = 
         box(x, y, width, height, boxstyle=corners, fc=colour(b), ec=INK, lw=0.8 * point, gid="box")
         for k, line in enumerate(lines):
             write(x + MARGIN, y + LINE * (k + 1), line, weight="bold" if k == 0 else "normal")
-    for wire, points in s.wires:
-        if label(wire):
-            x, y, _ = label_place(wire, points)
-            write(x, y, label(wire), bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 0.5})
+    for share, x, y, _ in labels(s):
+        write(x, y, share, bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 0.5})
     for k, line in enumerate(s.caption):
         write(20, s.height - LINE * (len(s.caption) - k), line, gid="how to read")
     if path is not None:

@@ -101,14 +101,13 @@ def arrange(rows: list[list[int]], above: Sequence, below: Sequence) -> None:
 def places(rows: list[list[int]], above: Sequence, below: Sequence, widths: Sequence[float]) -> list[float]:
     """The centre of each item, as near to its neighbours as the order and the widths allow."""
     x = [0.0] * len(widths)
-    weight = [1.0 if inputs else 0.02 for inputs in above]  # leaves give way
+    weight = [1.0 if inputs else 1e-4 for inputs in above]  # leaves give way
     for sweep in range(SWEEPS):
         for row in rows if sweep % 2 == 0 else reversed(rows):
             wishes = []
             for i in row:
                 near = [(x[j], weight[j]) for j in above[i]] if sweep % 2 == 0 else []
-                if sweep:
-                    near += [(x[j] + side * min(PORT * len(above[j]), widths[j]), 1) for j, side in below[i]]
+                near += [(x[j], 1.0) for j, _ in below[i]] if sweep else []
                 wishes.append(sum(place * w for place, w in near) / sum(w for _, w in near) if near else x[i])
             row_widths, row_weights = [widths[i] for i in row], [weight[i] for i in row]
             for i, place in zip(row, spread(wishes, row_widths, row_weights), strict=True):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from minigrad.inspection.draw.graph import INK, LINE, MARGIN, SIZE, colour, curve, label_place, scene, style
-from minigrad.inspection.draw.words import label, tooltip
+from minigrad.inspection.draw.graph import INK, LINE, MARGIN, SIZE, colour, curve, labels, scene, style
+from minigrad.inspection.draw.words import tooltip
 from minigrad.inspection.trace import Trace
 
 
@@ -38,11 +38,9 @@ def svg(trace: Trace, zoom: str = "layer") -> str:
         for k, line in enumerate(lines):
             out.append(svg_text(x + MARGIN, y + LINE * (k + 1), line, ' font-weight="bold"' if k == 0 else ""))
         out.append("</g>")
-    for wire, points in s.wires:
-        if label(wire):
-            x, y, width = label_place(wire, points)
-            out.append(svg_rect(x, y - 10, width, LINE - 2, "white", ' opacity="0.8"'))
-            out.append(svg_text(x, y, label(wire)))
+    for share, x, y, width in labels(s):
+        out.append(svg_rect(x, y - 10, width, LINE - 2, "white", ' opacity="0.8"'))
+        out.append(svg_text(x, y, share))
     out += [svg_text(20, s.height - LINE * (len(s.caption) - k), line) for k, line in enumerate(s.caption)]
     return "\n".join([*out, "</svg>"])
 

@@ -107,7 +107,8 @@ class GraphView:
             for slot, j in enumerate(trace._sources[i]):
                 if j is not None and j not in inside:
                     source = made[i, slot] if (i, slot) in made else made[j]
-                    key = source, slot if len(group) == 1 else None  # x·x has two wires
+                    each = len(group) == len(self.boxes[source].copies[0]) == 1  # x·x has two wires
+                    key = source, slot if each else None
                     edges = wires.setdefault(key, Wire(trace, source, [[]])).copies[0]
                     edges += [k for k in trace._into[j] if trace._edges[k][:2] == (i, slot)]
         return Box(trace, group, held, outside or group[-1:], list(wires.values()))
@@ -120,19 +121,18 @@ class GraphView:
         last_use = {wire.source: b for b, box in enumerate(before) for wire in box.wires}
         runs, new, start = self._alike(before), {}, 0
         while start < len(before):
-            foldable = [
-                (period * (run[start] // period + 1), -period)
+            foldable = (
+                (period * (run[start] // period + 1), period)
                 for period, run in runs.items()
                 if run[start] >= (ALIKE - 1) * period
-            ]
-            closed = (option for option in foldable if self._closed(before, start, *option, last_use))
-            size, period = max(closed, default=(1, -1))
+            )
+            closed = [option for option in foldable if self._closed(before, start, *option, last_use)]
+            size, period = max(closed, default=(1, 1), key=lambda option: (option[0], -option[1]))
             first = len(self.boxes)
-            for at in range(start, start - period):
-                alike = before[at : start + size : -period]
-                new |= dict.fromkeys(range(at, start + size, -period), len(self.boxes))
-                self.boxes.append(alike[0].of(alike, new))
-            if period < -1:
+            for at in range(start, start + period):
+                new |= dict.fromkeys(range(at, start + size, period), len(self.boxes))
+                self.boxes.append(Box.of(before[at : start + size : period], new))
+            if period > 1:
                 self.frames.append(self._frame(range(first, len(self.boxes))))
             start += size
 
@@ -157,7 +157,7 @@ class GraphView:
 
     def _closed(self, boxes: Sequence[Box], start: int, size: int, period: int, last_use: dict[int, int]) -> bool:
         """Whether each block is computed from the one before it alone, and only the last one is used elsewhere."""
-        end, period = start + size, -period
+        end = start + size
         for b in range(start, end):
             before = start + ((b - start) // period - 1) * period
             if b >= start + period and any(wire.source < before for wire in boxes[b].wires):

@@ -32,7 +32,9 @@ def lines_of(box: Box) -> list[str]:
         h = span([box.trace[i].symbol for i in box.states["h", None]])
         lines.append(f"grad of {h}: ratio {ratio}, ×{step} per step {arrow(box.gain)}")
     elif not box.is_leaf:
-        lines.append(f"gain {' and '.join(map(gains_in_words, box.gains)) or '—'} {arrow(box.gain)}")
+        few = " and ".join(map(gains_in_words, box.gains)) or "—"
+        many = f"at most {text.fixed(box.gain)} along {len(box.gains)} lines"
+        lines.append(f"gain {few if len(box.gains) <= 3 else many} {arrow(box.gain)}")
     return [shortened(line.rstrip()) for line in lines]
 
 
