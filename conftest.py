@@ -1,11 +1,18 @@
 """What every test and doctest starts with."""
 
+import os
+
+for library in ("OPENBLAS", "MKL", "OMP"):  # read when NumPy is loaded; small products only wait for a second thread
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
 import matplotlib
 import pytest
 
 import minigrad as mg
+from demos.lesson import check_packages
 
 matplotlib.use("Agg")
+check_packages()
 
 
 @pytest.fixture(autouse=True)

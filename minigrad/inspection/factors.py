@@ -125,6 +125,10 @@ class Factor:
     @property
     def kind(self) -> str:
         """What the factor does: activation, weight, norm, loss, skip (a sum of branches) …"""
+        within = {edge.trace._within.get(edge.output.vertex) for edge in self.edges}
+        fused = within.pop() if len(within) == 1 else None
+        if fused is not None and fused.kind in ("norm", "loss"):
+            return fused.kind  # all that BatchNorm or a loss was opened into
         if self.single is None:
             return "skip"
         edge = self.single

@@ -28,6 +28,7 @@ from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.names import refined_kinds, symbols_of
 from minigrad.inspection.opened import opened
 from minigrad.inspection.parts import Edge, TraceNode
+from minigrad.op import Op
 from minigrad.tensor import Tensor
 
 
@@ -119,6 +120,16 @@ class Trace:
         return contributions
 
     # What there is
+
+    @cached_property
+    def _within(self) -> dict[Node, Op]:
+        """Node → the fused op that it is a part of, where one was opened."""
+        within = {}
+        for node, end in self._replaced.items():
+            if node.op.definition and isinstance(end, Node):
+                inputs = {x.node for x in node.inputs if x is not None}
+                within.update(dict.fromkeys(order(end, until=inputs), node.op))
+        return within
 
     @cached_property
     def _vertices(self) -> list:
