@@ -143,6 +143,12 @@ def composition(*numpy: Callable) -> Callable[[Callable], Callable]:
 
 
 def registered(op: Op, numpy: Callable | None, method: bool) -> Op:
+    if op.arity is None and isinstance(op, Elementwise):
+        raise TypeError(f"{op.name}: derivatives is a list with one rule per input, such as [lambda y, x: 2 * x]")
+    if op.arity is not None and op.arity > len(op.names):
+        raise ValueError(f"{op.name}: {op.arity} rules, but forward takes only {', '.join(op.names)}")
+    if isinstance(op.formulas, str) or len(op.formulas) != (op.arity or 1):
+        raise ValueError(f"{op.name}: formulas is a list of {op.arity or 1}, one per rule, not {op.formulas!r}")
     if numpy is not None:
         numpy_overrides[numpy] = op
     if method:

@@ -107,12 +107,12 @@ class Op:
 
     def fitted(self, contribution, i, x, shape):
         """A contribution in its input's dtype, and its shape: summed over the axes that the op broadcast."""
-        if contribution.shape != x.shape:
-            if contribution.shape != shape:
-                raise GraphError(
-                    f"{self.name}: the rule for input {i} returned shape {contribution.shape}, "
-                    f"where shape {shape} was expected"
-                )
+        found = getattr(contribution, "shape", None)
+        if found != x.shape:
+            if found != shape:
+                what = type(contribution).__name__ if found is None else f"shape {found}"
+                rule = f"{self.name}: the rule for input {i}"
+                raise GraphError(f"{rule} returned {what}, where shape {shape} was expected")
             contribution = sum_to(contribution, x.shape)
         return contribution if contribution.dtype == x.dtype else contribution.astype(x.dtype)
 

@@ -261,6 +261,16 @@ def test_a_rule_may_return_its_upstream_a_view_or_a_broadcast_array():
             [X],
             r"wrong: the rule for input 0 returned shape \(3, 2\), where shape \(2, 3\) was expected",
         ),
+        (
+            mg.primitive("wrong", lambda x: 2 * x, [lambda g, y, x: None]),
+            [X],
+            r"wrong: the rule for input 0 returned NoneType, where shape \(2, 3\) was expected",
+        ),
+        (
+            mg.fused("wrong", lambda x: (2 * x, None), lambda g, y, saved, x: (None,), lambda x: 2 * x),
+            [X],
+            r"wrong: the rule for input 0 returned NoneType, where shape \(2, 3\) was expected",
+        ),
     ],
 )
 def test_a_rule_that_returns_a_wrong_shape(op, inputs, message):
@@ -406,6 +416,28 @@ def test_the_scope_is_that_of_the_call():
         assert (leaf(X) * 2).node.scope == "blocks.3.dense"
     finally:
         mg.settings.state.scope = ""
+
+
+@pytest.mark.parametrize(
+    ("define", "error", "message"),
+    [
+        (
+            lambda: mg.elementwise("cube", lambda x: x**3, lambda y, x: 3 * x**2, ["3x²"]),
+            TypeError,
+            "derivatives is a",
+        ),
+        (
+            lambda: mg.elementwise("cube", lambda x: x**3, [1, 1], ["3x²"]),
+            ValueError,
+            "2 rules, but .* only x",
+        ),
+        (lambda: mg.elementwise("sum", np.add, [1, 1], ["1"]), ValueError, r"sum: formulas is a list of 2, .* \['1'\]"),
+        (lambda: mg.primitive("same", np.copy, [lambda g, y, a: g], "g"), ValueError, "same: formulas is a list of 1,"),
+    ],
+)
+def test_a_wrong_definition_is_refused_at_once(define, error, message):
+    with pytest.raises(error, match=message):
+        define()
 
 
 # Who computes
