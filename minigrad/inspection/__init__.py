@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from minigrad.inspection import display
 from minigrad.inspection.anomaly import Finding, detect_anomaly, find_nan
 from minigrad.inspection.audit import Audit, audit
 from minigrad.inspection.chain import Chain
-from minigrad.inspection.display import drawn, in_notebook, to_dot, to_svg
 from minigrad.inspection.jacobian import jacobian
 from minigrad.inspection.ledger import Ledger
 from minigrad.inspection.lengths import PathLengths, by_path_length
@@ -54,9 +54,9 @@ for method in (
     find_nan,
     audit,
     plot,
+    display.draw,
+    display.to_svg,
+    display.to_dot,
+    display._repr_mimebundle_,
 ):
     setattr(Trace, method.__name__, method)
-Trace.draw = drawn
-Trace.to_svg = to_svg
-Trace.to_dot = to_dot
-Trace._repr_mimebundle_ = in_notebook

@@ -410,10 +410,11 @@ def test_a_notebook_shows_text_and_picture(mlp, monkeypatch):
 
 
 def test_without_the_room(mlp, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "minigrad.inspection.draw", None)
     assert list(mlp._repr_mimebundle_()) == ["text/plain"]
-    with pytest.raises(ModuleNotFoundError, match="inspection/draw, which was left out"):
-        mlp.draw()
+    for method in (mlp.draw, mlp.to_svg, mlp.to_dot):
+        with pytest.raises(ModuleNotFoundError, match="pictures are drawn by minigrad/inspection/draw"):
+            method()
 
 
 def test_there_are_two_zooms(mlp):

@@ -10,6 +10,7 @@ The figures are matplotlib's, without pyplot: `figure.savefig("flow.png")`, or `
 """
 
 from minigrad.inspection.draw.distributions import lens, ridge, spectrum
+from minigrad.inspection.draw.graph import draw_graph, to_dot
 from minigrad.inspection.draw.matrices import lag_matrix, through_time, unit_map
 from minigrad.inspection.draw.plots import (
     before_after,
@@ -19,8 +20,9 @@ from minigrad.inspection.draw.plots import (
     plot_chain,
     update_ratios,
 )  # fmt: skip
+from minigrad.inspection.draw.svg import to_svg
 
 __all__ = [
-    "before_after", "dashboard", "flow", "lag_matrix", "lens", "path_lengths", "plot_chain", "ridge", "spectrum",
-    "through_time", "unit_map", "update_ratios",
+    "before_after", "dashboard", "draw_graph", "flow", "lag_matrix", "lens", "path_lengths", "plot_chain", "ridge",
+    "spectrum", "through_time", "to_dot", "to_svg", "unit_map", "update_ratios",
 ]  # fmt: skip

@@ -117,7 +117,7 @@ def labels(s: Scene) -> Iterator[tuple[str, float, float, float]]:
         yield label(wire), x, y, width
 
 
-def figure(trace: Trace, path: Path = None, ax: Axes | None = None, zoom: str = "layer") -> Figure:
+def draw_graph(trace: Trace, path: Path = None, ax: Axes | None = None, zoom: str = "layer") -> Figure:
     """The graph as a matplotlib figure; with `ax` as large as that is."""
     s = scene(trace, zoom)
     if ax is None:
@@ -162,7 +162,7 @@ def figure(trace: Trace, path: Path = None, ax: Axes | None = None, zoom: str = 
     return ax.figure
 
 
-def dot(trace: Trace, zoom: str = "layer") -> str:
+def to_dot(trace: Trace, zoom: str = "layer") -> str:
     """The graph in the language of Graphviz, which finds the places itself."""
     view = GraphView(trace, zoom)
     out = [

@@ -9,7 +9,7 @@ from minigrad.inspection.draw.words import tooltip
 from minigrad.inspection.trace import Trace
 
 
-def svg(trace: Trace, zoom: str = "layer") -> str:
+def to_svg(trace: Trace, zoom: str = "layer") -> str:
     """The graph as one SVG element, which needs no other file; boxes say their formulas when pointed at."""
     s = scene(trace, zoom)
     out = [
