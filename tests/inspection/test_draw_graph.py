@@ -186,6 +186,28 @@ def test_a_loop_over_a_cell_is_rolled(rng):
     assert [frame.repeats for frame in outside.frames] == [8]
 
 
+def test_what_is_not_alike_is_not_folded(rng):
+    shrinking = Sequential(*(Dense(n + 1, n, "tanh", rng=n) for n in (8, 7, 6, 5, 4)))
+    assert [box.repeats for box in GraphView(mg.trace(shrinking(np.ones((2, 9))).sum())).boxes] == [1] * 6
+
+
+def test_blocks_whose_values_are_used_elsewhere_are_not_folded(rng):
+    h, total = mg.tensor(0.5, requires_grad=True, name="x"), mg.tensor(0.0, requires_grad=True, name="total")
+    states = [h := mg.tanh(h) for _ in range(6)]
+    for k in (3, 0, 5, 1, 2, 4):
+        total = total + states[k]
+    assert {box.repeats for box in GraphView(mg.trace(total)).boxes} == {1}
+
+
+def test_a_block_is_as_long_as_it_reaches_back():
+    a, b = (mg.tensor(x, requires_grad=True, name=name) for x, name in ((1.0, "a"), (2.0, "b")))
+    for _ in range(20):  # Fibonacci's numbers: each is made of two
+        a, b = b, a + b
+    view = GraphView(mg.trace(b))
+    assert [len(frame.boxes) for frame in view.frames] == [2]
+    assert max(box.repeats for box in view.boxes) >= 9
+
+
 def test_widths_are_shares_and_dashes_are_zeros(residual, rng):
     view = GraphView(residual, "op")
     for wire in (wire for box in view.boxes for wire in box.wires):
@@ -364,6 +386,13 @@ def test_inputs_stand_from_left_to_right():
     assert sorted((symbol for symbol in places if symbol.startswith("x")), key=places.get) == [
         f"x{k}" for k in range(6)
     ]
+
+
+def test_inputs_keep_their_order_whatever_was_computed_first():
+    x = mg.tensor(2.0, requires_grad=True, name="x")
+    first, second = mg.tanh(x), mg.sigmoid(x)
+    places = {box.last[0].op: left for box, left, *_ in scene(mg.trace(second - first), "op").boxes}
+    assert places["sigmoid"] < places["tanh"]
 
 
 def test_a_chain_stands_upright(deep):
