@@ -44,7 +44,7 @@ class Chain:
         Whose gradient is written as a product.
     sample : int, optional
         Only the loss of this one sample of the batch.
-    element : tuple of int, optional
+    element : tuple of int, or int, optional
         Write out the gradient of this one element of the target in plain numbers as well.
     path : sequence of Edge, optional
         Follow only these edges, which lead from the output to the target.
@@ -91,7 +91,7 @@ class Chain:
         target: TraceNode,
         *,
         sample: int | None = None,
-        element: tuple[int, ...] | None = None,
+        element: tuple[int, ...] | int | None = None,
         path: Sequence[Edge] | None = None,
         use: int | None = None,
         norm: str = "l2",
@@ -101,6 +101,11 @@ class Chain:
         if target.grad is None:
             why = "make it with requires_grad=True" if target.kind == "constant" else "the output does not depend on it"
             raise ValueError(f"chain: {target.symbol} has no gradient: {why}")
+        if element is not None:
+            element = (element,) if isinstance(element, (int, np.integer)) else tuple(element)
+            sizes = zip(element, target.shape, strict=False)
+            if len(element) != len(target.shape) or not all(0 <= i < n for i, n in sizes):
+                raise ValueError(f"chain: {target.symbol} of shape {target.shape} has no element {element}")
         if sample is not None:
             trace = of_sample(trace, sample)
             target = TraceNode(trace, target.index)

@@ -80,8 +80,9 @@ def counter(trace: Trace, count: str | Callable[[Edge], bool] | None) -> tuple[C
     kinds, scopes = {node.kind for node in trace.nodes}, {node.scope for node in trace.nodes} - {""}
     if count in kinds:
         return lambda edge: edge.output.kind == count, f"edges of kind {count}"
-    if any(fnmatchcase(scope, count) for scope in scopes):
-        return lambda edge: fnmatchcase(edge.output.scope, count), f"edges in {count}"
+    modules = count.removesuffix("/*")  # as a trace is asked for all the nodes of a module
+    if any(fnmatchcase(scope, modules) for scope in scopes):
+        return lambda edge: fnmatchcase(edge.output.scope, modules), f"edges in {count}"
     known = sorted(kinds | scopes)
     near = difflib.get_close_matches(count, known, n=3, cutoff=0.4) or known[:5]
     raise KeyError(f"by_path_length: {count!r} is no kind and no module in this trace; near it are {', '.join(near)}")

@@ -122,6 +122,8 @@ def test_count_by_module():
     one = trace.by_path_length(to=x, count="layers.1.*").counts
     ops = sum(node.scope.startswith("layers.1.body") for node in trace.nodes if node.op in ("matmul", "add", "tanh"))
     assert one == {0: 4, ops: 4}
+    single = trace.by_path_length(to=x, count="layers.1.body.0")
+    assert trace.by_path_length(to=x, count="layers.1.body.0/*").counts == single.counts == {0: 4, ops: 4}
 
 
 def test_a_trace_with_other_derivatives_is_split_into_its_own_parts():

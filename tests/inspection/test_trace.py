@@ -329,3 +329,13 @@ def test_it_costs_little_more_than_backward():
 
     pairs = [(seconds(traced), seconds(loss.backward)) for _ in range(200)]
     assert min(a for a, _ in pairs) <= 1.3 * min(b for _, b in pairs)
+
+
+def test_an_element_of_the_target():
+    x = mg.tensor([2.0, 3.0], requires_grad=True, name="x")
+    trace = mg.trace(mg.sum(x * x))
+    assert trace.chain(to=x, element=1).in_numbers() == trace.chain(to=x, element=(1,)).in_numbers()
+    assert trace.chain(to=x, element=1).in_numbers().endswith("= 6")
+    for element in [2, -1, (0, 0), ()]:
+        with pytest.raises(ValueError, match=r"chain: x of shape \(2,\) has no element \("):
+            trace.chain(to=x, element=element)
