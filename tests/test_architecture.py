@@ -37,6 +37,8 @@ BUDGETS = {
     "minigrad/inspection/chain.py": 340,
     "minigrad/inspection/paths.py": 240,
     "minigrad/inspection/*.py": 300,
+    "minigrad/inspection/monitor/*.py": 300,
+    "minigrad/inspection/draw/*.py": 260,
     "minigrad/__init__.py": 60,
     "layers/module.py": 220,
     "layers/recurrent.py": 300,

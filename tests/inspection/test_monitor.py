@@ -21,8 +21,8 @@ from minigrad.settings import state
 from optim import SGD, Adam, clip_by_global_norm
 
 pytest.importorskip("minigrad.inspection.monitor", reason="the room of the monitor was taken out")
-from minigrad.inspection.histogram import EDGES, Histograms, octaves
-from minigrad.inspection.history import History
+from minigrad.inspection.monitor.histogram import EDGES, Histograms, octaves
+from minigrad.inspection.monitor.history import History
 
 
 def data(n=32, features=6, classes=3, seed=0, dtype=None):
@@ -136,7 +136,7 @@ def test_gradients_too_small_for_float32_squares_are_not_zero():
 
 @pytest.mark.parametrize("scale", [1.0, 1e-25, 1e25])
 def test_norms_of_large_float32_arrays(scale):
-    from minigrad.inspection.activity import length
+    from minigrad.inspection.monitor.activity import length
 
     x = (np.random.default_rng(0).normal(size=(301, 123)) * scale).astype(np.float32)
     with np.errstate(over="ignore"):
@@ -839,7 +839,7 @@ def test_overhead_is_a_share_of_the_time():
 def test_the_core_does_not_need_it(tmp_path):
     package = Path(mg.__file__).parent
     shutil.copytree(package, tmp_path / "minigrad", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "minigrad/inspection/monitor.py").unlink()
+    shutil.rmtree(tmp_path / "minigrad/inspection/monitor")
     code = "import minigrad as mg; print(mg.__file__, hasattr(mg, 'GradientMonitor'), mg.trace)"
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert str(tmp_path) in result.stdout

@@ -156,7 +156,7 @@ def path_lengths(parts: PathLengths, path: paper.Path = None, ax: Axes | None = 
 
 def update_ratios(monitor: Any, path: paper.Path = None, ax: Axes | None = None) -> Figure:
     """‖Δw‖/‖w‖ of every weight over the steps of training, as a `GradientMonitor` with an optimizer recorded it."""
-    from minigrad.inspection.monitor_plot import colours_of, lines, scale  # of a room that may not be there
+    from minigrad.inspection.monitor.plot import colours_of, lines, scale  # of a room that may not be there
 
     ratios = monitor.history.of("update_ratio")
     if not ratios:

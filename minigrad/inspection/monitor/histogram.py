@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.inspection.history import Rows
+from minigrad.inspection.monitor.history import Rows
 
 LOW, HIGH = -40, 14
 OCTAVES = 2.0 ** np.arange(LOW, HIGH + 1)
@@ -43,7 +43,7 @@ def octaves(x: np.ndarray) -> np.ndarray:
 
 
 class Histograms(Rows):
-    """Name → counts (rows, bins), summed over the steps of each row; see `minigrad.inspection.history`.
+    """Name → counts (rows, bins), summed over the steps of each row; see `minigrad.inspection.monitor.history`.
 
     Of an array with more than 32,768 elements each step counts every k-th, beginning one further on each time: k
     steps count them all.

@@ -20,9 +20,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from minigrad.graph import GraphError, Node
-from minigrad.inspection.activity import Layer, activations_of, length, of_model
-from minigrad.inspection.histogram import Histograms
-from minigrad.inspection.history import History, replacing
+from minigrad.inspection.monitor.activity import Layer, activations_of, length, of_model
+from minigrad.inspection.monitor.histogram import Histograms
+from minigrad.inspection.monitor.history import History, replacing
 from minigrad.settings import state
 from minigrad.tensor import Tensor
 
@@ -70,7 +70,7 @@ class GradientMonitor:
     Attributes
     ----------
     history : History
-        "quantity/name" → values over time, in memory that does not grow: see `minigrad.inspection.history`.
+        "quantity/name" → values over time, in memory that does not grow: see `minigrad.inspection.monitor.history`.
 
         Of each layer, at its output h: `activation_norm`, `activation_rms` = ‖h‖/√n, `activation_zeros` (the share
         of exact zeros), and `gradient_…` the same; `saturated`, the share of bounded activations with
@@ -255,13 +255,13 @@ class GradientMonitor:
 
     def table(self) -> str:
         """The last step as plain text, marked where a value was out of bounds three times in a row."""
-        from minigrad.inspection.monitor_table import table
+        from minigrad.inspection.monitor.table import table
 
         return table(self)
 
     def plot(self, path: str | os.PathLike | None = None) -> Any:
         """Update ratios and gradient norms over time: a matplotlib Figure, also written to `path` if there is one."""
-        from minigrad.inspection.monitor_plot import plot
+        from minigrad.inspection.monitor.plot import plot
 
         return plot(self, path)
 
