@@ -93,6 +93,8 @@ def call(function: Callable, args: tuple, keywords: dict) -> Any:
 def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *args: Any, **keywords: Any) -> Any:
     if method != "__call__":
         raise TypeError(f"{name_of(ufunc)}.{method} is not supported on Tensors")
+    if "out" in keywords:
+        raise TypeError(f"{name_of(ufunc)}: out= is an array, which has no history: write a = a + t, not a += t")
     return call(ufunc, tuple(np.asarray(x) if isinstance(x, (list, tuple)) else x for x in args), keywords)
 
 
