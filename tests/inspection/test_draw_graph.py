@@ -172,16 +172,31 @@ class Loop(Module):
         self.cell = RNNCell(2, 4, rng=1)
 
     def forward(self, x):
-        h = None
+        return self.states(x)[-1]
+
+    def states(self, x):
+        h = [None]
         for t in range(x.shape[1]):
-            h = self.cell(x[:, t], h)
-        return h
+            h.append(self.cell(x[:, t], h[-1]))
+        return h[1:]
+
+
+class Steps(Module):
+    """The states after every step."""
+
+    def __init__(self, loop):
+        self.loop = loop
+
+    def forward(self, x):
+        return self.loop.states(x)
 
 
 def test_a_loop_over_a_cell_is_rolled(rng):
     loop, x = Loop(), rng.normal(size=(3, 9, 2))
     view = GraphView(mg.trace(mg.square(loop(x)).mean()))
     assert [box.repeats for box in view.boxes] == [9, 1, 1]
+    whole = next(iter(boxes(mg.trace(mg.stack(Steps(loop)(x)).sum()).to_svg()).values()))
+    assert len(whole) == 6  # a head, nine states as one line, three parameters, the gain
     outside = GraphView(mg.trace(mg.square(loop.forward(x)).mean()))  # no module is called: op by op, from step 1 on
     assert [frame.repeats for frame in outside.frames] == [8]
 
