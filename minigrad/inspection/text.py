@@ -10,21 +10,17 @@ import numpy as np
 
 from minigrad.arrays import length
 
-LATEX = [  # in this order
-    (r"∂(\S+)/∂(\S+)", r"\\frac{\\partial \1}{\\partial \2}"),
-    (r"(?<=[A-Za-zγβ])(\d+)", r"_{\1}"),
-    (r"\[(\d+)\]", r"_{\1}"),
-    (r"diag\(", r"\\operatorname{diag}("),
-    (r"([A-Za-z]{2,})'", r"\\operatorname{\1}'"),
-    ("σ", r"\\sigma "),
-    ("γ", r"\\gamma "),
-    ("β", r"\\beta "),
-    ("Σ", r"\\Sigma "),
-    ("ᵀ", r"^{\\top}"),
-    ("…", r"\\cdots"),
-    (" · ", r" \\, "),
-    ("−", "-"),
-]
+TERM = r"(?:\[[^\]]*\]|[^\s()/\[\]])+"  # W1, h[3], [h, c][2]
+PIECE = re.compile(
+    rf"∂(?P<above>{TERM})/∂(?P<below>{TERM})"
+    r"|(?P<word>[A-Za-z_]{2,})"
+    r"|\[(?P<index>\d+)\]|(?<=[^\W\d])(?P<digits>\d+)"
+    r"|(?P<sign>[σγβΣᵀ…−]| · )"
+)
+SIGNS = {
+    "σ": r"\sigma ", "γ": r"\gamma ", "β": r"\beta ", "Σ": r"\Sigma ", "ᵀ": r"^{\top}", "…": r"\cdots", "−": "-",
+    " · ": r" \, ",
+}  # fmt: skip
 
 
 def latex(symbols: str) -> str:
@@ -33,9 +29,15 @@ def latex(symbols: str) -> str:
     >>> print(latex("∂L/∂W1 = xᵀ · diag(σ'(z1)) · W2ᵀ"))
     \\frac{\\partial L}{\\partial W_{1}} = x^{\\top} \\, \\operatorname{diag}(\\sigma '(z_{1})) \\, W_{2}^{\\top}
     """
-    for pattern, replacement in LATEX:
-        symbols = re.sub(pattern, replacement, symbols)
-    return symbols
+    return PIECE.sub(latex_piece, symbols)
+
+
+def latex_piece(found: re.Match) -> str:
+    if found["above"]:
+        return rf"\frac{{\partial {latex(found['above'])}}}{{\partial {latex(found['below'])}}}"
+    if found["word"]:
+        return r"\operatorname{" + found["word"].replace("_", r"\_") + "}"
+    return SIGNS[found["sign"]] if found["sign"] else f"_{{{found['index'] or found['digits']}}}"
 
 
 def number(x: float | None, digits: int = 3) -> str:

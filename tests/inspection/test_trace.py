@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from layers import LSTM, BatchNorm, Dense, Residual, Sequential
+from layers import LSTM, BatchNorm, Dense, LayerNorm, Residual, Sequential
+from minigrad.inspection import text
 
 
 @pytest.fixture
@@ -339,3 +340,29 @@ def test_an_element_of_the_target():
     for element in [2, -1, (0, 0), ()]:
         with pytest.raises(ValueError, match=r"chain: x of shape \(2,\) has no element \("):
             trace.chain(to=x, element=element)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "expected"),
+    [
+        ("diag(∂power/∂h2)", r"\operatorname{diag}(\frac{\partial \operatorname{power}}{\partial h_{2}})"),
+        ("∂h[5]/∂[h, c][4] · σ", r"\frac{\partial h_{5}}{\partial [h, c]_{4}} \, \sigma "),
+        ("my_w · log_softmax", r"\operatorname{my\_w} \, \operatorname{log\_softmax}"),
+        ("(I + γ1 · LeakyReLU'(z2))", r"(I + \gamma _{1} \, \operatorname{LeakyReLU}'(z_{2}))"),
+    ],
+)
+def test_latex_keeps_brackets_where_they_were(symbols, expected):
+    assert text.latex(symbols) == expected
+
+
+@pytest.mark.parametrize("model", [Residual(Dense(3, 3, "leaky_relu")), LayerNorm(3), LSTM(3, 3)], ids=repr)
+def test_the_latex_of_a_chain_can_be_set(model):
+    mathtext = pytest.importorskip("matplotlib.mathtext")
+    x = mg.tensor(np.ones((2, 4, 3)) * [1.0, 2.0, 4.0], requires_grad=True, name="my_x")
+    found = mg.trace(mg.sum(model(x) ** 2.0)).chain(to=x).latex()
+    assert found.startswith(r"\frac{\partial L}{\partial \operatorname{my\_x}} = ")
+    for left, right in ["{}", "()"]:
+        depth = np.cumsum([(c == left) - (c == right) for c in found])
+        assert depth.min() >= 0
+        assert depth[-1] == 0
+    mathtext.MathTextParser("path").parse(f"${found}$")
