@@ -18,7 +18,7 @@ setup(
         "minigrad": ["py.typed", "inspection/*.md"],
         "layers": ["py.typed"],
         "optim": ["py.typed"],
-        "demos": ["data/*"],
+        "demos": ["data/*", "*.ipynb"],
     },
     install_requires=["numpy>=2.0", "numba>=0.60", "matplotlib>=3.8", "tqdm>=4.60"],
     extras_require={

@@ -36,7 +36,7 @@ def ledger(self: Trace, to: Any = None) -> Ledger:
     return Chain(self, self.vertex(first if to is None else to)).ledger()
 
 
-def plot(self: Trace, to: Any = None, path: Any = None, ax: Any = None) -> Any:
+def plot(self: Trace, path: Any = None, ax: Any = None, to: Any = None) -> Any:
     """Draw gradients and values layer by layer: see `minigrad.inspection.draw`, which has more pictures."""
     return picture("flow")(self, to, path, ax)
 
