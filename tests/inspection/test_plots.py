@@ -14,9 +14,9 @@ from optim import SGD
 
 draw = pytest.importorskip("minigrad.inspection.draw")
 from matplotlib.colors import to_rgb  # noqa: E402  (after the room has been found)
-from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402  (as above)
 
-from minigrad.inspection.draw.paper import CAUSES, Layers  # noqa: E402
+from minigrad.inspection.draw.paper import CAUSES, Layers  # noqa: E402  (as above)
 
 
 def plain(depth, activation="sigmoid", width=6):

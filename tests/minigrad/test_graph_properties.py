@@ -437,7 +437,7 @@ VIEWS = {
 @pytest.mark.parametrize(("first", "second"), list(itertools.product(VIEWS, VIEWS)), ids=str)
 def test_leaf_gradients_are_owned_writable_and_apart(first, second):
     a, b = leaf(np.ones((2, 2))), leaf(np.ones((2, 2)))
-    f = lambda x: VIEWS[second](VIEWS[first](x))  # noqa: E731
+    f = lambda x: VIEWS[second](VIEWS[first](x))  # noqa: E731 (one view after another)
     y = f(a) + f(b)
     upstream = np.random.default_rng(0).normal(size=y.shape)
     kept = upstream.copy()
