@@ -48,7 +48,7 @@ def projected(x, w_input, bias, dtype):
     """xₜ·W_input + b for all t in one product: (time, batch, gates·hidden)."""
     z = (rows(x) @ w_input).astype(dtype, copy=False)
     z += bias
-    return z.reshape(x.shape[1], x.shape[0], -1)
+    return z.reshape(x.shape[1], x.shape[0], z.shape[-1])
 
 
 def rows(x):
@@ -59,7 +59,7 @@ def rows(x):
 def products(g_z, h, x, w_input):
     """Gradients of x, W_input, W_hidden and b from those at z, all steps at once; h are the states before each step."""
     g_rows = g_z.reshape(-1, g_z.shape[-1])
-    by_x = (g_rows @ w_input.T).reshape(x.shape[1], x.shape[0], -1).swapaxes(0, 1)
+    by_x = (g_rows @ w_input.T).reshape(x.shape[1], x.shape[0], x.shape[2]).swapaxes(0, 1)
     return by_x, rows(x).T @ g_rows, h.reshape(-1, h.shape[-1]).T @ g_rows, g_rows.sum(axis=0)
 
 

@@ -295,6 +295,19 @@ def test_layers_and_cells_stay_in_float32(name):
     assert {part.dtype for part in (out if name == "LSTM" else [out])} == {np.dtype("float32")}
 
 
+@pytest.mark.parametrize("mode", ["auto", "definition"])
+@pytest.mark.parametrize("name", KINDS)
+def test_an_empty_batch(name, mode):
+    layer = KINDS[name](INPUTS, HIDDEN, layers=2, return_sequence=True, rng=0)
+    x = mg.tensor(np.zeros((0, TIME, INPUTS)), requires_grad=True)
+    with mg.kernels.use(mode):
+        y = layer(x)
+        y.sum().backward()
+    assert y.shape == (0, TIME, HIDDEN)
+    assert x.grad.shape == x.shape
+    assert not any(parameter.grad.any() for parameter in layer.parameters())
+
+
 def test_the_reset_gate_of_a_gru_acts_behind_the_product():
     cell = GRUCell(1, 1)
     cell.w_input.data, cell.w_hidden.data = [[0.5, -1.0, 2.0]], [[1.0, 0.3, -0.7]]
