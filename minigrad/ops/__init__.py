@@ -23,9 +23,14 @@ METHODS = {
 }
 
 
-def spread(shape):
-    """`(2, 3)` whether it was given as one tuple or as several arguments."""
-    return shape[0] if len(shape) == 1 else shape
+def reshape(x, *shape):
+    """x in another shape, which is given as one tuple or number by number; one of them may be −1."""
+    return shaping.reshape(x, shape[0] if len(shape) == 1 else shape)
+
+
+def transpose(x, *axes):
+    """x with its axes in the given order, as one tuple or number by number; reversed without any."""
+    return shaping.transpose(x, axes[0] if len(axes) == 1 else axes or None)
 
 
 def comparison(compare):
@@ -39,8 +44,8 @@ def formatted(x, spec):
 
 
 MEMBERS = {
-    "reshape": lambda x, *shape: shaping.reshape(x, spread(shape)),
-    "transpose": lambda x, *axes: shaping.transpose(x, spread(axes) if axes else None),
+    "reshape": reshape,
+    "transpose": transpose,
     "T": property(shaping.transpose),
     "__getitem__": shaping.getitem,
     "__add__": lambda x, y: table.add(x, y),

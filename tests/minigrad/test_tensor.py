@@ -690,3 +690,8 @@ def test_a_graph_is_freed_without_the_collector():
         assert [ref() for ref in alive] == [None, None, None]
     finally:
         gc.enable()
+
+
+def test_every_public_member_has_a_docstring():
+    members = {name: getattr(mg.Tensor, name) for name in dir(mg.Tensor) if not name.startswith("_")}
+    assert [name for name, member in members.items() if callable(member) and not (member.__doc__ or "").strip()] == []
