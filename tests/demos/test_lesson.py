@@ -102,6 +102,12 @@ def test_bad_options_leave_with_2_and_a_sentence(toy, capsys, options):
     assert not toy.calls
 
 
+def test_a_seed_is_not_negative(toy, capsys, tmp_path):
+    assert main(["toy", "--seed", "-1", "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "python -m demos: --seed: at least 0, not -1\n"
+    assert not toy.calls
+
+
 def test_a_refusal_of_the_lesson_is_a_sentence(toy, capsys, tmp_path):
     assert main(["toy", "--depth", "0", "--out", str(tmp_path)]) == 2
     assert capsys.readouterr().err == "python -m demos: depth: at least 1, not 0\n"
