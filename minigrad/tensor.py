@@ -80,6 +80,8 @@ class Tensor(Operators):
     def _require(self, gradient: bool) -> None:
         if gradient and self._data.dtype.kind != "f":
             raise TypeError(f"only floating tensors can require gradients, not {self.dtype}; pass dtype=float")
+        if self.node is not None and not gradient:
+            raise GraphError("requires_grad: a computed tensor keeps its history; .detach() gives one without")
         self._requires_grad = bool(gradient)
 
     def _assign(self, value: ArrayLike) -> None:

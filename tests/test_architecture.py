@@ -14,7 +14,7 @@ PACKAGES = ["minigrad", "layers", "optim", "demos"]
 # At most so many lines, docstrings included; the first pattern that matches counts.
 BUDGETS = {
     "minigrad/graph.py": 160,
-    "minigrad/tensor.py": 255,  # the three files of the engine share 600 lines: op.py needs fewer
+    "minigrad/tensor.py": 260,  # the three files of the engine share 600 lines: op.py needs fewer
     "minigrad/op.py": 220,
     "minigrad/define.py": 160,
     "minigrad/fused.py": 60,

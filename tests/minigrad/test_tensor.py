@@ -695,3 +695,12 @@ def test_a_graph_is_freed_without_the_collector():
 def test_every_public_member_has_a_docstring():
     members = {name: getattr(mg.Tensor, name) for name in dir(mg.Tensor) if not name.startswith("_")}
     assert [name for name, member in members.items() if callable(member) and not (member.__doc__ or "").strip()] == []
+
+
+def test_a_computed_tensor_cannot_be_cut_off_by_its_flag():
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    y = x * x
+    with pytest.raises(mg.GraphError, match=r"requires_grad: .* \.detach\(\)"):
+        y.requires_grad = False
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad, [2, 4])
