@@ -10,6 +10,7 @@ import pytest
 
 import minigrad as mg
 from demos.lesson import check_packages
+from minigrad.define import numpy_overrides
 
 matplotlib.use("Agg")
 check_packages()
@@ -22,3 +23,14 @@ def _fresh_state():
     mg.set_default_dtype("float64")
     yield
     mg.set_default_dtype("float64")
+
+
+@pytest.fixture
+def clean():
+    """Takes back what a test registers with NumPy and with Tensor."""
+    overrides, methods = dict(numpy_overrides), set(vars(mg.Tensor))
+    yield
+    numpy_overrides.clear()
+    numpy_overrides.update(overrides)
+    for name in set(vars(mg.Tensor)) - methods:
+        delattr(mg.Tensor, name)

@@ -7,23 +7,9 @@ from pathlib import Path
 
 import pytest
 
-import minigrad as mg
-from minigrad.define import numpy_overrides
-
 PAGE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 SECTION = re.search(r"^## A new op$(.*?)(?=^## |\Z)", PAGE, re.M | re.S)[1]
 EXAMPLES = re.findall(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", SECTION, re.M | re.S)
-
-
-@pytest.fixture
-def clean():
-    """Takes back what the examples register with NumPy and with Tensor."""
-    overrides, methods = dict(numpy_overrides), set(vars(mg.Tensor))
-    yield
-    numpy_overrides.clear()
-    numpy_overrides.update(overrides)
-    for name in set(vars(mg.Tensor)) - methods:
-        delattr(mg.Tensor, name)
 
 
 def printed(code, names):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.define import numpy_overrides
 
 
 @pytest.fixture(autouse=True)
@@ -23,17 +22,6 @@ X = np.array([[0.5, -1.5, 2.0], [1.0, 3.0, -0.5]])
 
 def leaf(x, **keywords):
     return mg.tensor(x, requires_grad=True, **keywords)
-
-
-@pytest.fixture
-def clean():
-    """Takes back what a test registers with NumPy and with Tensor."""
-    overrides, methods = dict(numpy_overrides), set(vars(mg.Tensor))
-    yield
-    numpy_overrides.clear()
-    numpy_overrides.update(overrides)
-    for name in set(vars(mg.Tensor)) - methods:
-        delattr(mg.Tensor, name)
 
 
 # Elementwise
