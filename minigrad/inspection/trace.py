@@ -270,16 +270,17 @@ class Trace:
 
     @cached_property
     def _labels(self) -> list[tuple[str, ...]]:
-        """What each vertex can be looked up by: names and symbol, alone and as scope/name, scope/op and scope/op:k."""
+        """What each vertex can be looked up by: names, alone and as scope/name, scope/op and scope/op:k."""
         count: Counter[str] = Counter()
         labels = []
         for i, (vertex, symbol) in enumerate(zip(self._vertices, self._symbols, strict=True)):
             names = [*reversed(self._all_given.get(i, [])), symbol]
             if isinstance(vertex, Node):
                 scope = f"{vertex.scope}/" if vertex.scope else ""
+                layer = f"{self._within[vertex].name}/" if vertex in self._within else scope  # lstm/h[3]
                 path = scope + vertex.op.name
                 count[path] += 1
-                names += [*(scope + name for name in names), path, f"{path}:{count[path]}"]
+                names += [*(at + name for at in (scope, layer) for name in names), path, f"{path}:{count[path]}"]
             labels.append(tuple(dict.fromkeys(names)))
         return labels
 

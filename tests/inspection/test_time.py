@@ -136,3 +136,10 @@ def test_refusals():
         trace.lag_matrix("c[*]")
     with pytest.raises(ValueError, match=r"states must all be \(batch, n\), not \(\) and \(2, 3\)"):
         trace.lag_matrix(["h[0]", trace[-1]])
+
+
+def test_states_are_found_by_the_name_of_the_op_that_computed_them():
+    layer = LSTM(2, 3, rng=0)
+    trace = mg.trace(mg.sum(layer(np.random.default_rng(1).normal(size=(4, 5, 2)))))
+    np.testing.assert_array_equal(trace.lag_matrix("lstm/h[*]"), trace.lag_matrix("h[*]"))
+    assert trace["lstm/c[2]"] == trace["c[2]"]
