@@ -16,7 +16,7 @@ import numpy as np
 
 from minigrad.inspection import text
 from minigrad.inspection.local import LocalJacobian
-from minigrad.inspection.names import weight_slot
+from minigrad.inspection.names import is_parameter, weight_slot
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.trace import Trace
 
@@ -132,6 +132,8 @@ class Factor:
         if self.single is None:
             return "skip"
         edge = self.single
+        if edge.output.op == "multiply" and all(is_parameter(x) for x in edge.output.vertex.inputs):
+            return "weight"  # w·x with a gradient for both: each is the other's weight
         if edge.output.kind == "weight" and edge.slot == weight_slot(edge.output.vertex):
             return "input"  # the gradient of a weight is met by what the weight was multiplied with
         return edge.output.kind

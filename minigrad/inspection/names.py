@@ -15,6 +15,7 @@ from typing import Any
 
 from minigrad.graph import Node
 from minigrad.op import Elementwise
+from minigrad.tensor import Tensor
 
 OUTPUTS = {"weight": "z", "bias": "z", "activation": "h", "norm": "n", "scale": "n", "skip": "s"}
 LEAVES = {"weight": "W", "bias": "b", "scale": "γ", "w": "W", "gamma": "γ", "beta": "β"}
@@ -22,7 +23,8 @@ PRIMES = {"sigmoid": "σ'", "tanh": "tanh'", "relu": "ReLU'", "leaky_relu": "Lea
 
 
 def is_parameter(vertex: Any) -> bool:
-    return not isinstance(vertex, Node) and vertex.requires_grad
+    """Whether this is a leaf that requires a gradient, and no node or plain array (None)."""
+    return isinstance(vertex, Tensor) and vertex.is_leaf and vertex.requires_grad
 
 
 def refined_kinds(vertices: Sequence, sources: Sequence[Sequence[int | None]]) -> list[str]:

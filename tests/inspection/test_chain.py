@@ -1,0 +1,139 @@
+"""A chain: its factors, the parts of it that can be asked for, and what it says in decades."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from layers import LSTM, MSE, RNN, Dense, Residual, Sequential
+
+
+def neurons(weight, depth=50):
+    h = mg.tensor(1.0, requires_grad=True, name="x")
+    for n in range(depth):
+        h = h * mg.tensor(weight, requires_grad=True, name=f"w{n + 1}")
+    return mg.trace(h)
+
+
+def mlp(depth=3, batch=5, activation="sigmoid"):
+    rng = np.random.default_rng(1)
+    model = Sequential(*(Dense(4, 4, activation, rng=rng) for _ in range(depth)), Dense(4, 1, rng=rng))
+    loss = MSE()(model(rng.normal(size=(batch, 4))), rng.normal(size=(batch, 1)))
+    return mg.trace(loss), model
+
+
+@pytest.mark.parametrize(("weight", "printed"), [(0.8, "1.43e-05"), (1.2, "9.10e+03")])
+def test_fifty_single_neurons(weight, printed):
+    chain = neurons(weight).chain(to="x")
+    np.testing.assert_allclose(chain.gains, np.full(50, weight), rtol=1e-12)
+    assert chain.running[-1] == pytest.approx(weight**50, rel=1e-12)
+    rows = chain.text(show="all").split("\n")[2:52]
+    assert [row.split()[1] for row in rows] == [f"w{n}" for n in range(50, 0, -1)]
+    assert printed in rows[-1]
+    assert chain.ledger().total["weights"] == pytest.approx(50 * np.log10(weight), rel=1e-12)
+
+
+def test_chains_of_all_samples_add_up_to_the_gradient():
+    trace, model = mlp()
+    weight = model[0].weight
+    chains = [trace.chain(to=weight, sample=i) for i in range(5)]
+    np.testing.assert_allclose(sum(chain.product for chain in chains), trace[weight].grad, rtol=1e-12, atol=1e-18)
+    for chain in chains:
+        assert np.prod(chain.gains) == pytest.approx(np.linalg.norm(chain.product), rel=1e-12)
+    with pytest.raises(ValueError, match="no sample 5 in a batch of 5 rows"):
+        trace.chain(to=weight, sample=5)
+
+
+def test_a_sample_is_the_net_run_on_it_alone():
+    rng = np.random.default_rng(2)
+    x, target = rng.normal(size=(3, 4)), rng.normal(size=(3, 2))
+    w = mg.tensor(rng.normal(size=(4, 2)), requires_grad=True)
+    whole = mg.trace(mg.mse(mg.tanh(x @ w), target, reduction="sum"))
+    alone = mg.trace(mg.mse(mg.tanh(x[1:2] @ w), target[1:2], reduction="sum"))
+    np.testing.assert_allclose(whole.chain(to=w, sample=1).product, alone[w].grad, rtol=1e-12)
+
+
+def test_chains_of_all_uses_add_up_to_the_gradient():
+    layer = RNN(2, 3, rng=0)
+    trace = mg.trace(mg.sum(layer(np.random.default_rng(1).normal(size=(4, 6, 2)))))
+    weight = layer.named_parameters()[1][1]
+    uses = len(trace.edges(into=weight))
+    parts = [trace.chain(to=weight, use=i).product for i in range(uses)]
+    np.testing.assert_allclose(sum(parts), trace[weight].grad, rtol=1e-12)
+    with pytest.raises(ValueError, match=f"is used {uses} times, there is no use {uses}"):
+        trace.chain(to=weight, use=uses)
+
+
+def test_a_chain_along_each_path_is_that_path():
+    x = mg.tensor([0.3, -0.4], requires_grad=True, name="x")
+    trace = mg.trace(mg.sum(x + mg.tanh(x) * mg.exp(x)))
+    paths = trace.paths(to=x)
+    assert len(paths) == 3
+    for path in paths:
+        np.testing.assert_allclose(trace.chain(to=x, path=path.edges).product, path.contribution, rtol=1e-14)
+
+
+def test_branches_share_the_gradient():
+    rng = np.random.default_rng(3)
+    model = Sequential(Dense(4, 4, rng=rng), Residual(Dense(4, 4, "tanh", rng=rng), Dense(4, 4, rng=rng)))
+    chain = mg.trace(mg.sum(mg.square(model(rng.normal(size=(5, 4)))))).chain(to=model[0].weight)
+    (block,) = [factor for factor in chain.factors if factor.branches]
+    assert block.local is None
+    assert block.symbol == "(I + W2ᵀ · diag(tanh'(z2)) · W3ᵀ)"
+    assert sum(branch.share for branch in block.branches) == pytest.approx(1, rel=1e-12)
+    through = [branch.edges[-1].contribution for branch in block.branches]
+    whole = sum(through)
+    expected = [np.vdot(part, whole) / np.vdot(whole, whole) for part in through]
+    np.testing.assert_allclose([branch.share for branch in block.branches], expected, rtol=1e-12)
+
+
+def test_a_step_of_an_lstm_is_one_factor():
+    layer = LSTM(2, 3, rng=0)
+    trace = mg.trace(mg.sum(mg.square(layer(np.random.default_rng(1).normal(size=(4, 7, 2))))))
+    for target in ("h[0]", "c[0]"):
+        chain = trace.chain(to=target)
+        np.testing.assert_allclose(chain.product, trace[target].grad, rtol=1e-12)
+        assert np.prod(chain.gains) == pytest.approx(trace[target].norm, rel=1e-12)
+    steps = [factor for factor in trace.chain(to="h[0]").factors if factor.name.startswith("[h, c]")]
+    assert [step.name for step in steps] == [f"[h, c][{t}]" for t in range(5, 0, -1)]
+    for step in steps:
+        assert sum(branch.share for branch in step.branches) == pytest.approx(1, rel=1e-12)
+
+
+def test_rms_is_free_of_the_width():
+    trace, model = mlp()
+    chain = trace.chain(to=model[0].weight, norm="rms")
+    assert chain.running[-1] == pytest.approx(trace[model[0].weight].norm / 4, rel=1e-12)  # 16 elements
+    with pytest.raises(ValueError, match="norm is 'l2' or 'rms', not 'max'"):
+        trace.chain(to=model[0].weight, norm="max")
+
+
+def test_a_ledger_adds_up():
+    trace, model = mlp(depth=4)
+    chain = trace.chain(to=model[0].weight)
+    ledger = chain.ledger()
+    assert ledger.total["activation type"] == pytest.approx(4 * np.log10(0.25), rel=1e-9)
+    assert ledger.total["total"] == pytest.approx(chain.decades[-1], rel=1e-12)
+    assert sum(sum(row.values()) for _, row in ledger.rows) == pytest.approx(chain.decades[-1], rel=1e-12)
+
+
+def test_a_dead_net_has_no_decades_that_are_not_numbers():
+    x = mg.tensor([[-1.0, -2.0]], requires_grad=True, name="x")
+    chain = mg.trace(mg.sum(mg.relu(mg.tanh(x)))).chain(to=x)
+    assert chain.running[-1] == 0
+    assert "nan" not in str(chain)
+    assert "the gradient is exactly 0" in str(chain)
+
+
+def test_what_has_no_gradient_has_no_chain():
+    x = mg.tensor([1.0, 2.0], name="x")
+    trace = mg.trace(mg.sum(x * mg.tensor([3.0, 4.0], requires_grad=True)))
+    with pytest.raises(ValueError, match="x has no gradient: make it with requires_grad=True"):
+        trace.chain(to="x")
+
+
+@pytest.mark.parametrize("number", [2, 2.0, np.array(2.0)])
+def test_a_number_in_a_chain(number):
+    x = mg.tensor(3.0, requires_grad=True, name="x")
+    chain = mg.trace(number * x).chain(to=x)
+    assert str(chain).startswith("∂L/∂x = 2\n")
+    assert chain.product == 2
