@@ -29,9 +29,9 @@ from typing import Any, Literal, get_args, get_origin
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-LESSONS = {
-    "mechanics": "how a gradient is computed: a complete engine in 60 lines, then the same numbers from minigrad",
-    "vanishing": "why a deep sigmoid network does not learn, factor by factor, and which remedies work",
+LESSONS = {  # name: (its question, the lesson to take before it, minutes on two cores)
+    "mechanics": ("how is a gradient computed? an engine in 60 lines, then the same from minigrad", "—", 0.1),
+    "vanishing": ("why does a deep sigmoid network not learn, and which remedies work?", "mechanics", 1.5),
 }
 
 # Okabe and Ito's colours, which people who confuse red and green can tell apart; their yellow is too pale for lines
@@ -158,7 +158,7 @@ def option(parser: argparse.ArgumentParser, name: str, parameter: inspect.Parame
 
 def options(name: str, module: Any, arguments: Sequence[str]) -> dict[str, Any]:
     """What the command line asks of a lesson, checked by argparse, which leaves with 2 and a sentence."""
-    parser = argparse.ArgumentParser(f"python -m demos {name}", description=LESSONS[name], allow_abbrev=False)
+    parser = argparse.ArgumentParser(f"python -m demos {name}", description=LESSONS[name][0], allow_abbrev=False)
     for key, parameter in inspect.signature(module.run, eval_str=True).parameters.items():
         option(parser, key, parameter)
     parser.add_argument("--out", type=Path, default=Path("demo_output"), help="folder for the picture (%(default)s)")
@@ -182,9 +182,9 @@ def writable(folder: Path) -> None:
 
 
 def listing() -> str:
-    width = max(map(len, LESSONS))
-    lines = [f"  {name:{width}}  {text}" for name, text in LESSONS.items()]
-    return "\n".join(["The lessons, in the order to take them:", "", *lines, "", "python -m demos NAME --help"])
+    rows = [(name, question, after, f"{minutes:g}") for name, (question, after, minutes) in LESSONS.items()]
+    lessons = table(("lesson", "question", "after", "minutes"), rows, widths=(16, 84, 10, 7))
+    return f"The lessons, in the order to take them:\n\n{lessons}\n\npython -m demos NAME --help"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
