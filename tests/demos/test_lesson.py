@@ -40,7 +40,7 @@ def toy(monkeypatch):
     module = ModuleType("demos.toy")
     module.run, module.QUICK, module.calls, module.measure = run, {"depth": 3}, [], lambda x: x * x
     monkeypatch.setitem(sys.modules, "demos.toy", module)
-    monkeypatch.setitem(lesson.LESSONS, "toy", "squares of numbers")
+    monkeypatch.setitem(lesson.LESSONS, "toy", ("what are the squares of numbers?", "—", 0.1))
     return module
 
 
@@ -48,9 +48,17 @@ def test_without_a_name_the_lessons_are_listed(capsys):
     for arguments in ([], ["--help"]):
         assert main(arguments) == 0
         listed = capsys.readouterr().out
-        for name, line in lesson.LESSONS.items():
-            assert f"  {name}" in listed
-            assert line in listed
+        for name, (question, after, minutes) in lesson.LESSONS.items():
+            line = next(line for line in listed.splitlines() if line.startswith(f"{name} "))
+            assert question in line
+            assert line.split()[-2:] == [after, f"{minutes:g}"]
+
+
+def test_what_a_lesson_needs_comes_before_it():
+    names = list(lesson.LESSONS)
+    for name, (_, after, minutes) in lesson.LESSONS.items():
+        assert after == "—" or names.index(after) < names.index(name)
+        assert 0 < minutes <= 10
 
 
 def test_every_lesson_is_registered():
