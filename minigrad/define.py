@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from minigrad.errors import explained
 from minigrad.fused import Fused
 from minigrad.op import Elementwise, Op, Primitive
 from minigrad.tensor import Tensor
 
+Kind = TypeVar("Kind", bound=Op)
 numpy_overrides: dict[Callable, Callable] = {}  # NumPy's function → ours, read by numpy_protocol
 
 
@@ -30,7 +32,7 @@ def elementwise(
     numpy: Callable | None = None,
     method: bool = False,
     doc: str | None = None,
-) -> Op:
+) -> Elementwise:
     """Define an op that acts on each element.
 
     Parameters
@@ -73,7 +75,7 @@ def primitive(
     numpy: Callable | None = None,
     method: bool = False,
     doc: str | None = None,
-) -> Op:
+) -> Primitive:
     """Define an op by its vector-Jacobian products.
 
     `vjps` holds, per input, `lambda g, y, *xs, **params: contribution` of the input's shape; or it is one
@@ -100,7 +102,7 @@ def fused(
     *,
     kind: str = "linear",
     doc: str | None = None,
-) -> Op:
+) -> Fused:
     """Define an op that runs as one kernel each way and can be opened up into primitive ops.
 
     Parameters
@@ -108,7 +110,8 @@ def fused(
     forward : callable
         `forward(*arrays, **params) -> (output, saved)`.
     backward : callable
-        `backward(g, output, saved, *arrays, **params)` → one contribution (or None) per input.
+        `backward(g, output, saved, *arrays, **params)` → one contribution (or None) per input; a function without
+        arguments stands for one that costs much, and is called only if that input requires a gradient.
     definition : callable
         The same function of Tensors, in primitive ops. It must be pure: no random numbers, no state. Its
         parameters without a default are the inputs.
@@ -142,7 +145,7 @@ def composition(*numpy: Callable) -> Callable[[Callable], Callable]:
     return define
 
 
-def registered(op: Op, numpy: Callable | None, method: bool) -> Op:
+def registered(op: Kind, numpy: Callable | None, method: bool) -> Kind:
     if op.arity is None and isinstance(op, Elementwise):
         raise TypeError(f"{op.name}: derivatives is a list with one rule per input, such as [lambda y, x: 2 * x]")
     if op.arity is not None and op.arity > len(op.names):

@@ -34,11 +34,14 @@ class Fused(Op):
     def pull(self, node, g, y, xs):
         if isinstance(g, Tensor):
             return self.pull_definition(node, g, xs)
+        contributions = []
         products = self.backward(g, y, node.saved, *xs, **node.params)
-        return [
-            self.fitted(product, i, x, x.shape) if source is not None and source.requires_grad else None
-            for i, (source, x, product) in enumerate(zip(node.inputs, xs, products, strict=True))
-        ]
+        for i, (source, x, product) in enumerate(zip(node.inputs, xs, products, strict=True)):
+            wanted = source is not None and source.requires_grad
+            if wanted and callable(product):  # a matrix product, put off until it is known to be needed
+                product = product()
+            contributions.append(self.fitted(product, i, x, x.shape) if wanted else None)
+        return contributions
 
     def contribution(self, node, i, g, y, xs):
         return self.pull(node, g, y, xs)[i]

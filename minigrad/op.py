@@ -21,6 +21,7 @@ import numpy as np
 from minigrad.arrays import as_array, sum_to
 from minigrad.errors import explained
 from minigrad.graph import GraphError, Node
+from minigrad.kernels import Twin
 from minigrad.settings import state, watch, watches
 from minigrad.tensor import Tensor, computed, view
 
@@ -120,7 +121,8 @@ class Op:
 class Elementwise(Op):
     """y = f(x₁, x₂, …) element by element; a rule is the local derivative ∂y/∂xᵢ, the diagonal of the Jacobian."""
 
-    plain = (float, int, bool)  # next to an array, Python's numbers have no dtype
+    plain: tuple[type, ...] = (float, int, bool)  # next to an array, Python's numbers have no dtype
+    product: Twin | None = None  # g·∂y/∂x in one pass, for those of one input that have such a kernel
 
     def local(self, i, y, xs, params):
         rule = self.rules[i]
@@ -130,6 +132,8 @@ class Elementwise(Op):
         rule = self.rules[i]
         if rule is None:
             return None
+        if self.product is not None and self.product.serves(g, y):
+            return self.fitted(self.product(g, y, *xs, **node.params), i, xs[i], y.shape)
         if not callable(rule):  # only a declared 1 passes the upstream on unmultiplied
             return self.fitted(g if rule == 1 else g * rule, i, xs[i], y.shape)
         local = rule(y, *xs, **node.params)

@@ -58,7 +58,7 @@ MAY_IMPORT = {
     "arrays": {"settings"},
     "operators": set(),
     "tensor": {"settings", "arrays", "graph", "operators"},
-    "op": {"settings", "arrays", "errors", "graph", "tensor"},
+    "op": {"settings", "arrays", "errors", "graph", "kernels", "tensor"},
     "fused": {"errors", "kernels", "graph", "op", "tensor"},
     "define": {"errors", "fused", "op", "tensor"},
     "ops": {"settings", "arrays", "define", "kernels", "op", "ops", "tensor"},

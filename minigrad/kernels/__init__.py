@@ -1,5 +1,20 @@
-"""Kernels: array functions that stand beside the NumPy lines they must equal."""
+"""Kernels: functions of arrays, compiled by Numba, that stand beside the NumPy lines they must equal.
 
-from minigrad.kernels.dispatch import choice, use
+>>> import minigrad as mg, numpy as np
+>>> mg.kernels.sigmoid(np.array([0.0]))
+array([0.5])
 
-__all__ = ["choice", "use"]
+Each is there by name: `mg.kernels.tanh`, `mg.kernels.cross_entropy_backward` …; `twins` lists them.
+"""
+
+from typing import Any
+
+from minigrad.kernels.dispatch import Twin, choice, twin, twins, use
+
+__all__ = ["Twin", "choice", "twin", "twins", "use"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in twins:
+        return twins[name]
+    raise AttributeError(f"minigrad.kernels has no {name!r}; there are {', '.join(__all__ + sorted(twins))}")

@@ -1,4 +1,8 @@
-"""Who computes: the definition in primitive ops, NumPy, or a Numba kernel.
+"""Who computes: the definition in primitive ops, a line of NumPy, or a Numba kernel that equals it.
+
+- `use("numpy")` chooses for the whole process; as a context manager, for a block; `MINIGRAD_KERNELS` does from outside.
+- `twin("tanh", np.tanh, "activations")` puts a kernel beside a NumPy line and picks one of them at every call.
+- `table()` prints who serves what, and why.
 
 >>> import minigrad as mg
 >>> with mg.kernels.use("definition"):  # every fused op runs op by op, as it is written on paper
@@ -8,10 +12,20 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import os
-from typing import Literal, get_args
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+import numpy as np
 
 Choice = Literal["auto", "numba", "numpy", "definition"]
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
+# A call below 2⁹ elements is over before a kernel would be loaded: small programs never wait for Numba.
+WORTHWHILE = MappingProxyType({FLOAT32: 512, FLOAT64: 512})
 
 
 def checked(choice: str, where: str = "kernels.use") -> str:
@@ -29,7 +43,11 @@ def choice() -> str:
 
 
 class use:
-    """Choose who computes from now on; as a context manager, until the end of the block."""
+    """Choose who computes from now on; as a context manager, until the end of the block.
+
+    "auto" picks by size and dtype what is faster; "numba" takes a kernel wherever there is one; "numpy" takes none;
+    "definition" runs fused ops as primitive ones. Without Numba installed, "auto" and "numba" are "numpy".
+    """
 
     def __init__(self, choice: Choice) -> None:
         global _choice
@@ -41,3 +59,76 @@ class use:
     def __exit__(self, *error: object) -> None:
         global _choice
         _choice = self.before
+
+
+@functools.cache
+def available() -> bool:
+    """Whether Numba can be imported here; the first call imports it."""
+    try:
+        import numba  # noqa: F401 - only whether it can be
+    except ImportError:  # not installed, or too old for this NumPy
+        return False
+    return True
+
+
+twins: dict[str, Twin] = {}
+
+
+class Twin:
+    """A function of arrays: a line of NumPy, and a kernel that equals it and takes the calls it is faster at.
+
+    What a line hands back for later use (`saved`) the kernel hands back too: one may be asked to go on where the
+    other began.
+    """
+
+    def __init__(self, name: str, line: Callable, home: str, least: Mapping = WORTHWHILE, why: str = "") -> None:
+        self.name, self.line, self.home = name, line, home
+        self.least = least  # dtype → from how many elements on
+        self.why = why
+        functools.update_wrapper(self, line, assigned=("__doc__", "__name__", "__module__"))
+
+    def __call__(self, *arrays: Any, **params: Any) -> Any:
+        return (self.kernel if self.serves(*arrays) else self.line)(*arrays, **params)
+
+    def serves(self, x: Any, *others: Any) -> bool:
+        """Whether the kernel takes this call: the first array decides, the other floats must have its dtype."""
+        if _choice == "numpy" or type(x) is not np.ndarray:
+            return False
+        least = self.least.get(x.dtype)
+        if _choice == "numba":
+            least = 0 if x.dtype in WORTHWHILE else None
+        if least is None or x.size < least:
+            return False
+        for other in others:
+            if type(other) is np.ndarray and other.dtype != x.dtype and other.dtype.kind == "f":
+                return False
+        return available()
+
+    @functools.cached_property
+    def kernel(self) -> Callable:
+        """The function of the same name in `minigrad.kernels`' module `home`, which is imported here, at first use."""
+        return getattr(importlib.import_module(f"minigrad.kernels.{self.home}"), self.name)
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: NumPy, or minigrad.kernels.{self.home}>"
+
+
+def twin(name: str, line: Callable, home: str, least: Mapping = WORTHWHILE, why: str = "") -> Twin:
+    """Put a kernel beside a line of NumPy.
+
+    Parameters
+    ----------
+    name : str
+        Of the function in the module `home`; it takes the line's arguments and returns what the line returns.
+    line : callable
+        What the kernel must equal: to 1e-12 in float64, 1e-5 in float32.
+    home : str
+        Module of `minigrad.kernels`.
+    least : mapping
+        dtype → number of elements of the first array from which the kernel is faster; a dtype that is not there
+        stays with NumPy unless kernels are asked for by name.
+    why : str
+        What was measured, in a few words, for `table()`.
+    """
+    twins[name] = Twin(name, line, home, least, why)
+    return twins[name]

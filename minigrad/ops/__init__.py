@@ -7,8 +7,8 @@ import operator
 import numpy as np
 
 from minigrad.op import identity
+from minigrad.ops import compiled, linear, networks, reductions, shaping
 from minigrad.ops import elementwise as table
-from minigrad.ops import linear, networks, reductions, shaping
 from minigrad.tensor import Tensor
 
 METHODS = {
@@ -75,6 +75,7 @@ MEMBERS = {
     "__format__": formatted,
 }
 
+compiled.give_kernels()
 for module, names in METHODS.items():
     MEMBERS |= {name: getattr(module, name) for name in names.split()}
 for name, member in MEMBERS.items():
