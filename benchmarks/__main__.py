@@ -1,22 +1,48 @@
-"""`python -m benchmarks` runs all benchmarks, `python -m benchmarks overhead tracing` those; each prints ratios."""
+"""`python -m benchmarks` runs all benchmarks, `python -m benchmarks steps tracing` those; each prints ratios.
 
+`--json FILE` writes them to a file, with what they were measured on.
+"""
+
+import argparse
+import json
+import platform
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from runpy import run_module
+
+from benchmarks import _rounds
 
 NAMES = sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
 
 
-def main(wanted: list[str]) -> int:
-    unknown = [name for name in wanted if name not in NAMES]
+def versions() -> dict[str, str]:
+    """Of all that has a part in the numbers and is installed."""
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for package in ("numpy", "numba", "torch"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(NAMES)}; all without any")
+    parser.add_argument("--json", type=Path, help="file to write the ratios to")
+    chosen = parser.parse_args()
+    unknown = [name for name in chosen.names if name not in NAMES]
     if unknown:
         print(f"benchmarks: there is no {', '.join(unknown)}; there are {', '.join(NAMES)}", file=sys.stderr)
         return 2
-    for name in wanted or NAMES:
+    for name in chosen.names or NAMES:
         print(f"\n{name}", flush=True)
         run_module(f"benchmarks.{name}", run_name="__main__")
+    if chosen.json:
+        chosen.json.write_text(json.dumps({"versions": versions(), "results": _rounds.results}, indent=1))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

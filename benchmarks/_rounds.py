@@ -1,0 +1,67 @@
+"""How benchmarks measure: in rounds in which all candidates take turns, so that a noisy machine disturbs all alike.
+
+A result is a ratio of two candidates, the median over the rounds with its quartiles, printed beside the bar it is to
+reach. `results` collects them for `python -m benchmarks --json FILE`.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+for library in ("OPENBLAS", "MKL", "OMP"):  # one thread each, unless the caller chose: read when NumPy is loaded
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+results: list[dict[str, Any]] = []
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Of two candidates' times: the median over all rounds, and the quartiles around it."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+def times(candidates: Mapping[str, Callable], rounds: int = 15, seconds: float = 0.01) -> dict[str, list[float]]:
+    """Seconds per call of each candidate in each round; in a round each runs for about so many `seconds`."""
+    calls = {}
+    for name, run in candidates.items():
+        run()  # whatever is done once: compiling, filling caches
+        calls[name] = max(1, int(seconds / min(duration(run, 1) for _ in range(3))))
+    found: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(rounds):
+        for name, run in candidates.items():
+            found[name].append(duration(run, calls[name]) / calls[name])
+    return found
+
+
+def duration(run: Callable, calls: int) -> float:
+    start = time.perf_counter()
+    for _ in range(calls):
+        run()
+    return time.perf_counter() - start
+
+
+def ratio(over: list[float], under: list[float]) -> Ratio:
+    """over/under, round by round."""
+    low, median, high = statistics.quantiles([a / b for a, b in zip(over, under, strict=True)], n=4)
+    return Ratio(median, low, high)
+
+
+def report(what: str, measured: Ratio, unit: str, at_least: float | None = None, at_most: float | None = None) -> bool:
+    """Print a ratio beside its bar, keep it for the JSON file, and say whether the bar is reached."""
+    reached = (at_least is None or measured.median >= at_least) and (at_most is None or measured.median <= at_most)
+    bars = [f"{word} {bar:g}" for word, bar in (("at least", at_least), ("at most", at_most)) if bar is not None]
+    verdict = f"{' and '.join(bars)}: {'reached' if reached else 'MISSED'}" if bars else ""
+    print(f"{what:44} {measured!s:22} {unit:12} {verdict}".rstrip(), flush=True)
+    results.append({"what": what, **asdict(measured), "unit": unit, "at_least": at_least, "at_most": at_most})
+    return reached
