@@ -31,6 +31,7 @@ from tqdm import tqdm
 
 LESSONS = {  # name: (its question, the lesson to take before it, minutes on two cores)
     "mechanics": ("how is a gradient computed? an engine in 60 lines, then the same from minigrad", "—", 0.1),
+    "chain": ("why does a gradient shrink or grow through a row of neurons?", "mechanics", 0.1),
     "vanishing": ("why does a deep sigmoid network not learn, and which remedies work?", "mechanics", 1.5),
 }
 
@@ -115,7 +116,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence], widths: Sequence[int
 def picture(width: float, height: float, how_to_read: str) -> Figure:
     """An empty figure of so many inches, with one sentence under it that says how to read it."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    caption = textwrap.fill("How to read: " + how_to_read, int(width * 16))
+    caption = textwrap.fill("How to read: " + how_to_read, int(width * 15))
     figure.supxlabel(caption, x=0.01, ha="left", fontsize=9, color="#444444")
     return figure
 
