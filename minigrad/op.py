@@ -83,6 +83,8 @@ class Op:
         """Sort the arguments of a call into inputs and parameters, in the order of the forward's signature."""
         if self.arity is None:
             return xs, {**self.defaults, **params}
+        if len(xs) == len(self.names) and not params:  # everything by position: the quick way
+            return xs[: self.arity], dict(zip(self.names[self.arity :], xs[self.arity :], strict=True))
         positional = dict(zip(self.names, xs, strict=False))
         given = {**self.defaults, **positional, **params}
         if len(positional) < len(xs) or positional.keys() & params.keys() or given.keys() != set(self.names):
