@@ -5,20 +5,28 @@
         for i in range(x.size):
             y[i] += x[i]
 
-Kernels are functions of a module, not made by others: only those are found in the cache again. A kernel and what it
-calls stand in one file, because Numba notices a changed file but not a changed import.
+Kernels are functions of a module, not made by others: only those are found in the cache again. What they call is
+marked `@helper`, and may stand in another file of their folder or of this one.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import pickle
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 from numba.core import event
+from numba.core.caching import FunctionCache
+from numba.extending import overload, register_jitable
 
 # The parts of "fast" mathematics that keep NaN, infinity and the order of a sum.
 SAFE = {"contract", "nsz"}
@@ -28,11 +36,57 @@ def compiled(function: Callable | None = None, *, fastmath: Any = SAFE, **option
     """`numba.njit` with one set of settings: cached if a folder can be written to, without the GIL, 1/0 = inf."""
     if function is None:
         return lambda function: compiled(function, fastmath=fastmath, **options)
-    settings = dict(nogil=True, error_model="numpy", fastmath=fastmath, **options)
-    try:
-        return numba.njit(cache=True, **settings)(function)
-    except RuntimeError:  # no folder for the cache: neither beside the file nor at home
-        return numba.njit(**settings)(function)
+    kernel = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath, **options)(function)
+    with suppress(RuntimeError):  # no folder for the cache: neither beside the file nor at home
+        kernel._cache = Cache(function)
+    return kernel
+
+
+class Cache(FunctionCache):
+    """Numba's, except that an edit of any file that a kernel may take helpers from makes it stale.
+
+    Numba itself compares the kernel's own file only. A cache that cannot be read or written is no cache, and no error.
+    """
+
+    def __init__(self, function: Callable) -> None:
+        super().__init__(function)
+        self._cache_file._source_stamp = sources(Path(function.__code__.co_filename).parent)
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        with suppress(OSError, EOFError, pickle.UnpicklingError):
+            return super().load_overload(signature, context)
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        with suppress(OSError):
+            super().save_overload(signature, data)
+
+
+@functools.cache
+def sources(folder: Path) -> str:
+    """A fingerprint of the files in a kernel's folder and in this one."""
+    files = {*folder.glob("*.py"), *Path(__file__).parent.glob("*.py")}
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in sorted(files))).hexdigest()
+
+
+def helper(function: Callable) -> Callable:
+    """A function of numbers that kernels call, with their settings; Python can call it too."""
+    return register_jitable(error_model="numpy", fastmath=SAFE)(function)
+
+
+def by_dtype(single: Callable, double: Callable) -> Callable:
+    """The function below is `single` for float32, and `double` for all other numbers."""
+
+    def define(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def call(x: Any) -> Any:
+            return (single if type(x) is np.float32 else double)(x)
+
+        overload(call, jit_options={"error_model": "numpy", "fastmath": SAFE}, strict=False)(
+            lambda x: single if x is numba.types.float32 else double
+        )
+        return call
+
+    return define
 
 
 class Notice(event.Listener):
