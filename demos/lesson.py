@@ -32,6 +32,7 @@ from tqdm import tqdm
 LESSONS = {  # name: (its question, the lesson to take before it, minutes on two cores)
     "mechanics": ("how is a gradient computed? an engine in 60 lines, then the same from minigrad", "—", 0.1),
     "chain": ("why does a gradient shrink or grow through a row of neurons?", "mechanics", 0.1),
+    "logistic_map": ("where do gradients explode, and where do they vanish, when a step repeats?", "chain", 0.1),
     "vanishing": ("why does a deep sigmoid network not learn, and which remedies work?", "mechanics", 1.5),
 }
 
