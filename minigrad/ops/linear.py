@@ -15,11 +15,15 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from minigrad.arrays import sum_to
 from minigrad.define import composition, primitive
+from minigrad.kernels import twin
 from minigrad.op import operand
 from minigrad.ops.elementwise import multiply
 from minigrad.ops.shaping import moveaxis, reshape, scatter
 
 __all__ = ["dot", "einsum", "matmul", "outer", "tensordot"]
+
+
+matrix_product = twin("matmul", np.matmul, "products", least={}, why="0.4 to 0.9 of BLAS's speed")
 
 
 def product(a, b):
@@ -29,7 +33,7 @@ def product(a, b):
     rows = b.shape[-2 if b.ndim > 1 else 0]
     if a.shape[-1] != rows:
         raise ValueError(f"matmul: {a.shape} @ {b.shape}: inner sizes {a.shape[-1]} and {rows} differ")
-    return np.matmul(a, b)
+    return matrix_product(a, b)
 
 
 def by_left(g, y, a, b):

@@ -1,0 +1,45 @@
+"""The ladder of matrix products beside NumPy's BLAS: how many times as fast as it each rung is.
+
+`python -m benchmarks.products` prints all; each `track_` function is a benchmark of its own.
+"""
+
+from __future__ import annotations
+
+from benchmarks._rounds import Ratio, ratio, report, times  # before NumPy: it sets the number of threads
+
+import numpy as np  # isort: skip
+
+from minigrad.kernels import products
+
+SIZES = (32, 64, 128, 256, 512, 1024)
+RUNGS = {name: getattr(products, name) for name in ("by_definition", "by_rows", "by_panels", "by_fours")}
+
+
+def beside_numpy(n: int, rung: str = "by_fours", dtype: str = "float32", rounds: int = 15) -> Ratio:
+    """NumPy's time over the rung's, for two n × n matrices."""
+    a, b = np.random.default_rng(0).normal(size=(2, n, n)).astype(dtype)
+    c, d = np.zeros_like(a), np.empty_like(a)
+    candidates = {"ours": lambda: RUNGS[rung](a, b, c), "numpy": lambda: np.dot(a, b, out=d)}
+    found = times(candidates, rounds)
+    return ratio(found["numpy"], found["ours"])
+
+
+def track_speed_beside_numpy(n: int) -> float:
+    """At least 0.6 from 128 to 512."""
+    return beside_numpy(n).median
+
+
+track_speed_beside_numpy.params = SIZES  # type: ignore[attr-defined]
+
+
+def main() -> None:
+    for dtype in ("float32", "float64"):
+        for n in SIZES:
+            bar = 0.6 if 128 <= n <= 512 and dtype == "float32" else None
+            report(f"by_fours {n} {dtype}", beside_numpy(n, dtype=dtype), "x NumPy", at_least=bar)
+    for rung in ("by_definition", "by_rows", "by_panels"):
+        report(f"{rung} 256 float32", beside_numpy(256, rung, rounds=5), "x NumPy")
+
+
+if __name__ == "__main__":
+    main()
