@@ -23,6 +23,7 @@ import numpy as np
 import minigrad as mg
 from demos.lesson import UserError, require
 from minigrad.data import split
+from minigrad.settings import generator
 
 HELD_OUT = 0.2  # part of the images that no network learns from, where a data set does not say which
 
@@ -72,6 +73,13 @@ def mnist(folder: str | Path, rng: np.random.Generator | int | None = None) -> D
     train = pair(folder, "train")
     require(train[0].shape[1:] == test[0].shape[1:], f"data: training and test images in {folder} differ in size")
     return scaled("MNIST", *train, *test)
+
+
+def noise(rng: np.random.Generator | int | None = None) -> Dataset:
+    """100 rows of 784 random numbers with random labels, to be learned by heart: the same rows are held out."""
+    rng = generator(rng)
+    x, y = rng.normal(size=(100, 784)).astype(mg.default_dtype()), rng.integers(0, 10, 100)
+    return Dataset(x, y, x, y, "100 rows of random numbers with random labels, to be learned by heart")
 
 
 def pair(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,159 @@
+"""Weights too large: the gradient explodes. What do clipping and decaying rates do about it, and what not?
+
+A network of ReLUs whose weights start ten times too large is trained in all the ways that articles recommend.
+Then one long step is taken in two healthy networks, and their units are counted before and after.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import minigrad as mg
+from demos.datasets import load, noise
+from demos.lesson import COLOURS, Claim, Result, each, holds, picture, require, table
+from demos.training import SWEEP, lost, train, ways
+from layers import Dense, Sequential, Softmax, init
+from minigrad.inspection import Chain
+
+QUICK = {"width": 128, "steps": 100}
+CURVES = {"coefficient": "‖g‖ after / before clipping", "rate": "rate", "gradient": "‖g‖", "change": "step ‖Δw‖"}
+LINES = {"constant": "-", "exponential": "--", "clip global": "-.", "clip + decay": ":"}
+HEADS = ("", "‖g‖", "largest", "clipped to", "angle", "last rate", "longest step", "dead", "correct")
+KEY = """‖g‖: of the first gradient; clipped to: ‖g‖ after / before, in the median; angle: between the first gradient
+before and after; dead: ReLUs of the second layer that nothing reaches in the end. clip global: by the norm of all
+tensors together; some texts call "global" what is clip value here, each number by itself, and "local" what is clip
+tensor, each by its own norm. natural exp.: our reading of a decay that one source calls "infrared" (红外)"""
+
+
+def number(x: float) -> str:
+    return "—" if math.isnan(x) else f"{x:.3g}".replace("-", "−")
+
+
+def fate(row: dict) -> str:
+    return f"overflow, step {len(row['losses'])}" if row["diverged"] else f"{row['correct']:.0%}"
+
+
+def report(rows: dict[str, dict], steps: int) -> str:
+    """Losses, then what was done to the gradient, and what became of the network."""
+    marks = np.append(np.arange(0, steps, max(1, steps // 10)), steps - 1)
+    losses = [[name, *map(number, row["losses"][marks[marks < len(row["losses"])]])] for name, row in rows.items()]
+    facts = []
+    for name, row in rows.items():
+        gradient = map(number, (row["gradient"][0], row["gradient"].max(), np.median(row["coefficient"])))
+        step = map(number, (row["rate"][-1], row["change"].max()))
+        name = f"limit {name}" if name in SWEEP else name
+        facts.append(
+            [name, *gradient, f"{row['angle']:.0f}°", *step, f"{row['dead']:.0%}".replace("nan%", "—"), fate(row)]
+        )
+    rest = [line + ["—"] * (len(marks) + 1 - len(line)) for line in losses if line[0] not in SWEEP]
+    return f"{table(('loss at step', *map(str, marks)), rest)}\n\n{table(HEADS, facts)}\n\n{KEY}"
+
+
+def draw(rows: dict[str, dict], units: dict[str, list[float]]) -> Figure:
+    """Four curves of some ways, what the threshold does, and what one long step does to the units."""
+    how_to_read = (
+        "clipping lowers the curve on the top left, a decaying rate the one beside it; so each lowers the steps, but "
+        "not ‖g‖. On the right, a threshold too low learns nothing; one too high kills units, as one long step does."
+    )
+    figure = picture(13, 7.5, how_to_read)
+    axes = figure.subplot_mosaic([["coefficient", "rate", "sweep"], ["gradient", "change", "units"]])
+    for color, (name, line) in zip(COLOURS, LINES.items(), strict=False):
+        for quantity in CURVES if name in rows else ():
+            axes[quantity].plot(rows[name]["step"], rows[name][quantity], line, color=color, label=name)
+    for quantity, title in CURVES.items():
+        axes[quantity].set(yscale="log", title=title, xlabel="step")
+    swept = {x: rows[name] for name, x in SWEEP.items() if name in rows}
+    for color, line, quantity in zip(COLOURS, ("o-", "s:"), ("correct", "dead"), strict=False):
+        axes["sweep"].plot([*swept], [row[quantity] for row in swept.values()], line, color=color, label=quantity)
+    axes["sweep"].set(xscale="log", title="clip global", xlabel="threshold", ylim=(-0.03, 1.03))
+    for color, hatch, shift, (name, shares) in zip(COLOURS, ("", "//"), (0, 0.4), units.items(), strict=False):
+        bars = axes["units"].bar(np.arange(3) + shift, shares, 0.4, color=color, hatch=hatch, label=name, alpha=0.7)
+        axes["units"].bar_label(bars, fmt="{:.0%}")
+    axes["units"].set(title="units of healthy networks after one step", ylim=(0, 1.15))
+    axes["units"].set_xticks(np.arange(3) + 0.2, ["none", "clipped", "exploded"])
+    for name in ("rate", "sweep", "units"):
+        axes[name].legend()
+    return figure
+
+
+def claims(rows: dict[str, dict], units: dict[str, list[float]], chain: Chain) -> list[Claim]:
+    """What is often said, against what was measured."""
+    softmax = [factor.gain for factor in chain.factors if factor.symbol == "softmax"]
+    if softmax:
+        final = ", ".join(f"{name} {rows[name]['losses'][-1]:.2f}" for name in ("constant", "He's weights"))
+        measured = f"its factor diag(p) − p·pᵀ: {softmax[0]:.0e}; loss in the end: {final}; none can fall below 1.46"
+        return [Claim("Softmax, then softmax cross-entropy (an article)", measured, holds(softmax[0] > 0.1))]
+    good = {name: row["correct"] > 0.8 for name, row in rows.items()}
+    fates = {name: f"{name}: {fate(row)}" for name, row in rows.items()}
+    decays = {name: good[name] for name in ("exponential", "square root", "natural exp.", "inverse time")}
+    falls = f"it falls like {' or '.join(name for name in decays if good[name])}"
+    kept = [name for name in SWEEP if good[name]] or ["nowhere"]
+    angles = {name: rows[name]["angle"] for name in ("clip global", "clip tensor", "adaptive", "clip value")}
+    turned = ", ".join(f"{name} {angle:.0f}°" for name, angle in angles.items())
+    up, plain = rows["scale up too"]["correct"], rows["clip global"]["correct"]
+    after = ", ".join(f"{name}: {shares[0]:.0%} → {shares[2]:.0%}" for name, shares in units.items())
+    rescued = holds(good["clip global"] and not good["constant"])
+    straight = holds(max(angles.values()) < 1, angles["clip global"] < 1, "it goes by the norm of all tensors together")
+    robust = holds(len(kept) == len(SWEEP), len(kept) > 1, f"it is between {kept[0]} and {kept[-1]}")
+    opposite = holds(max(shares[2] - shares[0] for shares in units.values()) < 0.1)
+    return [
+        Claim("Clip the norm (Pascanu et al., 2013)", f"{fates['constant']}; {fates['clip global']}", rescued),
+        Claim("Clipping keeps the direction (common explanation)", f"turned by: {turned}", straight),
+        Claim("A threshold within wide bounds will do (Pascanu et al., 2013)", f"learn: {', '.join(kept)}", robust),
+        Claim("AutoClip finds its threshold (Seetharaman et al., 2020)", fates["AutoClip"], holds(good["AutoClip"])),
+        Claim("Scale short gradients up, too (some articles)", f"{up:.1%} instead of {plain:.1%}", holds(up > plain)),
+        Claim(
+            "A decaying rate cures it (common advice)",
+            "; ".join(fates[name] for name in decays),
+            holds(all(decays.values()), any(decays.values()), falls),
+        ),
+        Claim("An L2 penalty helps (Pascanu et al., 2013)", f"λ = 0.001, {fates['L2']}", holds(good["L2"])),
+        Claim("Start with smaller weights (He et al., 2015)", fates["He's weights"], holds(good["He's weights"])),
+        Claim("Exploding is the opposite of vanishing (textbooks)", f"lost in one long step: {after}", opposite),
+    ]
+
+
+def run(
+    width: Annotated[int, "units in each hidden layer"] = 512,
+    steps: Annotated[int, "of training, each with a batch of 64"] = 1000,
+    scale: Annotated[float, "how much larger than He's the first weights are"] = 10.0,
+    rate: Annotated[float, "learning rate to start with"] = 0.5,
+    limit: Annotated[float, "norm to clip at; single numbers at a hundredth of it"] = 10.0,
+    data: Annotated[Literal["digits", "mnist", "seed"], "what to learn; seed: an article's 100 random rows"] = "digits",
+    data_dir: Annotated[str | None, "folder with MNIST's files"] = None,
+    seed: Annotated[int, "first weights, data, order of training"] = 0,
+) -> Result:
+    """Train in all ways from the same weights; then step once, too far."""
+    for name, value, least in (("width", width, 1), ("steps", steps, 10), ("seed", seed, 0)):
+        require(value >= least, f"--{name}: at least {least}, not {value}")
+    for name, value in (("scale", scale), ("rate", rate), ("limit", limit)):
+        require(0 < value <= 1e6, f"--{name}: above 0 and at most a million, not {value}")
+    images = noise(seed) if data == "seed" else load(data, data_dir, seed)
+
+    def network(activation: str = "relu", gain: float = 1.0) -> Sequential:
+        rng, inputs = np.random.default_rng(seed), images.x.shape[1]
+        sizes = [(inputs, width, activation), (width, width, activation), (width, 10, None)]
+        layers = [Dense(*size, init=lambda *shape: gain * init.he_normal(*shape), rng=rng) for size in sizes]
+        return Sequential(*layers, *[Softmax()] * (data == "seed"))  # the article's, before a loss that has its own
+
+    def measure(name: str) -> dict[str, Any]:
+        model = network(gain=1.0 if name == "He's weights" else scale)
+        return train(model, images, jobs[name], steps, np.random.default_rng(seed))
+
+    jobs = ways(rate, limit, steps)
+    rows = dict(zip(jobs, each(measure, [*jobs]), strict=False))
+    complete = len(rows) == len(jobs)
+    lengths = 0.0, rate * limit, 100 * rate * limit
+    units = {
+        "ReLU, dead": [lost(network("relu"), images, length) for length in lengths],
+        "tanh, saturated": [lost(network("tanh", gain=0.5), images, length) for length in lengths],
+    }
+    model = network(gain=scale)
+    chain = mg.trace(mg.cross_entropy(model(images.x[:256]), images.y[:256])).chain(to=model[0].weight)
+    text = f"{images.note}; {width} + {width} units\n\n{report(rows, steps)}\n\nBefore the first step:\n\n{chain}"
+    said = claims(rows, units, chain) if complete else []
+    return Result(text, draw(rows, units), {"rows": rows, "units": units, "chain": chain}, said, complete)
