@@ -44,8 +44,9 @@ BUDGETS = {
     "layers/recurrent.py": 300,
     "layers/*.py": 160,
     "optim/schedule.py": 220,
+    "optim/optimizer.py": 150,
     "optim/*.py": 130,
-    "demos/lesson.py": 220,
+    "demos/lesson.py": 240,  # 16 of them list the lessons
     "demos/*.py": 160,
 }
 
@@ -55,7 +56,7 @@ MAY_IMPORT = {
     "errors": set(),
     "kernels": set(),
     "graph": {"settings"},
-    "arrays": {"settings"},
+    "arrays": {"kernels", "settings"},
     "operators": set(),
     "tensor": {"settings", "arrays", "graph", "operators"},
     "op": {"settings", "arrays", "errors", "graph", "kernels", "tensor"},
