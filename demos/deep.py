@@ -3,6 +3,7 @@
 - `RECIPES`: name → how a hidden layer is made, and how its weights start.
 - `Comparison(depth, width, epochs, images, seed)`: what they have in common. Its `probe(name)` follows signal and
   gradient through a new network, `train(name)` says what it learns.
+- `fit(model, optimizer, images, epochs, rng)`: training, and what came of it.
 - `style(name)`: how a network is drawn.
 """
 
@@ -21,7 +22,7 @@ from demos.datasets import Dataset
 from demos.lesson import COLOURS
 from layers import BatchNorm, Dense, LeakyReLU, Module, ReLU, Residual, Sequential, Sigmoid, Tanh, init
 from minigrad.data import accuracy, batches
-from optim import SGD
+from optim import SGD, Optimizer
 
 RATE = 0.004  # of 0.04, 0.004 and 0.0004 the best for every network here that learns
 
@@ -83,6 +84,26 @@ def style(name: str) -> dict[str, Any]:
     return {"color": COLOURS[colours[first]], "linestyle": "--" if dashed else lines.get(second, "-"), "label": name}
 
 
+def fit(
+    model: Module, optimizer: Optimizer, images: Dataset, epochs: int, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Loss and share correct on held-out images after training in batches of 64; (∞, 0) if it diverged."""
+    model.train()
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(epochs):
+            for x, y in batches(images.x, images.y, 64, rng):
+                optimizer.zero_grad()
+                mg.cross_entropy(model(x), y).backward()
+                try:
+                    optimizer.step()
+                except FloatingPointError:  # a gradient that is not finite
+                    return math.inf, 0.0
+    model.eval()
+    with mg.no_grad():
+        logits, labels = model(images.x_held_out), images.y_held_out
+        return mg.cross_entropy(logits, labels).item(), accuracy(logits, labels)
+
+
 class Comparison(NamedTuple):
     """What all networks of a comparison have in common."""
 
@@ -118,20 +139,7 @@ class Comparison(NamedTuple):
             }
 
     def train(self, name: str, rate: float = RATE) -> tuple[float, float]:
-        """Loss and share correct on held-out images after training in batches of 64; (∞, 0) if it diverged."""
+        """Loss and share correct of the network `name` after training: see `fit`."""
         rng = np.random.default_rng(self.seed)
         model = self.network(name, self.depth, rng)
-        optimizer = SGD(model.parameters(), lr=rate, momentum=0.9)
-        with np.errstate(over="ignore", invalid="ignore"):
-            for _ in range(self.epochs):
-                for x, y in batches(self.images.x, self.images.y, 64, rng):
-                    optimizer.zero_grad()
-                    mg.cross_entropy(model(x), y).backward()
-                    try:
-                        optimizer.step()
-                    except FloatingPointError:  # a gradient that is not finite
-                        return math.inf, 0.0
-        model.eval()
-        with mg.no_grad():
-            logits, labels = model(self.images.x_held_out), self.images.y_held_out
-            return mg.cross_entropy(logits, labels).item(), accuracy(logits, labels)
+        return fit(model, SGD(model.parameters(), lr=rate, momentum=0.9), self.images, self.epochs, rng)
