@@ -139,8 +139,10 @@ def by_fours(a, b, c):
                 height = min(4, a.shape[0] - i)
                 for row in range(height):
                     numbers = a[i + row, k : k + DEPTH]
-                    for n in range(4 * fours):
-                        left[n // 4, row, n % 4] = numbers[n] if n < depth else 0
+                    for n in range(depth):
+                        left[n // 4, row, n % 4] = numbers[n]
+                    for n in range(depth, 4 * fours):
+                        left[n // 4, row, n % 4] = 0
                     copy(c[i + row, j : j + WIDTH], sums[row])
                 add_fours(left, panel, sums, fours, width)
                 for row in range(height):
