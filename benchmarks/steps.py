@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 from benchmarks._rounds import Ratio, ratio, report, times  # before NumPy: it sets the number of threads
@@ -37,8 +38,9 @@ with suppress(ImportError):
 
 Step = Callable[[], Any]
 BARS = {  # at most this share of PyTorch's time: with BLAS for products, and with our own products
-    "W1": (None, 0.75), "W2": (0.35, 0.3), "W3": (0.5, 0.5), "W4": (0.6, 0.45), "W5": (1.4, 1.0), "W5 hidden 64": (None, 0.85),
-    "W5 hidden 32": (None, 0.4), "W6": (0.4, 0.4), "W7": (0.35, 0.25), "W8 256": (None, None), "W8 1024": (None, None),
+    "W1": (None, 0.75), "W2": (0.35, 0.3), "W3": (0.5, 0.5), "W4": (0.6, 0.45), "W5": (1.4, 1.0),
+    "W5 hidden 64": (None, 0.85), "W5 hidden 32": (None, 0.4), "W6": (0.4, 0.4), "W7": (0.35, 0.25),
+    "W8 256": (None, None), "W8 1024": (None, None),
 }  # fmt: skip
 
 
@@ -176,8 +178,7 @@ def dense_net(sizes: list[int], activation: str, fused: bool = True) -> tuple[Se
     rng = np.random.default_rng(0)
     last = len(sizes) - 2
     layers = [
-        Dense(a, b, activation if fused and i < last else None, rng=rng)
-        for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False))
+        Dense(a, b, activation if fused and i < last else None, rng=rng) for i, (a, b) in enumerate(pairwise(sizes))
     ]
     between = [] if fused else [getattr(mg, activation)]
     parts = [part for layer in layers[:-1] for part in (layer, *between)]
