@@ -33,6 +33,7 @@ LESSONS = {  # name: (its question, the lesson to take before it, minutes on two
     "mechanics": ("how is a gradient computed? an engine in 60 lines, then the same from minigrad", "—", 0.1),
     "chain": ("why does a gradient shrink or grow through a row of neurons?", "mechanics", 0.1),
     "logistic_map": ("where do gradients explode, and where do they vanish, when a step repeats?", "chain", 0.1),
+    "gradient_descent": ("how large a step downhill is too large?", "chain", 0.2),
     "vanishing": ("why does a deep sigmoid network not learn, and which remedies work?", "mechanics", 1.5),
     "exploding": ("what do clipping and decaying rates do about gradients that explode, and what not?", "vanishing", 3),
     "digits": ("how is a good classifier trained? the loop to copy, watched while it runs", "mechanics", 0.1),
