@@ -10,7 +10,7 @@ import minigrad as mg
 from layers import checks
 from layers.init import make
 from layers.module import Module, Parameter
-from minigrad.ops.networks import activations
+from minigrad.ops.affine import activations
 
 
 class Dense(Module):

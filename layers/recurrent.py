@@ -17,7 +17,7 @@ from layers.module import Module, Parameter
 from layers.scope import joined, run
 from minigrad import settings
 from minigrad.op import operand
-from minigrad.ops.networks import activations
+from minigrad.ops.affine import activations
 from minigrad.ops.recurrent import gru_step, lstm_step, rnn_step
 
 Rng = np.random.Generator | int | None

@@ -9,7 +9,7 @@ import minigrad as mg
 from layers import checks
 from layers.module import Module
 from minigrad.op import operand
-from minigrad.ops.networks import activations
+from minigrad.ops.affine import activations
 
 
 class Residual(Module):

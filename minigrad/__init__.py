@@ -13,6 +13,7 @@ from minigrad import data, kernels, settings
 from minigrad.functional import grad, hessian, hvp, jacobian, jvp, vjp
 from minigrad.define import elementwise, fused, primitive
 from minigrad.graph import GraphError
+from minigrad.ops.affine import *
 from minigrad.ops.elementwise import *
 from minigrad.ops.linear import *
 from minigrad.ops.networks import *

@@ -1,7 +1,8 @@
 """eˣ and its kin for one number, without a branch: a loop that calls them works on many numbers at once.
 
 `exp_of`, `expm1_of` (of numbers up to 0), `tanh_of`, `sigmoid_of`, `log1p_of` (of numbers between 0 and 1) and
-`softplus_of` take and give float32 or float64; NaN stays NaN, and infinities go where they should.
+`softplus_of` take and give float32 or float64; NaN stays NaN, and infinities go where they should. `normal_of` gives
+Φ and φ of the normal distribution.
 
 >>> from minigrad.kernels.exponentials import tanh_of
 >>> import math
@@ -178,3 +179,26 @@ def softplus_of(x):
     """ln(1 + eˣ) = max(x, 0) + ln(1 + e^−|x|)."""
     zero = type(x)(0)
     return (zero if x < zero else x) + log1p_of(exp_of(-abs(x)))
+
+
+# Φ(−a)·e^(a²/2)·(1 + a) in powers of (a − 5)/(a + 5), which takes 0 ≤ a < ∞ into −1 … 1
+MILLS = (
+    -2.88479472410544933e-10, 2.2027448318350711e-9, 3.66183653586327711e-9, -2.54440504580326687e-8,
+    -2.6367971673574039e-8, 1.88410370020808853e-7, 1.27987832828712041e-7, -1.30039019274136888e-6,
+    -7.04376663890156004e-8, 9.05569490738679112e-6, -9.89604900639879283e-6, -5.36059967283799178e-5,
+    1.82334128388478809e-4, 7.79120688437386915e-6, -1.6760723409777718e-3, 6.52200072662229337e-3,
+    -1.51704154029607622e-2, 2.453696323875023e-2, -2.64010429662798185e-2, 1.0002352385420083e-2,
+    3.10303684259630001e-2, -9.15522818340112183e-2, 0.461515829850037776,
+)  # fmt: skip
+EVEN, ODD = MILLS[::2], MILLS[1::2]  # loops of more than a dozen terms are not unrolled
+
+
+@helper
+def normal_of(x):
+    """Φ(x) and φ(x) of the normal distribution, in float64: with x² in float32 the tail would lose its digits."""
+    x = kept(np.float64(x), -40.0, 40.0)  # where both are as good as 0, or Φ is 1
+    a = abs(x)
+    e = exp_of(-0.5 * a * a)
+    t = (a - 5.0) / (a + 5.0)
+    tail = e * (polynomial(EVEN, t * t) + t * polynomial(ODD, t * t)) / (1.0 + a)
+    return 1.0 - tail if x > 0.0 else tail, e * 0.3989422804014327

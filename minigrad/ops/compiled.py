@@ -9,6 +9,8 @@ import numpy as np
 from minigrad.kernels import twin
 from minigrad.ops import elementwise as table
 
+ACTIVATIONS = "sigmoid tanh relu leaky_relu elu softplus silu normal_cdf gelu softsign hard_tanh"
+
 
 def product(op, g, y, x, **params):
     """g·φ'(x), as `Elementwise.contribution` has it."""
@@ -18,6 +20,7 @@ def product(op, g, y, x, **params):
 
 def give_kernels() -> None:
     """Put each kernel beside the line of NumPy that it equals."""
-    for op in (table.sigmoid,):
-        op.forward = twin(op.name, op.forward, "activations")
-        op.product = twin(f"{op.name}_backward", partial(product, op), "activations")
+    for name in ACTIVATIONS.split():
+        op = getattr(table, name)
+        op.forward = twin(name, op.forward, "activations")
+        op.product = twin(f"{name}_backward", partial(product, op), "activations")

@@ -8,15 +8,13 @@ import numpy as np
 
 from minigrad.define import composition, fused, primitive
 from minigrad.op import operand
-from minigrad.ops import elementwise as table
 from minigrad.ops.elementwise import multiply, sigmoid, sqrt, square
-from minigrad.ops.linear import matmul
 from minigrad.ops.reductions import below_largest, mean, sum
 from minigrad.ops.shaping import getitem, values
 from minigrad.settings import generator
 
 __all__ = [
-    "batch_norm", "binary_cross_entropy_with_logits", "cross_entropy", "dense", "dropout", "hinge",
+    "batch_norm", "binary_cross_entropy_with_logits", "cross_entropy", "dropout", "hinge",
     "log_softmax", "mse",
 ]  # fmt: skip
 
@@ -189,54 +187,7 @@ def dropout(x, p, rng=None):
     return multiply(x, mask.astype(x.dtype) / (1 - float(p)))
 
 
-# Layers in one kernel
-
-ACTIVATIONS = "sigmoid tanh relu leaky_relu elu softplus silu gelu softsign hard_tanh"
-activations = {name: getattr(table, name) for name in ACTIVATIONS.split()}
-
-
-def check_dense(x, w, b, activation):
-    """ValueError unless the shapes fit and the activation is known."""
-    if np.ndim(x) == 0 or np.ndim(w) != 2 or np.shape(x)[-1] != np.shape(w)[0]:
-        raise ValueError(
-            f"dense: input {np.shape(x)} and weight {np.shape(w)} must be (..., inputs), (inputs, outputs)"
-        )
-    if b is not None and np.shape(b) != np.shape(w)[1:]:
-        raise ValueError(f"dense: bias {np.shape(b)} must be {np.shape(w)[1:]}, one number per output")
-    if activation is not None and activation not in activations:
-        raise ValueError(f"dense: activation {activation!r} is not one of {', '.join(activations)}")
-
-
-def dense_forward(x, w, b, activation):
-    check_dense(x, w, b, activation)
-    z = np.matmul(x, w) if b is None else np.matmul(x, w) + b
-    return (z, None) if activation is None else (activations[activation].forward(z), z)
-
-
-def dense_backward(g, y, z, x, w, b, activation):
-    if activation is not None:
-        act = activations[activation]
-        local = act.local(0, y, (z,), act.defaults)
-        g = np.where(local, g, 0) if local.dtype == bool else g * local
-    rows = math.prod(x.shape[:-1])
-    x_rows, g_rows = x.reshape(rows, x.shape[-1]), g.reshape(rows, g.shape[-1])
-    return np.matmul(g, w.T), np.matmul(x_rows.T, g_rows), None if b is None else g_rows.sum(axis=0)
-
-
-def dense_definition(x, w, b, activation=None):
-    check_dense(x, w, b, activation)
-    z = matmul(x, w) if b is None else matmul(x, w) + b
-    return z if activation is None else activations[activation](z)
-
-
-dense = fused(
-    "dense",
-    dense_forward,
-    dense_backward,
-    dense_definition,
-    formulas=["g·Wᵀ", "xᵀ·g", "Σ g over the batch"],
-    doc="φ(x·W + b) for x of shape (..., inputs), W (inputs, outputs) and b (outputs,) or None; φ by name or None.",
-)
+# A layer in one kernel
 
 
 def check_batch(x, gamma, beta):

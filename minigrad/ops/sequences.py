@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from minigrad.ops.affine import activations
 from minigrad.ops.elementwise import logistic
-from minigrad.ops.networks import activations
 
 
 def check_shapes(name, gates, x, w_input, w_hidden, bias, **states):

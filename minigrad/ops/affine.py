@@ -1,0 +1,89 @@
+"""`dense`, the layer φ(x·W + b) as one op, and the activations φ by name.
+
+Beside the matrix products it is one pass over the output each way: φ(z + b) there, g·φ'(z) and its sum by columns back.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from minigrad.define import fused
+from minigrad.kernels import twin
+from minigrad.op import operand
+from minigrad.ops import elementwise as table
+from minigrad.ops.linear import matmul
+
+__all__ = ["dense"]
+
+ACTIVATIONS = "sigmoid tanh relu leaky_relu elu softplus silu gelu softsign hard_tanh"
+activations = {name: getattr(table, name) for name in ACTIVATIONS.split()}
+BY_INPUT = {"softplus", "silu", "gelu", "softsign"}  # φ' of the others can be had from φ: z need not be kept
+
+
+def bias_activation_line(z, b, activation):
+    """φ(z + b), and z + b if φ' needs it."""
+    z = z if b is None else z + b
+    return activations[activation].forward(z), z if activation in BY_INPUT else None
+
+
+def bias_activation_backward_line(g, y, z, b, activation):
+    """The gradients of z and of b."""
+    act = activations[activation]
+    local = act.local(0, y, (y if z is None else z,), act.defaults)
+    g = np.where(local, g, 0) if local.dtype == bool else g * local
+    return g, None if b is None else rows(g).sum(axis=0)
+
+
+bias_activation = twin("bias_activation", bias_activation_line, "affine")
+bias_activation_backward = twin("bias_activation_backward", bias_activation_backward_line, "affine")
+
+
+def rows(x):
+    """(..., n) as a matrix."""
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def check_dense(x, w, b, activation):
+    """ValueError unless the shapes fit and the activation is known."""
+    if not x.ndim or w.ndim != 2 or x.shape[-1] != w.shape[0]:
+        raise ValueError(f"dense: input {x.shape} and weight {w.shape} must be (..., inputs), (inputs, outputs)")
+    if b is not None and b.shape != w.shape[1:]:
+        raise ValueError(f"dense: bias {b.shape} must be {w.shape[1:]}, one number per output")
+    if activation is not None and activation not in activations:
+        raise ValueError(f"dense: activation {activation!r} is not one of {', '.join(activations)}")
+
+
+def dense_forward(x, w, b, activation):
+    check_dense(x, w, b, activation)
+    z = np.dot(rows(x), w)  # which is quicker to begin than np.matmul
+    z = z if x.ndim == 2 else z.reshape(*x.shape[:-1], w.shape[1])
+    if activation is None:
+        return (z if b is None else z + b), None
+    return bias_activation(z, b, activation)
+
+
+def dense_backward(g, y, z, x, w, b, activation):
+    if activation is None:
+        by_bias = None if b is None else rows(g).sum(axis=0)
+    else:
+        g, by_bias = bias_activation_backward(g, y, z, b, activation)
+    return lambda: np.dot(rows(g), w.T).reshape(x.shape), lambda: np.dot(rows(x).T, rows(g)), by_bias
+
+
+def dense_definition(x, w, b, activation=None):
+    x, w, b = operand(x), operand(w), None if b is None else operand(b)
+    check_dense(x, w, b, activation)
+    z = matmul(x, w) if b is None else matmul(x, w) + b
+    return z if activation is None else activations[activation](z)
+
+
+dense = fused(
+    "dense",
+    dense_forward,
+    dense_backward,
+    dense_definition,
+    formulas=["g·Wᵀ", "xᵀ·g", "Σ g over the batch"],
+    doc="φ(x·W + b) for x of shape (..., inputs), W (inputs, outputs) and b (outputs,) or None; φ by name or None.",
+)
