@@ -24,7 +24,7 @@ from optim.checks import number, positive, tensors
 def replace(caller: str, params: Iterable[Tensor], clipped: Callable[..., np.ndarray]) -> float:
     """Make every gradient g of w `clipped(g, w, norm)`, and return the global norm that there was."""
     gradients = {p: p.grad for p in tensors(caller, params) if p.grad is not None}
-    norm = length(np.array([length(g) for g in gradients.values()]))
+    norm = math.hypot(*map(length, gradients.values()))
     if math.isfinite(norm):
         for p, g in gradients.items():
             new = clipped(g, p.data, norm)
@@ -33,8 +33,13 @@ def replace(caller: str, params: Iterable[Tensor], clipped: Callable[..., np.nda
     return norm
 
 
+def shortening(norm: float, limit: float) -> float:
+    """The factor that makes a norm as long as the limit allows."""
+    return limit / norm if limit < norm < math.inf else 1.0
+
+
 def shortened(g: np.ndarray, norm: float, limit: float) -> np.ndarray:
-    return g * (limit / norm) if norm > limit else g
+    return g if norm <= limit else g * shortening(norm, limit)
 
 
 def clip_by_value(params: Iterable[Tensor], limit: float) -> float:

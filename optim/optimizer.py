@@ -1,19 +1,23 @@
 """What all optimizers share; each adds how far a parameter moves (`change`), and nothing else.
 
-- `optimizer.step()`: w ← w − change, for every parameter that has a gradient.
+- `optimizer.step()`: w ← w − change, for every parameter that has a gradient; `step(clip=1.0)` shortens it first.
 - `optimizer.lr`: the learning rate now; assign a number or a schedule to change it.
 - `optimizer.state_dict()`: what it takes to go on later as if nothing had happened.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from minigrad import Tensor
-from optim.checks import number, setting, tensors
+from minigrad.arrays import length
+from optim.checks import number, positive, setting, tensors
+from optim.clip import shortening
+from optim.one_pass import kernels_of, move
 from optim.state import restore, saved
 
 Rate = float | Callable[[int], float]
@@ -33,8 +37,8 @@ class Optimizer:
 
     Attributes
     ----------
-    params, groups, steps
-        All parameters in order, the groups they came in, and how many steps were taken.
+    params, groups, size, steps
+        All parameters in order, the groups they came in, how many numbers they hold, and how many steps were taken.
     state, listeners
         What is remembered of each parameter; who hears of each move, as `listener(parameter, gradient, change)`.
     """
@@ -50,6 +54,7 @@ class Optimizer:
         grouped = any(isinstance(part, dict) for part in given)
         self.groups = [self._group(part, settings) for part in (given if grouped else [{"params": given}])]
         self.params: list[Tensor] = [p for group in self.groups for p in group["params"]]
+        self.size = sum(p.size for p in self.params)
         self.state: dict[Tensor, dict[str, Any]] = {}
         if not self.params:
             raise ValueError(f"{self.kind}: there are no parameters to train; does the model have any?")
@@ -94,8 +99,13 @@ class Optimizer:
         for p in self.params:
             p.zero_grad()
 
-    def step(self) -> None:
+    def step(self, clip: float = math.inf) -> None:
         """Move every parameter that has a gradient; gradients are only read.
+
+        Parameters
+        ----------
+        clip : float
+            Count all gradients min(1, clip/‖g‖) times, as `clip_by_global_norm` would make them, in the same pass.
 
         Raises
         ------
@@ -103,19 +113,25 @@ class Optimizer:
             If a gradient is not finite. Nothing has been changed then.
         """
         rates = [self._rate(group) for group in self.groups]  # whatever can fail comes before the first write
-        for i, p in enumerate(self.params):
-            if p.grad is not None and not np.isfinite(p.grad).all():
-                raise FloatingPointError(f"{self.kind}: the gradient of {self._name(i)} is not finite; nothing changed")
+        sum_of_squares, kernel = kernels_of(self)
+        scale = shortening(self._norm(sum_of_squares), positive(f"{self.kind}.step: clip", clip))
         for group, lr in zip(self.groups, rates, strict=True):
             settings = {name: value for name, value in group.items() if name not in ("params", "lr")}
             for p in group["params"]:
                 if p.grad is not None:
-                    self.state[p]["steps"] += 1
-                    change = self.change(p.data, p.grad, self.state[p], lr, **settings)
-                    p.data -= change  # into the same array, and the graph notices
-                    for listener in self.listeners:
-                        listener(p, p.grad, change)
+                    move(self, p, scale, lr, settings, kernel)
         self.steps += 1
+
+    def _norm(self, sum_of_squares: Callable) -> float:
+        """The global norm of the gradients; FloatingPointError if one of them is not finite."""
+        norms = []
+        for i, p in enumerate(self.params):
+            if p.grad is not None:
+                norms.append(length(p.grad, sum_of_squares))
+                if not (math.isfinite(norms[-1]) or np.isfinite(p.grad).all()):
+                    message = f"the gradient of {self._name(i)} is not finite; nothing changed"
+                    raise FloatingPointError(f"{self.kind}: {message}")
+        return math.hypot(*norms)
 
     def change(self, w: Any, g: Any, state: dict, lr: float, *args: Any, **settings: Any) -> np.ndarray:
         """What to subtract from `w` where its gradient is `g`; only `state` is written to."""

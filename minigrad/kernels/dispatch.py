@@ -90,14 +90,21 @@ class Twin:
     def __call__(self, *arrays: Any, **params: Any) -> Any:
         return (self.kernel if self.serves(*arrays) else self.line)(*arrays, **params)
 
-    def serves(self, x: Any, *others: Any) -> bool:
-        """Whether the kernel takes this call: the first array decides, the other floats must have its dtype."""
+    def chosen(self, x: Any) -> Callable:
+        """The kernel or the line, for a loop that works on parts of x and asks once."""
+        return self.kernel if self.serves(x) else self.line
+
+    def serves(self, x: Any, *others: Any, size: int | None = None) -> bool:
+        """Whether the kernel takes this call: the first array decides, the other floats must have its dtype.
+
+        Where many arrays are worked on one after another, their `size` together counts.
+        """
         if _choice == "numpy" or type(x) is not np.ndarray:
             return False
         least = self.least.get(x.dtype)
         if _choice == "numba":
             least = 0 if x.dtype in WORTHWHILE else None
-        if least is None or x.size < least:
+        if least is None or (x.size if size is None else size) < least:
             return False
         for other in others:
             if type(other) is np.ndarray and other.dtype != x.dtype and other.dtype.kind == "f":

@@ -1,0 +1,132 @@
+"""Optimizers with a kernel: a step on gradients that are there, beside the same in NumPy and PyTorch's fused one.
+
+`python -m benchmarks.updates` prints ratios; parameters are those of a 784-128-10 net, float32, on one thread.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from benchmarks._rounds import ratio, report, times  # before NumPy: it sets the number of threads
+
+import numpy as np  # isort: skip
+
+import minigrad as mg
+from minigrad.arrays import length
+from optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, clip_by_global_norm
+
+torch: Any = None
+with suppress(ImportError):
+    import torch
+
+    torch.set_num_threads(1)
+
+NET = [(784, 128), (128,), (128, 10), (10,)]  # 101,770 parameters
+DEEP = [(64, 64), (64,)] * 50
+OURS: dict[str, Callable[[list], Optimizer]] = {
+    "SGD": lambda params: SGD(params, lr=1e-3),
+    "SGD, momentum": lambda params: SGD(params, lr=1e-3, momentum=0.9, weight_decay=1e-4),
+    "Adagrad": lambda params: Adagrad(params, lr=1e-3),
+    "RMSprop": lambda params: RMSprop(params, lr=1e-3),
+    "Adam": lambda params: Adam(params, lr=1e-3),
+    "AdamW": lambda params: AdamW(params, lr=1e-3),
+}
+
+
+def arrays(shapes: list, seed: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+
+
+def with_gradients(shapes: list) -> list:
+    params = [mg.tensor(x, requires_grad=True, dtype="float32") for x in arrays(shapes, 0)]
+    for p, g in zip(params, arrays(shapes, 1), strict=True):
+        p.grad = g
+    return params
+
+
+def step(make: Callable, shapes: list, kernels: str, clip: float = math.inf) -> Callable[[], None]:
+    """A step of the optimizer, with the gradients shortened on their way."""
+    optimizer = make(with_gradients(shapes))
+
+    def run() -> None:
+        with mg.kernels.use(kernels):
+            optimizer.step(clip)
+
+    return run
+
+
+def clip_and_step(shapes: list, clip: float) -> Callable[[], None]:
+    """Two calls, between which the gradients can be looked at; each time the limit is a bit lower."""
+    params = with_gradients(shapes)
+    optimizer = OURS["Adam"](params)
+    limits = (clip * 0.9999**i for i in itertools.count())
+
+    def run() -> None:
+        clip_by_global_norm(params, next(limits))
+        optimizer.step()
+
+    return run
+
+
+def fused(shapes: list, clip: float) -> Callable[[], None]:
+    """PyTorch's fused Adam behind its clipping, which writes into the gradients."""
+    params = [torch.tensor(x, requires_grad=True) for x in arrays(shapes, 0)]
+    for p, g in zip(params, arrays(shapes, 1), strict=True):
+        p.grad = torch.tensor(g)
+    optimizer = torch.optim.Adam(params, lr=1e-3, fused=True)
+
+    def run() -> None:
+        torch.nn.utils.clip_grad_norm_(params, clip)
+        optimizer.step()
+
+    return run
+
+
+def norm(kernels: str) -> Callable[[], None]:
+    g = arrays(NET, 1)[0]
+
+    def run() -> None:
+        with mg.kernels.use(kernels):
+            length(g)
+
+    return run
+
+
+def to_numpy(make: Callable, shapes: list) -> Any:
+    found = times({"kernel": step(make, shapes, "auto"), "line": step(make, shapes, "numpy")})
+    return ratio(found["line"], found["kernel"])
+
+
+def to_pytorch(ours: Callable[[], None], shapes: list) -> Any:
+    found = times({"ours": ours, "fused": fused(shapes, 1.0)}, rounds=31)
+    return ratio(found["ours"], found["fused"])
+
+
+def track_adam_to_pytorch() -> float:
+    """Clipping and Adam, as a share of PyTorch's time: at most 0.25."""
+    return to_pytorch(step(OURS["Adam"], NET, "auto", 1.0), NET).median if torch else math.nan
+
+
+track_adam_to_pytorch.unit = "ratio"
+
+
+def main() -> None:
+    for name, make in OURS.items():
+        report(f"{name}, 100 k in 4 tensors", to_numpy(make, NET), "× NumPy")
+    report("Adam, 208 k in 100 tensors", to_numpy(OURS["Adam"], DEEP), "× NumPy")
+    found = times({"kernel": norm("auto"), "line": norm("numpy")})
+    report("norm of 100 k", ratio(found["line"], found["kernel"]), "× NumPy")
+    if torch:
+        for shapes, what, bar in ((NET, "100 k in 4 tensors", 0.25), (DEEP, "208 k in 100 tensors", None)):
+            found = to_pytorch(step(OURS["Adam"], shapes, "auto", 1.0), shapes)
+            report(f"Adam, step(clip=1), {what}", found, "of PyTorch", at_most=bar)
+            report(f"clipped, then Adam, {what}", to_pytorch(clip_and_step(shapes, 1.0), shapes), "of PyTorch")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Moving a parameter; with a kernel it goes through the processor once, with its gradient and what is remembered.
+
+`@in_one_pass("sgd", …)` above a `change` says that `minigrad.kernels.updates` has a function `sgd` which does the
+same, bit for bit. An optimizer without one, or with a `change` of its own, moves by `change` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigrad import Tensor
+from minigrad.arrays import sum_of_squares
+from minigrad.kernels import Twin, twin
+
+passes: dict[Callable, Twin] = {}  # change → the kernel that equals it
+
+
+def in_one_pass(name: str, why: str) -> Callable:
+    """A decorator of `change`, which must not need its optimizer (`self`)."""
+
+    def give(change: Callable) -> Callable:
+        def line(w, g, state, scale, heard, lr, **settings):
+            moved = change(None, w, scaled(g, scale), state, lr, **settings)
+            w -= moved
+            return moved
+
+        passes[change] = twin(name, line, "updates", why=why)
+        return change
+
+    return give
+
+
+def kernels_of(optimizer: Any) -> tuple[Callable, Callable | None]:
+    """What sums squares, and what makes a whole move in one pass; how many numbers there are in all decides."""
+    if not sum_of_squares.serves(*(p.data for p in optimizer.params), size=optimizer.size):
+        return sum_of_squares, None
+    one_pass = passes.get(getattr(optimizer.change, "__func__", None))
+    return sum_of_squares.kernel, one_pass and one_pass.kernel
+
+
+def move(optimizer: Any, p: Tensor, scale: float, lr: float, settings: dict, kernel: Callable | None) -> None:
+    """w ← w − change, in place, where the gradient counts `scale` times; then tell the listeners."""
+    w, g, state, listeners = p.data, p.grad, optimizer.state[p], optimizer.listeners
+    state["steps"] += 1
+    if kernel is not None and w.flags.carray:
+        change = kernel(w, g, state, scale, bool(listeners), lr, **settings)
+    else:
+        change = optimizer.change(w, scaled(g, scale), state, lr, **settings)
+        w -= change
+    p.written()  # the graph notices
+    for listener in listeners:
+        listener(p, scaled(g, scale), change)
+
+
+def scaled(g: np.ndarray, scale: float) -> np.ndarray:
+    return g if scale == 1 else g * scale
