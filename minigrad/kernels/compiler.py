@@ -7,12 +7,17 @@
 
 Kernels are functions of a module, not made by others: only those are found in the cache again. What they call is
 marked `@helper`, and may stand in another file of their folder or of this one.
+
+Two things keep a loop from running on many numbers at once: a Python number beside a float32 makes a float64 of it, so
+write `one = x.dtype.type(1)`; and a kernel whose output is one of its inputs is slow (right, but ten times), so give it
+one array or two different ones.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import pickle
 import sys
 import threading
@@ -26,10 +31,14 @@ import numba
 import numpy as np
 from numba.core import event
 from numba.core.caching import FunctionCache
+from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import overload, register_jitable
 
 # The parts of "fast" mathematics that keep NaN, infinity and the order of a sum.
 SAFE = {"contract", "nsz"}
+
+# What reading a file of the cache may raise that was cut short, or written by something else.
+DAMAGED = (OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError, IndexError, KeyError, ValueError)
 
 
 def compiled(function: Callable | None = None, *, fastmath: Any = SAFE, **options: Any) -> Any:
@@ -53,8 +62,12 @@ class Cache(FunctionCache):
         self._cache_file._source_stamp = sources(Path(function.__code__.co_filename).parent)
 
     def load_overload(self, signature: Any, context: Any) -> Any:
-        with suppress(OSError, EOFError, pickle.UnpicklingError):
+        try:
             return super().load_overload(signature, context)
+        except DAMAGED:
+            with suppress(OSError):
+                self.flush()
+            return None
 
     def save_overload(self, signature: Any, data: Any) -> None:
         with suppress(OSError):
@@ -87,6 +100,14 @@ def by_dtype(single: Callable, double: Callable) -> Callable:
         return call
 
     return define
+
+
+if hasattr(os, "register_at_fork"):  # a child must not inherit the lock of another thread that is compiling
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
 
 
 class Notice(event.Listener):

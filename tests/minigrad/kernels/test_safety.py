@@ -1,0 +1,203 @@
+"""Kernels do no harm: without a cache, with a broken one, in many threads, after a fork, and without Numba."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+SIGMOID = """
+import numpy as np, minigrad as mg
+from minigrad.kernels import activations
+mg.kernels.use("numba")
+assert abs(mg.kernels.sigmoid(np.zeros(3, np.float32))[0] - 0.5) < 1e-6
+print("hits", sum(activations.sigmoid_values.stats.cache_hits.values()))
+"""
+TRAINING = """
+import numpy as np, minigrad as mg, layers, optim
+
+def trained(seed, steps=4):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(64, 6, 5)).astype(np.float32)
+    labels = (x.sum(axis=(1, 2)) > 0).astype(int)
+    recurrent = layers.LSTM(5, 16, rng=seed).astype("float32")
+    body = layers.Sequential(
+        layers.Dense(16, 32, "gelu", rng=seed), layers.BatchNorm(32), layers.Dense(32, 2, "tanh", rng=seed)
+    ).astype("float32")
+    parameters = [*recurrent.parameters(), *body.parameters()]
+    optimizer = optim.Adam(parameters, lr=0.01)
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = mg.cross_entropy(body(recurrent(x)), labels)
+        loss.backward()
+        optim.clip_by_global_norm(parameters, 1.0)
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+"""
+WITHOUT_NUMBA = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("numba", "llvmlite"):
+            raise ImportError(f"{name} is not here")
+
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def run(code, folder=ROOT, fresh=None, timeout=300, **environment):
+    """A new process in `folder`; `fresh` is an empty cache folder of its own."""
+    variables = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", **environment}
+    variables.pop("MINIGRAD_KERNELS", None)
+    if fresh:
+        variables["NUMBA_CACHE_DIR"] = str(fresh)
+    command = [sys.executable, "-W", "error", "-c", code]
+    result = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=timeout)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def said(result):
+    """What is on stderr beside the notice that kernels are being compiled."""
+    return [line for line in result.stderr.splitlines() if not line.startswith("minigrad: compiling kernels")]
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """A copy of minigrad into whose folder of kernels nothing can be written, whoever tries: a file is in the way."""
+    pytest.importorskip("numba")
+    shutil.copytree(ROOT / "minigrad", tmp_path / "minigrad", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "minigrad/kernels/__pycache__").write_text("in the way")
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_a_read_only_install_keeps_its_kernels_at_home(installed):
+    home = {"XDG_CACHE_HOME": str(installed / "cache"), "HOME": str(installed)}
+    first, second = (run(SIGMOID, installed, **home) for _ in range(2))
+    assert (first.stdout, second.stdout) == ("hits 0\n", "hits 1\n")
+    assert said(first) == said(second) == []
+
+
+@pytest.mark.slow
+def test_a_cache_that_cannot_be_written_anywhere_is_no_error(installed):
+    nowhere = str(installed / "minigrad/kernels/__pycache__/below a file")
+    result = run(SIGMOID, installed, HOME=nowhere, XDG_CACHE_HOME=nowhere)
+    assert result.stdout == "hits 0\n"
+    assert said(result) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("part", "damage"), [("nbi", b""), ("nbi", b"not a pickle"), ("nbc", None)])
+def test_a_damaged_cache_is_compiled_again(tmp_path, part, damage):
+    pytest.importorskip("numba")
+    assert run(SIGMOID, fresh=tmp_path).stdout == "hits 0\n"
+    for file in tmp_path.rglob(f"*.{part}"):
+        file.write_bytes(file.read_bytes()[:-100] if damage is None else damage)  # None: cut short
+    damaged = run(SIGMOID, fresh=tmp_path)
+    assert (damaged.stdout, said(damaged)) == ("hits 0\n", [])
+    assert run(SIGMOID, fresh=tmp_path).stdout == "hits 1\n"
+
+
+@pytest.mark.slow
+def test_eight_threads_at_once_compile_and_compute_the_same_bits(tmp_path):
+    pytest.importorskip("numba")
+    code = """
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+mg.kernels.use("numba")
+together = Barrier(8)
+
+def task(seed):
+    together.wait()
+    return trained(seed)
+
+with ThreadPoolExecutor(8) as pool:
+    found = list(pool.map(task, range(8)))
+assert found == [trained(seed) for seed in range(8)]
+"""
+    assert said(run(TRAINING + code, fresh=tmp_path)) == []
+
+
+FORK = """
+import os, signal, threading, time
+mg.kernels.use("numba")
+x = np.linspace(-3, 3, 1000, dtype=np.float32)
+{before}
+child = os.fork()
+if child == 0:
+    signal.alarm(120)
+    same = np.allclose(mg.kernels.{kernel}(x), getattr(mg, "{kernel}")(x.astype(float)), atol=1e-5)
+    os._exit(0 if same else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.parametrize(
+    ("before", "kernel"),
+    [
+        ("mg.kernels.sigmoid(x)", "sigmoid"),
+        ("mg.kernels.sigmoid(x)", "softplus"),
+        (
+            "mg.kernels.gelu.kernel; threading.Thread(target=mg.kernels.gelu, args=(x,)).start(); time.sleep(0.3)",
+            "tanh",
+        ),
+    ],
+    ids=["used before", "another one", "while a thread compiles"],
+)
+def test_a_forked_child_computes(tmp_path, before, kernel):
+    pytest.importorskip("numba")
+    code = "import numpy as np, minigrad as mg\n" + FORK.format(before=before, kernel=kernel)
+    run(code, fresh=tmp_path, PYTHONWARNINGS="ignore::DeprecationWarning")  # of forking where there are threads
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("choice", ["auto", "numba"])
+def test_everything_runs_where_numba_cannot_be_imported(choice):
+    code = f"""
+mg.kernels.use({choice!r})
+losses = trained(0, steps=30)
+assert losses[-1] < 0.8 * losses[0], losses
+assert mg.kernels.tanh(np.ones(10_000))[0] == np.tanh(1.0)
+assert "numba" not in sys.modules
+"""
+    result = run(WITHOUT_NUMBA + TRAINING + code)
+    assert said(result) == []
+
+
+@pytest.mark.slow
+def test_the_same_losses_whoever_computes():
+    code = """
+found = {}
+for choice in ("auto", "numba", "numpy", "definition"):
+    with mg.kernels.use(choice):
+        found[choice] = trained(3)
+for losses in found.values():
+    np.testing.assert_allclose(losses, found["definition"], rtol=1e-5)
+"""
+    pytest.importorskip("numba")
+    run(TRAINING + code)
+
+
+@pytest.mark.slow
+def test_compiling_is_announced_once_and_loading_is_silent(tmp_path):
+    pytest.importorskip("numba")
+    code = """
+import numpy as np, minigrad as mg
+mg.kernels.use("numba")
+for dtype in ("float32", "float64"):
+    for name in "sigmoid tanh softplus silu gelu elu".split():
+        getattr(mg.kernels, name)(np.ones(5, dtype))
+"""
+    cold = run(code, fresh=tmp_path)
+    assert cold.stderr.count("minigrad: compiling kernels") == 1
+    assert len(cold.stderr.splitlines()) == 1
+    assert run(code, fresh=tmp_path).stderr == ""
