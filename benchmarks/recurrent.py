@@ -1,0 +1,75 @@
+"""Recurrent layers beside the same without kernels, and one training step of each beside PyTorch's.
+
+`python -m benchmarks.recurrent` prints all; each `track_` function is a benchmark of its own.
+"""
+
+from __future__ import annotations
+
+from benchmarks import steps
+from benchmarks._rounds import Ratio, ratio, report, times  # before NumPy: it sets the number of threads
+
+import numpy as np  # isort: skip
+
+import minigrad as mg
+
+# Name → the op, its gates, then batch, time, inputs, hidden
+LAYERS = {
+    "rnn 32 to 128": (mg.rnn, 1, 32, 64, 32, 128),
+    "lstm 64 to 128": (mg.lstm, 4, 32, 64, 64, 128),
+    "lstm 64 to 64": (mg.lstm, 4, 32, 64, 64, 64),
+    "lstm 32 to 32": (mg.lstm, 4, 16, 32, 32, 32),
+}
+TRAINING = {"W4": 0.6, "W5": 1.4, "W5 hidden 64": 1.05, "W5 hidden 32": 0.5}  # at most this share of PyTorch's step
+
+
+def there_and_back(layer: str, dtype: str = "float32") -> Ratio:
+    """Time with kernels over that without, forward and backward, the gradient of x left out."""
+    op, gates, batch, time, inputs, n = LAYERS[layer]
+    rng = np.random.default_rng(0)
+    shapes = (inputs, gates * n), (n, gates * n), (gates * n,)
+    weights = [mg.tensor(rng.normal(size=s).astype(dtype) / 8, requires_grad=True) for s in shapes]
+    x = rng.normal(size=(batch, time, inputs)).astype(dtype)
+    states = [None] * (2 if op is mg.lstm else 1)
+    g = np.ones_like(op(x, *states, *weights).data)
+
+    def run(choice: str) -> None:
+        with mg.kernels.use(choice):
+            op(x, *states, *weights).backward(g)
+
+    found = times({"ours": lambda: run("auto"), "numpy": lambda: run("numpy")}, seconds=0.03)
+    return ratio(found["ours"], found["numpy"])
+
+
+def gru_gates(batch: int = 32, n: int = 128, dtype: str = "float32") -> Ratio:
+    rng = np.random.default_rng(0)
+    a, b, h = (mg.tensor(rng.normal(size=(batch, k * n)).astype(dtype), requires_grad=True) for k in (3, 3, 1))
+    g = np.ones_like(h.data)
+
+    def run(choice: str) -> None:
+        with mg.kernels.use(choice):
+            mg.gru_gates(a, b, h).backward(g)
+
+    found = times({"ours": lambda: run("auto"), "numpy": lambda: run("numpy")})
+    return ratio(found["ours"], found["numpy"])
+
+
+def track_share_of_numpy(layer: str) -> float:
+    return there_and_back(layer).median
+
+
+track_share_of_numpy.params = list(LAYERS)  # type: ignore[attr-defined]
+
+
+def main() -> None:
+    for layer in LAYERS:
+        for dtype in ("float32", "float64"):
+            report(f"{layer} {dtype}", there_and_back(layer, dtype), "of NumPy")
+    for dtype in ("float32", "float64"):
+        report(f"gru_gates {dtype}", gru_gates(dtype=dtype), "of NumPy")
+    if steps.torch is not None:
+        for name, bar in TRAINING.items():
+            report(f"training step {name}", steps.share(name)["pytorch"], "of PyTorch", at_most=bar)
+
+
+if __name__ == "__main__":
+    main()
