@@ -34,6 +34,7 @@ LESSONS = {  # name: (its question, the lesson to take before it, minutes on two
     "chain": ("why does a gradient shrink or grow through a row of neurons?", "mechanics", 0.1),
     "logistic_map": ("where do gradients explode, and where do they vanish, when a step repeats?", "chain", 0.1),
     "gradient_descent": ("how large a step downhill is too large?", "chain", 0.2),
+    "saturation": ("why does a unit stop learning, and which remedy revives which?", "chain", 0.1),
     "vanishing": ("why does a deep sigmoid network not learn, and which remedies work?", "mechanics", 1.5),
     "exploding": ("what do clipping and decaying rates do about gradients that explode, and what not?", "vanishing", 3),
     "memory": ("which recurrent networks remember what lies a hundred steps back?", "vanishing", 3),
