@@ -24,6 +24,7 @@ setup(
     extras_require={
         "test": ["pytest>=8", "hypothesis>=6", "pytest-cov>=5", "ruff>=0.6", "mypy>=1.10"],
         "tensorboard": ["tensorboardX>=2.6"],
+        "dask": ["distributed>=2024.1"],
     },
     classifiers=[
         "Private :: Do Not Upload",  # these package names belong to others on the index

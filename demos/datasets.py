@@ -1,8 +1,9 @@
-"""The handwritten digits that the lessons learn from.
+"""The images that the lessons learn from.
 
 - `digits()`: 1,797 images of 8×8 pixels, shipped with the lessons (source and licence in `data/README.md`).
 - `mnist(folder)`: 28×28 pixels, from MNIST's own files, which you put into a folder of yours.
-- `load("digits" or "mnist", folder)`: either.
+- `cifar10(folder)`: 32×32 pixels in three colours, from CIFAR-10's binary files, in the same way.
+- `load("digits", "mnist" or "cifar10", folder)`: any of them; `noise()`: random numbers to be learned by heart.
 
 >>> data = digits(rng=0)
 >>> data.x.shape, data.x_held_out.shape
@@ -25,7 +26,7 @@ from demos.lesson import UserError, require
 from minigrad.data import split
 from minigrad.settings import generator
 
-HELD_OUT = 0.2  # part of the images that no network learns from, where a data set does not say which
+HELD_OUT = 0.2  # part of the images, drawn at random, that no network learns from, where a data set does not say which
 
 
 class Dataset(NamedTuple):
@@ -39,19 +40,20 @@ class Dataset(NamedTuple):
 
 
 def load(name: str, folder: str | None = None, rng: np.random.Generator | int | None = None) -> Dataset:
-    """The data set `name`: digits, or mnist from the files in `folder`."""
-    require(name in ("digits", "mnist"), f"data: {name!r} is neither digits nor mnist")
+    """The data set `name`: digits, or mnist or cifar10 from the files in `folder`."""
+    require(name in ("digits", "mnist", "cifar10"), f"data: {name!r} is none of digits, mnist, cifar10")
     if name == "digits":
         return digits(rng)
-    require(folder is not None, "data: mnist needs the folder that holds its files (--data-dir)")
-    return mnist(folder, rng)
+    require(folder is not None, f"data: {name} needs the folder that holds its files (--data-dir)")
+    require(Path(folder).is_dir(), f"data: there is no folder {folder}")
+    return mnist(folder, rng) if name == "mnist" else cifar10(folder)
 
 
 def digits(rng: np.random.Generator | int | None = None) -> Dataset:
     """The UCI handwritten digits; which of them are held out is drawn from `rng`."""
     with resources.files("demos").joinpath("data", "digits.npz").open("rb") as file, np.load(file) as arrays:
         images, labels = arrays["images"], arrays["labels"]
-    return divided("UCI digits, 8×8", images, labels, rng)
+    return scaled("UCI digits, 8×8", *split(images, labels, HELD_OUT, rng))
 
 
 def mnist(folder: str | Path, rng: np.random.Generator | int | None = None) -> Dataset:
@@ -63,16 +65,40 @@ def mnist(folder: str | Path, rng: np.random.Generator | int | None = None) -> D
     Raises
     ------
     UserError
-        In one sentence with the path: no such folder, a file missing, cut short, or not what its name says.
+        In one sentence with the path: a file missing, cut short, or not what its name says.
     """
     folder = Path(folder)
-    require(folder.is_dir(), f"data: there is no folder {folder}")
     test = pair(folder, "t10k")
     if not any(folder.glob("train-*")):
-        return divided("MNIST (test files only)", *test, rng)
+        return scaled("MNIST (test files only)", *split(*test, HELD_OUT, rng))
     train = pair(folder, "train")
     require(train[0].shape[1:] == test[0].shape[1:], f"data: training and test images in {folder} differ in size")
     return scaled("MNIST", *train, *test)
+
+
+def cifar10(folder: str | Path) -> Dataset:
+    """CIFAR-10 from its binary files in `folder`, as published: five to learn from, one to test on.
+
+    Raises
+    ------
+    UserError
+        As for `mnist`.
+    """
+    names = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
+    *train, test = (records(Path(folder) / name) for name in names)
+    x, y = (np.concatenate(parts) for parts in zip(*train, strict=True))
+    return scaled("CIFAR-10", x, y, *test)
+
+
+def records(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of one binary file: for each image a byte for the label and 3·32·32 for the pixels."""
+    require(path.is_file(), f"data: {path.parent} holds no file {path.name}")
+    content = np.frombuffer(path.read_bytes(), np.uint8)
+    fits = content.size and content.size % 3073 == 0
+    require(fits, f"data: {path} has {content.size:,} bytes, not so many times 3,073: it is cut short or damaged")
+    labels, images = np.split(content.reshape(-1, 3073), [1], axis=1)
+    require(labels.max() <= 9, f"data: labels in {path} go up to {labels.max()}, of CIFAR-10 only to 9")
+    return images, labels[:, 0]
 
 
 def noise(rng: np.random.Generator | int | None = None) -> Dataset:
@@ -123,11 +149,6 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
         f"data: {path} has {len(content):,} bytes where its header, {'×'.join(map(str, shape))}, asks for {size:,}",
     )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
-
-
-def divided(name: str, images: np.ndarray, labels: np.ndarray, rng: np.random.Generator | int | None) -> Dataset:
-    """Some images to learn from, and `HELD_OUT` of them, drawn at random, to test on."""
-    return scaled(name, *split(images, labels, HELD_OUT, rng))
 
 
 def scaled(name: str, x: np.ndarray, y: np.ndarray, x_held_out: np.ndarray, y_held_out: np.ndarray) -> Dataset:

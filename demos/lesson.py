@@ -37,6 +37,7 @@ LESSONS = {  # name: (its question, the lesson to take before it, minutes on two
     "saturation": ("why does a unit stop learning, and which remedy revives which?", "chain", 0.1),
     "vanishing": ("why does a deep sigmoid network not learn, and which remedies work?", "mechanics", 1.5),
     "exploding": ("what do clipping and decaying rates do about gradients that explode, and what not?", "vanishing", 3),
+    "remedies": ("which remedy helps a deep network, by SGD and by Adam, with what deviation?", "exploding", 5),
     "memory": ("which recurrent networks remember what lies a hundred steps back?", "vanishing", 3),
     "initialisation": ("how should weights start, so that signal and gradient keep their size through depth?", "vanishing", 0.5),
     "text": ("what does a network learn that reads letter by letter, and how does it go on after a stop?", "memory", 2),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from demos import datasets
-from demos.lesson import UserError
+from demos.lesson import UserError, main
 
 MNIST = Path(os.environ.get("MNIST_DIR", "no folder"))
 
@@ -157,7 +157,7 @@ def test_a_bad_file_is_one_sentence(folder, fault):
 
 def test_missing_folder_and_missing_files(folder, tmp_path):
     with pytest.raises(UserError, match=r"there is no folder .*nowhere"):
-        datasets.mnist(tmp_path / "nowhere")
+        datasets.load("mnist", str(tmp_path / "nowhere"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no file t10k-images-idx3-ubyte or"):
         datasets.mnist(tmp_path / "empty")
@@ -181,8 +181,68 @@ def test_load_by_name(folder):
     assert datasets.load("mnist", folder).x.shape == (16, 16)
     with pytest.raises(UserError, match="needs the folder"):
         datasets.load("mnist")
-    with pytest.raises(UserError, match="'cifar' is neither digits nor mnist"):
+    with pytest.raises(UserError, match="cifar10 needs the folder"):
+        datasets.load("cifar10")
+    with pytest.raises(UserError, match="'cifar' is none of digits, mnist, cifar10"):
         datasets.load("cifar")
+
+
+# CIFAR-10
+
+CIFAR = ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]
+
+
+@pytest.fixture
+def cifar(tmp_path):
+    """A folder with six small files in CIFAR-10's binary format: a label, then 1,024 red, green and blue bytes."""
+    for i, name in enumerate(CIFAR):
+        rng = np.random.default_rng(i)
+        rows = np.c_[rng.integers(0, 10, 4), rng.integers(0, 256, (4, 3072))]
+        (tmp_path / f"{name}.bin").write_bytes(rows.astype(np.uint8).tobytes())
+    return tmp_path
+
+
+def test_cifar10_is_what_was_written(cifar):
+    data = datasets.load("cifar10", str(cifar))
+    assert data.x.shape == (20, 3072)
+    assert data.x_held_out.shape == (4, 3072)
+    assert data.note == "CIFAR-10: 20 images to learn from, 4 held out"
+    rows = np.array([[*(cifar / f"{name}.bin").read_bytes()] for name in CIFAR], float).reshape(24, 3073)
+    x, labels = rows[:, 1:], rows[:, 0]
+    assert np.allclose(np.r_[data.x, data.x_held_out] * x[:20].std() + x[:20].mean(), x)
+    assert np.array_equal(np.r_[data.y, data.y_held_out], labels)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda raw: raw[:-1], "12,291 bytes, not so many times 3,073"),
+        (lambda raw: raw + b"xy", "12,294 bytes"),
+        (lambda raw: b"", "has 0 bytes"),
+        (lambda raw: b"\x0a" + raw[1:], "go up to 10, of CIFAR-10 only to 9"),
+    ],
+)
+@pytest.mark.parametrize("name", ["data_batch_3", "test_batch"])
+def test_a_bad_cifar_file_is_one_sentence(cifar, name, change, message):
+    path = cifar / f"{name}.bin"
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(UserError, match=message) as error:
+        datasets.cifar10(cifar)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_cifar_file_is_named(cifar):
+    (cifar / "data_batch_2.bin").unlink()
+    with pytest.raises(UserError, match=r"holds no file data_batch_2\.bin"):
+        datasets.cifar10(cifar)
+
+
+def test_a_bad_file_ends_the_command_with_2(cifar, capsys, tmp_path):
+    (cifar / "test_batch.bin").write_bytes(bytes(5))
+    options = ["--data", "cifar10", "--data-dir", str(cifar), "--out", str(tmp_path / "out")]
+    assert main(["remedies", *options]) == 2
+    assert "test_batch.bin has 5 bytes" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not MNIST.is_dir(), reason="MNIST_DIR names no folder")
