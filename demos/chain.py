@@ -58,7 +58,7 @@ def draw(rows: dict[str, dict], w: np.ndarray, width: np.ndarray) -> Figure:
     )
     figure = picture(13, 8, how_to_read)
     (forward, back), (unlike, band) = figure.subplots(2, 2)
-    for k, (name, row) in enumerate(rows.items()):
+    for k, (name, row) in enumerate(rows.items()):  # two by two: the smaller weight dashed, the larger drawn through
         style = {"color": COLOURS[(6, 1, 2, 0, 0, 0)[k // 2]], "linestyle": ":" if k == 10 else ("--", "-")[k % 2]}
         style["label"] = name if row["gradients"][0] else f"{name}: exactly 0"
         if name.startswith("linear"):  # dots, or ReLU would hide it, which does the same above 0
@@ -99,7 +99,7 @@ def claims(rows: dict, powers: Sequence[float], w: np.ndarray, width: np.ndarray
     bounded = {a: all(np.abs(rows[name]["outputs"]).max() <= 1 for name in pairs[a]) for a in ACTIVATIONS}
     large, tanh = [pair[1] for pair in pairs.values()], pairs["tanh"][1]
     able, best = w[terms(w, 0 * w) >= 1].min(), np.argmax(width)
-    said = f"Below 1 gradients vanish, above 1 they explode: {' and '.join(map(written, powers))} (many articles)"
+    said = f"With w < 1 gradients vanish, with w > 1 they explode: {' and '.join(map(written, powers))} (many articles)"
     nielsen = abs(width[best] - 0.45) < 0.005 and abs(w[best] - 6.9) < 0.05
     heavy = f"σ, w = 100: {lost[LARGE] if gradient[LARGE] else 'exactly 0'}; with z = 0: {lost[CENTRED]}"
     return [
@@ -153,7 +153,7 @@ def run(
         f"The chain of products through {depth} sigmoid neurons, each with w = {large:g}:",
         str(rows[f"sigmoid, w = {large:g}"]["trace"].chain(to="x")),
         "3  Where can a sigmoid neuron strengthen a gradient, |w·σ'(w·x + b)| ≥ 1? In a band of inputs around −b/w",
-        table(("|w|", "at most", "band is wide"), zip(w[shown], terms(w, 0 * w)[shown], width[shown], strict=True)),
+        table(("|w|", "|w·σ'| up to", "width"), zip(w[shown], terms(w, 0 * w)[shown], width[shown], strict=True)),
     ]
     numbers = {"five": five, "rows": rows, "w": w, "width": width, "terms": random}
     said = claims(rows, (small**depth, large**depth), w, width, np.mean(np.abs(random) < 0.25))
