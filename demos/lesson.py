@@ -39,6 +39,7 @@ LESSONS = {  # name: (its question, the lesson to take before it, minutes on two
     "exploding": ("what do clipping and decaying rates do about gradients that explode, and what not?", "vanishing", 3),
     "remedies": ("which remedy helps a deep network, by SGD and by Adam, with what deviation?", "exploding", 5),
     "memory": ("which recurrent networks remember what lies a hundred steps back?", "vanishing", 3),
+    "shortcuts": ("what do shortcuts open for a gradient, and which block is missed once deleted?", "vanishing", 0.2),
     "initialisation": ("how should weights start, so that signal and gradient keep their size through depth?", "vanishing", 0.5),
     "text": ("what does a network learn that reads letter by letter, and how does it go on after a stop?", "memory", 2),
     "digits": ("how is a good classifier trained? the loop to copy, watched while it runs", "mechanics", 0.1),

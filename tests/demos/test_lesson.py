@@ -62,7 +62,7 @@ def test_what_a_lesson_needs_comes_before_it():
 
 
 def test_every_lesson_is_registered():
-    others = {"__init__", "__main__", "lesson", "datasets", "deep", "runs", "training", "recurrent", "letters"}
+    others = {"__init__", "__main__", "lesson", "datasets", "deep", "runs", "training", "recurrent", "letters", "blocks"}
     assert {path.stem for path in (ROOT / "demos").glob("*.py")} - others == set(lesson.LESSONS)
 
 

@@ -1,0 +1,84 @@
+"""Networks of blocks, with shortcuts and without, and what becomes of a gradient on its way through them.
+
+- `network(name, depth, width, rng)`: one of `BLOCKS` so many times, and what to put in the place of a deleted one.
+- `probe(model, images)`: paths and singular values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from demos.datasets import Dataset
+from layers import Dense, DenseBlock, Module, ReLU, Residual, Sequential
+
+BLOCKS = ("plain", "residual", "residual-relu", "dense")
+GROWTH = 8  # features that each stage of a DenseBlock adds
+
+
+def network(name: str, depth: int, width: int, rng: np.random.Generator) -> tuple[Sequential, Callable[[int], Module]]:
+    """A linear layer, `depth` blocks and a linear layer on top; and what stands in the place of a deleted block.
+
+    - plain: h ← relu(h·W + b)
+    - residual: h ← h + relu(h)·W + b, the way around is free (He et al., 2016, "Identity mappings")
+    - residual-relu: h ← relu(h + h·W + b), it passes every ReLU (as He et al. had it at first)
+    - dense: h ← [h, relu(h·W + b)], a stage of a DenseBlock (Huang et al., 2017)
+    """
+
+    def dense(inputs: int, outputs: int, scale: float = 1.0) -> Dense:
+        layer = Dense(inputs, outputs, init="he_normal", rng=rng)
+        layer.weight.data *= scale
+        return layer
+
+    small, sizes = 1 / math.sqrt(depth), [width] * depth  # so that a sum over all blocks keeps its size
+    if name == "dense":
+        sizes = [width + k * GROWTH for k in range(depth + 1)]
+    block: dict[str, Callable[[int], Module]] = {
+        "plain": lambda size: Sequential(dense(size, size), ReLU()),
+        "residual": lambda size: Residual(ReLU(), dense(size, size, small)),
+        "residual-relu": lambda size: Residual(dense(size, size, small), after="relu"),
+        "dense": lambda size: DenseBlock(Sequential(dense(size, GROWTH), ReLU())),
+    }
+    first = Dense(64, width, bias=False, rng=rng)
+    model = Sequential(first, *map(block[name], sizes[:depth]), Dense(sizes[-1], 10, rng=rng))
+
+    def deleted(k: int) -> Module:
+        """Zeros in the place of what a stage adds, else nothing at all: h goes on as it is."""
+        return DenseBlock(Dense(sizes[k], GROWTH, init="zeros")) if name == "dense" else Sequential()
+
+    return model, deleted
+
+
+@np.errstate(all="ignore")  # in a narrow network all units may be dead, and the gradient 0
+def probe(model: Sequential, images: Dataset) -> dict[str, Any]:
+    """The gradient at h₀ by the paths it came on, and the singular values of all blocks and of one in the middle.
+
+    h₀ is what the first block receives. "parts" has ‖part‖ by the number of blocks whose weights were passed, as
+    shares of their sum; "within" says with how many at most 90% came, "around" what came past all of them.
+    """
+    trace, depth = mg.trace(mg.cross_entropy(model(images.x[:64]), images.y[:64])), len(model) - 2
+    states = [trace[module][-1] for module in model]
+    paths = trace.by_path_length(states[0], lambda edge: edge.output.kind == "weight" and edge.input != states[depth])
+    parts = np.array([np.linalg.norm(paths.get(k, 0)) for k in range(depth + 1)])
+
+    def spectrum(of: Any, wrt: Any) -> np.ndarray:
+        found = [np.linalg.svd(trace.jacobian(of, wrt, sample=i), compute_uv=False) for i in range(4)]
+        middle = np.median(found, axis=0)
+        return np.where(middle > 1e-14 * middle[0], middle, 0)  # what is smaller is rounding
+
+    every = spectrum(states[depth], states[0])
+    return {
+        "decades": float(np.log10(states[0].norm / states[-1].norm)),
+        "count": sum(paths.counts.values()),
+        "parts": parts / parts.sum(),
+        "within": int(np.argmax(np.cumsum(parts) >= 0.9 * parts.sum())),
+        "around": parts[0] / states[0].norm,
+        "all blocks": every,
+        "extent": every[[-1, len(every) // 2, 0]],  # smallest, median, largest
+        "one block": spectrum(states[depth // 2 + 1], states[depth // 2]),
+        "chain": str(trace.chain(to=states[0])),
+    }
