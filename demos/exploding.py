@@ -21,6 +21,8 @@ from minigrad.inspection import Chain
 
 QUICK = {"width": 128, "steps": 100}
 CURVES = {"coefficient": "‖g‖ after / before clipping", "rate": "rate", "gradient": "‖g‖", "change": "step ‖Δw‖"}
+BOUNDS = dict.fromkeys(("gradient", "change"), (1e-8, 1e8))  # what overflows goes on for 300 decades
+HEALTHY = {"ReLU, dead": ("relu", 1.0), "tanh, saturated": ("tanh", 0.7)}  # activation, weights by He's
 LINES = {"constant": "-", "exponential": "--", "clip global": "-.", "clip + decay": ":"}
 HEADS = ("", "‖g‖", "largest", "clipped to", "angle", "last rate", "longest step", "dead", "correct")
 KEY = """‖g‖: of the first gradient; clipped to: ‖g‖ after / before, in the median; angle: between the first gradient
@@ -65,10 +67,11 @@ def draw(rows: dict[str, dict], units: dict[str, list[float]]) -> Figure:
         for quantity in CURVES if name in rows else ():
             axes[quantity].plot(rows[name]["step"], rows[name][quantity], line, color=color, label=name)
     for quantity, title in CURVES.items():
+        axes[quantity].set_ylim(BOUNDS.get(quantity), auto=quantity not in BOUNDS)
         axes[quantity].set(yscale="log", title=title, xlabel="step")
-    swept = {x: rows[name] for name, x in SWEEP.items() if name in rows}
-    for color, line, quantity in zip(COLOURS, ("o-", "s:"), ("correct", "dead"), strict=False):
-        axes["sweep"].plot([*swept], [row[quantity] for row in swept.values()], line, color=color, label=quantity)
+    swept = [name for name in SWEEP if name in rows]
+    for color, line, key in zip(COLOURS, ("o-", "s:"), ("correct", "dead"), strict=False):
+        axes["sweep"].plot([*map(float, swept)], [rows[name][key] for name in swept], line, color=color, label=key)
     axes["sweep"].set(xscale="log", title="clip global", xlabel="threshold", ylim=(-0.03, 1.03))
     for color, hatch, shift, (name, shares) in zip(COLOURS, ("", "//"), (0, 0.4), units.items(), strict=False):
         bars = axes["units"].bar(np.arange(3) + shift, shares, 0.4, color=color, hatch=hatch, label=name, alpha=0.7)
@@ -137,7 +140,7 @@ def run(
     def network(activation: str = "relu", gain: float = 1.0) -> Sequential:
         rng, inputs = np.random.default_rng(seed), images.x.shape[1]
         sizes = [(inputs, width, activation), (width, width, activation), (width, 10, None)]
-        layers = [Dense(*size, init=lambda *shape: gain * init.he_normal(*shape), rng=rng) for size in sizes]
+        layers = [Dense(*size, init=lambda shape, rng: gain * init.he_normal(shape, rng), rng=rng) for size in sizes]
         return Sequential(*layers, *[Softmax()] * (data == "seed"))  # the article's, before a loss that has its own
 
     def measure(name: str) -> dict[str, Any]:
@@ -146,14 +149,11 @@ def run(
 
     jobs = ways(rate, limit, steps)
     rows = dict(zip(jobs, each(measure, [*jobs]), strict=False))
-    complete = len(rows) == len(jobs)
     lengths = 0.0, rate * limit, 100 * rate * limit
-    units = {
-        "ReLU, dead": [lost(network("relu"), images, length) for length in lengths],
-        "tanh, saturated": [lost(network("tanh", gain=0.5), images, length) for length in lengths],
-    }
+    units = {name: [lost(network(*start), images, length) for length in lengths] for name, start in HEALTHY.items()}
     model = network(gain=scale)
     chain = mg.trace(mg.cross_entropy(model(images.x[:256]), images.y[:256])).chain(to=model[0].weight)
     text = f"{images.note}; {width} + {width} units\n\n{report(rows, steps)}\n\nBefore the first step:\n\n{chain}"
-    said = claims(rows, units, chain) if complete else []
-    return Result(text, draw(rows, units), {"rows": rows, "units": units, "chain": chain}, said, complete)
+    said = claims(rows, units, chain) if rows.keys() == jobs.keys() else []
+    numbers = {"rows": rows, "units": units, "chain": chain}
+    return Result(text, draw(rows, units), numbers, said, rows.keys() == jobs.keys())

@@ -81,6 +81,12 @@ def test_a_constant_rate_overflows_in_the_wide_network():
     assert rows["clip global"]["correct"] > 0.9
 
 
+def test_an_overflow_can_be_drawn(result, rows):
+    overflow = rows["constant"] | {"gradient": np.geomspace(1, 1e300, 100), "change": np.full(100, 1e250)}
+    overflow["gradient"][-1] = np.inf
+    exploding.draw(rows | {"constant": overflow}, result.numbers["units"]).draw_without_rendering()
+
+
 # The curves against formulas
 
 
