@@ -69,7 +69,7 @@ def draw(rows: dict[str, dict], w: np.ndarray, width: np.ndarray) -> Figure:
     forward.set(yscale="log", ylabel="h_n", title="outputs go forward …")
     back.set(yscale="log", ylabel="∂y/∂h_n", title="… gradients come back")
     unlike.set(yscale="log", ylabel="|∂y/∂h_n|", xlabel="neuron n", title="sigmoid, with other weights")
-    forward.legend(fontsize=8)
+    back.legend(fontsize=8, loc="lower right")
     unlike.legend(fontsize=8)
     band.fill_betweenx(w, -width / 2, width / 2, where=width > 0, color=COLOURS[1], alpha=0.35)
     best = np.argmax(width)
