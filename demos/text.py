@@ -80,8 +80,8 @@ def draw(rows: dict[int, dict], guesses: dict[str, float], ways: dict[str, list[
     back.set(title="‖∂L/∂c‖ on its way back", xlabel="characters before the last", yscale="log")
     after.set(title="going on after a stop", xlabel="step", ylabel="loss − loss of straight on")
     for axes in (loss, back, after):
-        if axes.lines:
-            axes.legend()
+        axes.legend(*axes.get_legend_handles_labels())
+        axes.locator_params("x", nbins=5)
     return figure
 
 
