@@ -45,7 +45,8 @@ memory for four multiplications instead of three for one. Four rows of C gather 
     └────────┘  │──────────▶         │  └────────────────────┘
                 └────────────────────┘
 
-Each adds A·B to C, in place. `python -m demos matmul` measures them; `matmul` is what the op of that name calls.
+Each adds A·B to C, in place; `in_registers` is arithmetic without any of this, the most that can be reached.
+`python -m demos matmul` measures them all. `matmul` is what the op of that name calls.
 """
 
 from __future__ import annotations
@@ -147,6 +148,19 @@ def by_fours(a, b, c):
                 add_fours(left, panel, sums, fours, width)
                 for row in range(height):
                     copy(sums[row, :width], c[i + row, j : j + WIDTH])
+
+
+@compiled
+def in_registers(x, a, b):
+    """Sixteen times y = a·y + b for each number of x, a thousand times: nearly nothing is fetched."""
+    for _ in range(1000):
+        for j in range(x.size):
+            y = x[j]
+            y = (((y * a + b) * a + b) * a + b) * a + b
+            y = (((y * a + b) * a + b) * a + b) * a + b
+            y = (((y * a + b) * a + b) * a + b) * a + b
+            y = (((y * a + b) * a + b) * a + b) * a + b
+            x[j] = y
 
 
 def matmul(a, b):

@@ -1,0 +1,158 @@
+"""Why three loops are a hundred times slower than NumPy's product of matrices, and what makes them fast.
+
+C = A·B takes n³ multiplications and as many additions, whoever does them. The rungs of this ladder are the loops in
+`minigrad/kernels/products.py`, where drawings show what each of them moves. Here they are measured in GFLOP/s,
+billions of multiplications and additions a second, against what this core does when there is nothing to fetch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import minigrad as mg
+from demos.lesson import COLOURS, Claim, Result, each, holds, picture, require, table
+from minigrad.kernels import products
+
+QUICK = {"sizes": (64, 256, 512), "rounds": 2}
+SLOW = 64  # Python itself is asked for nothing larger
+
+RUNGS: dict[str, tuple[Callable, str]] = {  # all write A·B to a C that holds zeros
+    "Python": (products.by_definition.py_func, "for i, j, k: cᵢⱼ += aᵢₖ·bₖⱼ"),
+    "definition": (products.by_definition, "the same loops, compiled"),
+    "rows": (products.by_rows, "for i, k, j: neighbours in memory, several to an instruction"),
+    "panels": (products.by_panels, "in pieces of B that stay in the cache"),
+    "fours": (products.by_fours, "16 numbers of A in registers: ¾ of an access per multiplication, not 3"),
+    "NumPy": (lambda a, b, c: np.dot(a, b, out=c), "BLAS, written for this processor by hand"),
+}
+MARKS = dict(zip(RUNGS, zip((6, 1, 4, 3, 2, 0), (":", "--", "-.", ":", "-", "-."), "vsDo^*", strict=True), strict=True))
+
+
+def seconds(run: Callable, rounds: int) -> float:
+    """Processor time of the quickest of so many rounds: what else runs on the machine can only add to it."""
+    found = []
+    for _ in range(rounds + 1):  # the first one fills the caches
+        start, calls = time.process_time(), 0
+        while not calls or time.process_time() - start < 0.005:
+            run()
+            calls += 1
+        found.append((time.process_time() - start) / calls)
+    return min(found)
+
+
+def climb(n: int, dtype: str, rounds: int, rng: np.random.Generator) -> dict[str, Any]:
+    """GFLOP/s of every rung for two n × n matrices, and by how much their results differ."""
+    a, b = rng.normal(size=(2, n, n)).astype(dtype)
+    speeds, results = {}, {}
+    for name, (rung, _) in RUNGS.items():
+        if name != "Python" or n <= SLOW:
+            c, results[name] = np.zeros((2, n, n), dtype)
+            rung(a, b, results[name])
+            speeds[name] = 2e-9 * n**3 / seconds(lambda rung=rung, c=c: rung(a, b, c), rounds)
+    scale = np.abs(a) @ np.abs(b)  # of each sum, its terms without their signs
+    return {"speeds": speeds, "off": max(np.max(np.abs(c - results["NumPy"]) / scale) for c in results.values())}
+
+
+def training(n: int, dtype: str, rounds: int, rng: np.random.Generator) -> tuple[float, str]:
+    """The time of a product's backward pass over that of the product, and the pass written down."""
+    a, b = (mg.tensor(rng.normal(size=(n, n)).astype(dtype), requires_grad=True, name=name) for name in "AB")
+    c, g = a @ b, np.ones((n, n), dtype)
+
+    def backward() -> None:
+        a.grad = b.grad = None
+        c.backward(g)
+
+    edges = mg.trace(c, gradient=g).edges()
+    return seconds(backward, rounds) / seconds(lambda: a @ b, rounds), "\n".join(map(str, edges))
+
+
+def draw(sizes: list[int], speeds: dict[str, np.ndarray], most: float) -> Figure:
+    how_to_read = "a mark up on the left is ten times as fast; on the right, × is against the rung above."
+    left, right = picture(13, 5.5, how_to_read).subplots(1, 2)
+    for name, speed in speeds.items():
+        colour, line, mark = MARKS[name]
+        left.plot(sizes, speed, color=COLOURS[colour], linestyle=line, marker=mark, label=name)
+    left.axhline(most, color="#888888", linewidth=1, label="in registers")
+    left.set(xscale="log", yscale="log", xlabel="n", ylabel="GFLOP/s", title="product of two n × n matrices")
+    left.set_xticks(sizes, [str(n) for n in sizes])
+    left.tick_params(axis="x", which="minor", bottom=False)
+    left.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    names = [name for name in speeds if name != "Python"]
+    shares = np.array([100 * speeds[name][-1] / most for name in names])
+    right.barh(names, shares, color=[COLOURS[MARKS[name][0]] for name in names])
+    for i, (share, before) in enumerate(zip(shares, [np.nan, *shares], strict=False)):
+        right.text(share + 1, i, f"{share:.1f} %" + (f"   ×{share / before:.1f}" if i else ""), va="center")
+    right.set(xlim=(0, 125), xlabel="% of the arithmetic that this core can do", title=f"n = {sizes[-1]}")
+    right.invert_yaxis()
+    return left.figure
+
+
+def claims(sizes: list[int], speeds: dict[str, np.ndarray], beside: dict[str, float], back: float) -> list[Claim]:
+    last = {name: speed[-1] for name, speed in speeds.items() if name != "Python"}
+    gain = {}
+    for before, name in pairwise(last):
+        gain[name] = np.exp(np.mean(np.log(speeds[name] / speeds[before])))  # over all sizes
+    share, power = np.array(
+        [(last[name] / last["NumPy"], last[name] / beside[name]) for name in ("definition", "fours")]
+    ).T
+    least, most, n = min(last.values()), max(last.values()), sizes[-1]
+    ranged = f"for n = {n} the same operations ran at {least:.2g} to {most:.3g} GFLOP/s"
+    compiled = f"compiled {share[0]:.1%} of NumPy's speed; arranged by fours {share[1]:.0%}"
+    order = f"another order of the loops: ×{gain['rows']:.1f}"
+    blocks = f"on average blocks alone ×{gain['panels']:.2f}; with 16 numbers in registers too ×{gain['fours']:.2f}"
+    fast = holds(gain["panels"] > 1.2, gain["fours"] > 1.2, "what was fetched is used often")
+    twice = f"two products more, ×{back:.2f}"
+    near = f"n = {n} beside {n + 8}: ×{power[0]:.2f} by definition, ×{power[1]:.2f} by fours"
+    half, even = share > 0.5, power > 0.8
+    said = {
+        "The number of operations, 2n³, tells the time (courses on algorithms)": (ranged, holds(most < 2 * least)),
+        "Compile a loop and it is fast (common advice)": (compiled, holds(*half, "arranged for the processor")),
+        "Go along rows, not columns (Golub and Van Loan, 2013)": (order, holds(gain["rows"] > 1.2)),
+        "Blocks that fit into the cache make it fast (Lam, Rothberg and Wolf, 1991)": (blocks, fast),
+        "The inner loop must be written in assembly (Goto and van de Geijn, 2008)": (compiled, holds(not half[1])),
+        "Powers of two are good sizes (common belief)": (near, holds(*even, "copied before it is used")),
+        "A backward pass takes twice the forward pass's time (Kaplan et al., 2020)": (twice, holds(1.5 < back < 2.5)),
+    }
+    return [Claim(text, *found) for text, found in said.items()]
+
+
+def run(
+    sizes: Annotated[tuple[int, ...], "n of the n × n matrices"] = (32, 64, 128, 256, 512, 1024),
+    rounds: Annotated[int, "measurements of each, of which the quickest counts"] = 5,
+    dtype: Annotated[Literal["float32", "float64"], "of the matrices"] = "float32",
+    seed: Annotated[int, "numbers in the matrices"] = 0,
+) -> Result:
+    """Climb the ladder for every size, then compare the last one with its neighbour and with its way back."""
+    fits = bool(sizes) and all(1 <= n <= 4096 for n in sizes)
+    require(fits, f"--sizes: one or more, each from 1 to 4096, not {' '.join(map(str, sizes)) or 'none'}")
+    require(rounds >= 1, f"--rounds: at least 1, not {rounds}")
+    rng, sizes = np.random.default_rng(seed), sorted(set(sizes))
+    one = np.ones(512, dtype)
+    most = 2e-9 * 16_000 * one.size / seconds(lambda: products.in_registers(one, one[0] / 2, one[0] / 2), 3 * rounds)
+    found = each(lambda n: climb(n, dtype, rounds, rng), sizes, "sizes")
+    complete, sizes = len(found) == len(sizes), sizes[: len(found)]
+    off = max(row["off"] for row in found)
+    speeds = {name: np.array([row["speeds"].get(name, np.nan) for row in found]) for name in RUNGS}
+    beside = climb(sizes[-1] + 8, dtype, rounds, rng)["speeds"]
+    back, edges = training(sizes[-1], dtype, rounds, rng)
+    rows = [[n, *(float(f"{x:.3g}") for x in speed)] for n, *speed in zip(sizes, *speeds.values(), strict=True)]
+    shares = [f"{speed[-1] / most:.1%}".replace("nan%", "—") for speed in speeds.values()]
+    steps = [[name, change, share] for (name, (_, change)), share in zip(RUNGS.items(), shares, strict=True)]
+    text = f"""Products of two n × n matrices in {dtype}, GFLOP/s of one core; in registers it does {most:.3g}
+
+{table(("n", *RUNGS), rows)}
+
+{table(("rung", "what it does", f"share at n = {sizes[-1]}"), steps, widths=(10, 76, 18))}
+
+All rungs have the same result up to rounding, {off:.0e} of the sums' terms.
+
+In training each product brings two more, one for each gradient:
+
+{edges}"""
+    numbers = {"sizes": sizes, "speeds": speeds, "in registers": most, "beside": beside, "backward": back, "off": off}
+    return Result(text, draw(sizes, speeds, most), numbers, claims(sizes, speeds, beside, back), complete)
