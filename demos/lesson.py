@@ -41,6 +41,7 @@ LESSONS = {  # name: (its question, the lesson to take before it, minutes on two
     "memory": ("which recurrent networks remember what lies a hundred steps back?", "vanishing", 3),
     "shortcuts": ("what do shortcuts open for a gradient, and which block is missed once deleted?", "vanishing", 0.2),
     "initialisation": ("how should weights start, so that signal and gradient keep their size through depth?", "vanishing", 0.5),
+    "accumulation": ("is a batch in parts the same batch, a sum a mean, and weight decay an L2 penalty?", "digits", 0.1),
     "matmul": ("why is a matrix product in three loops a hundred times slower than NumPy's?", "mechanics", 1),
     "text": ("what does a network learn letter by letter, and how does it go on after a stop?", "memory", 2),
     "digits": ("how is a good classifier trained? the loop to copy, watched while it runs", "mechanics", 0.1),
