@@ -1,0 +1,59 @@
+"""A matrix product as fast as BLAS, in the registers of the processor at hand.
+
+`matmul(a, b, out=None)` is a @ b. `times(h, prepare(w), out)` is h @ w for a w that is used many times.
+`supported()` says whether this processor is served, `why_not()` why it is not, and `wins` where NumPy's BLAS is slower.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from minigrad.kernels import pool
+
+__all__ = ["matmul", "prepare", "supported", "times", "why_not", "wins"]
+
+
+def __getattr__(name: str) -> Any:  # the product needs Numba, the rule does not
+    if name in ("matmul", "prepare", "times"):
+        from minigrad.kernels.packed import product
+
+        return getattr(product, name)
+    raise AttributeError(f"minigrad.kernels.packed has no {name!r}")
+
+
+@functools.cache
+def vector_bytes() -> int:
+    """Of the vectors that the processor multiplies and adds in one instruction; 0 without Numba or such vectors."""
+    try:
+        from numba.core import codegen, config
+    except ImportError:
+        return 0
+    features = config.CPU_FEATURES if config.CPU_FEATURES is not None else codegen.get_host_cpu_features()
+    has = {feature[1:] for feature in features.split(",") if feature.startswith("+")}
+    return 64 if "avx512f" in has else 32 if {"avx2", "fma"} <= has else 16 if "neon" in has else 0
+
+
+def supported() -> bool:
+    """Whether the product can be compiled here."""
+    return vector_bytes() > 0
+
+
+def why_not() -> str:
+    """Why it cannot; empty if it can."""
+    return "" if supported() else "packed: needs Numba, and a processor with AVX-512, with AVX2 and FMA, or with NEON"
+
+
+def wins(m: int, k: int, n: int, transposed: bool, dtype: Any, blas_threads: int = 1) -> bool:
+    """Whether `matmul` is faster than NumPy's BLAS with so many threads for (m, k) @ (k, n), as measured.
+
+    A product below 10⁶ multiplications OpenBLAS does without copies, as fast; unless B is the transpose of an array
+    (transposed) and has some rows to meet. A single row or column is read once, and nothing is to be gained.
+    Twice as many threads are faster, where BLAS starts them: above 2¹⁹ multiplications.
+    """
+    turned, work = transposed and m * n > 1024, m * k * n
+    if min(m, n) < 2 or np.dtype(dtype) not in (np.float32, np.float64) or not (turned or 10**6 < work <= 5 * 10**8):
+        return False
+    return (pool.count() >= blas_threads or work <= 2**19) and supported()

@@ -1,0 +1,160 @@
+"""The product of arrays: NumPy's arrays are taken apart into addresses, then loops go over blocks, panels and tiles."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numba import types
+
+from minigrad.kernels import pool
+from minigrad.kernels.compiler import compiled, helper
+from minigrad.kernels.packed import vector_bytes, why_not
+from minigrad.kernels.packed.registers import TILES, call, strip, tile
+
+DEPTH, HEIGHT = 256, 480  # rows of a panel of B, and of a block of A that stays in the second cache meanwhile
+LINE = 64  # bytes of a cache line: panels begin at one
+PANEL = (DEPTH + 16) * 4 * 64  # bytes of the largest, with room behind it for a whole square
+BLOCK = DEPTH * (HEIGHT * 8 + LINE)
+REUSE = 96  # rows of A from which a copy of B pays
+CROWDED = 2048  # bytes: rows a multiple of that apart fight for the same few places of the first cache
+SHARED = 2**20  # multiplications from which threads pay
+
+
+@compiled
+def product(v, item, lanes, rows, vectors, a, a_row, a_col, b, b_row, b_col, c, c_row, m, k, n, panel, packed):
+    """C = A @ B, tile by tile. B may be packed already; otherwise a panel is, where that pays."""
+    full = lanes * vectors
+    for top in range(0, m, HEIGHT):
+        bottom = min(top + HEIGHT, m)
+        for p in range(0, k, DEPTH):
+            depth = min(DEPTH, k - p)
+            left, left_row, left_col = a + top * a_row + p * a_col, a_row, a_col
+            if a_row == item and a_col % CROWDED == 0 and n > 4 * full and not packed:
+                block, left_col = panel + PANEL, HEIGHT * item + LINE
+                for x in range(0, bottom - top, lanes):
+                    strip(v, left + x * item, a_col, a_row, block + x * item, left_col, depth, bottom - top - x)
+                left = block
+            for j in range(0, n, full):
+                width = min(full, n - j)
+                used = -(-width // lanes)  # vectors
+                right, right_row, panel_row = b + p * b_row + j * b_col, b_row, used * lanes * item
+                if packed:
+                    right, right_row = b + p * b_row + j * depth * item, panel_row
+                elif b_col != item or width < full or (bottom - top >= REUSE and b_row != panel_row):
+                    for x in range(0, width, lanes):
+                        strip(v, right + x * b_col, b_row, b_col, panel + x * item, panel_row, depth, width - x)
+                    right, right_row = panel, panel_row
+                for i in range(top, bottom, rows):
+                    tile(
+                        v, min(rows, bottom - i), used, left + (i - top) * left_row, left_row, left_col, right,
+                        right_row, c + i * c_row + j * item, c_row, depth, width - (used - 1) * lanes, p,
+                    )  # fmt: skip
+
+
+@functools.cache
+def compiled_product(dtype: np.dtype, width: int) -> np.ndarray:
+    """For vectors of so many bytes: its address, which arrays of all layouts share, and the sizes of its tile."""
+    if width == 0:
+        raise RuntimeError(why_not())
+    lanes = width // dtype.itemsize
+    vector = types.CPointer(types.UniTuple(numba.from_dtype(dtype), lanes))
+    found = product.get_compile_result(types.void(vector, *[types.int64] * 17))
+    address = found.library.get_pointer_to_function(found.fndesc.llvm_cfunc_wrapper_name)
+    return np.array([address, dtype.itemsize, lanes, *TILES[width]])
+
+
+@helper
+def span(x):
+    """The first address of an array, and the one after its last."""
+    low = high = np.int64(x.ctypes.data)
+    for i in range(2):
+        reach = (x.shape[i] - 1) * x.strides[i]
+        low, high = low + min(reach, 0), high + max(reach, 0)
+    return low, high + x.itemsize
+
+
+@compiled
+def apart(x, y):
+    return span(x)[1] <= span(y)[0] or span(y)[1] <= span(x)[0]
+
+
+@compiled
+def run(core, a, b, out, packed):
+    """out = a @ b, if the product takes these arrays as they are; whether it does. packed: columns of a prepared b."""
+    if a.ndim != 2 or b.ndim != 2 or out.ndim != 2:
+        return False
+    (m, n), k, item = out.shape, a.shape[1], a.itemsize
+    if not (a.dtype == b.dtype and a.dtype == out.dtype and a.shape[0] == m and b.shape[0] == k):
+        return False
+    if n != (packed or b.shape[1]):
+        return False
+    if m * n * k == 0:
+        out[:] = 0
+        return True
+    if out.strides[1] != item or item not in b.strides or not (apart(a, out) and apart(b, out)):
+        return False
+    scratch = np.empty(0 if packed else LINE + PANEL + (BLOCK if a.strides[0] == item else 0), np.uint8)
+    panel = -(-scratch.ctypes.data // LINE) * LINE
+    call(core[0], (
+        0, core[1], core[2], core[3], core[4],
+        np.int64(a.ctypes.data), a.strides[0], a.strides[1], np.int64(b.ctypes.data), b.strides[0], b.strides[1],
+        np.int64(out.ctypes.data), out.strides[0], m, k, n, np.int64(panel), packed,
+    ))  # fmt: skip
+    return True
+
+
+def run_on_threads(core, a, b, out, packed):
+    fits = out.shape == (a.shape[0], b.shape[1]) and apart(a, out) and apart(b, out)
+    if not fits or a.size * out.shape[1] < SHARED:
+        return run(core, a, b, out, packed)
+    return all(pool.share(lambda *part: run(core, *part, packed), a, b, out, TILES[64][0], 64))
+
+
+cores: dict[np.dtype, np.ndarray] = {}  # dtype → what `run` needs, once a product has been asked for
+
+
+def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """a @ b. What is not two matrices of float32, or of float64, with contiguous rows or columns, NumPy multiplies."""
+    core = cores.get(a.dtype)
+    if core is None and a.dtype in (np.float32, np.float64):
+        core = cores[a.dtype] = compiled_product(a.dtype, vector_bytes())
+    c = np.empty((a.shape[0], b.shape[-1]), a.dtype) if out is None else out
+    if core is None or not (run if pool.count() == 1 else run_on_threads)(core, a, b, c, 0):
+        return np.matmul(a, b, out=out)
+    return c
+
+
+class Prepared(NamedTuple):
+    """The right operand of many products, in panels."""
+
+    panels: np.ndarray
+    columns: int
+    core: np.ndarray
+
+
+def prepare(w: np.ndarray) -> Prepared:
+    """Copy a matrix w into panels, once for many `times`, which do not see later changes of w."""
+    width, (k, n) = vector_bytes(), w.shape
+    core, lanes = compiled_product(w.dtype, width), width // w.itemsize
+    padded, columns = -(-n // lanes) * lanes, lanes * TILES[width][1]
+    memory = np.zeros(k * padded + LINE, w.dtype)
+    start = -memory.ctypes.data % LINE // w.itemsize
+    panels = memory[start : start + k * padded]
+    for p in range(0, k, DEPTH):
+        for j in range(0, n, columns):
+            block = w[p : p + DEPTH, j : j + columns]
+            used = min(columns, padded - j)
+            panel = panels[p * padded + j * len(block) :][: len(block) * used].reshape(len(block), used)
+            panel[:, : block.shape[1]] = block
+    return Prepared(panels.reshape(k, padded), n, core)
+
+
+def times(h: np.ndarray, w: Prepared, out: np.ndarray) -> np.ndarray:
+    """out = h @ w for a prepared w; the rows of out must be contiguous, and no memory of h."""
+    if not run(w.core, h, w.panels, out, w.columns):
+        shape = len(w.panels), w.columns
+        raise ValueError(f"packed.times: {h.shape} @ {shape} into {out.shape} of the same {w.panels.dtype} only")
+    return out
