@@ -76,7 +76,7 @@ def every_norm(model: Any, optimizer: Any, x: np.ndarray, t: np.ndarray) -> Step
     def step() -> list[float]:
         optimizer.zero_grad()
         trace = mg.trace(CrossEntropy()(model(x), t), expand=False, backward=True)
-        norms = [node.norm for node in trace.nodes if node.norm is not None]
+        norms = [norm for node in trace.nodes if (norm := node.norm) is not None]
         optimizer.step()
         return norms
 
