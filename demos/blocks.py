@@ -34,7 +34,7 @@ def network(name: str, depth: int, width: int, rng: np.random.Generator) -> tupl
         layer.weight.data *= scale
         return layer
 
-    small, sizes = 1 / math.sqrt(depth), [width] * depth  # so that a sum over all blocks keeps its size
+    small, sizes = 1 / math.sqrt(depth), [width] * depth  # with W/√depth the sum over all blocks keeps its size
     if name == "dense":
         sizes = [width + k * GROWTH for k in range(depth + 1)]
     block: dict[str, Callable[[int], Module]] = {
