@@ -1,0 +1,160 @@
+"""What does BatchNorm do to a gradient, to inputs that are too large, and to a net that is used after training?
+
+In training y = γ·(x − μ)/s + β, with mean μ and deviation s of the batch itself: every image acts on all the others.
+After `eval()` μ and s are fixed: running averages of those that were seen in training.
+"""
+
+from __future__ import annotations
+
+import copy
+from itertools import product
+from typing import Annotated
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import minigrad as mg
+from demos.datasets import Dataset, digits
+from demos.deep import fit
+from demos.lesson import COLOURS, Claim, Result, each, holds, picture, require, table
+from layers import BatchNorm, Dense, ReLU, Sequential, Tanh
+from minigrad.data import accuracy
+from optim import SGD
+
+QUICK = {"epochs": 2}
+RATES = (0.02, 0.1, 0.5)
+SIZES = (2, 4, 8, 16, 32, 64, 128, 359)
+PHI = (Tanh, ReLU)
+KINDS = ("as they are", "inputs normalised", "BatchNorm")
+
+
+def jacobian(seed: int) -> dict:
+    """∂y/∂x of 8 rows and one feature, in units of γ/s: in training, after `eval()` and by its formula."""
+    layer, x = BatchNorm(1), np.random.default_rng(seed).normal(3, 2, (8, 1))
+    s = np.sqrt(x.var() + layer.eps)
+    training = s * mg.jacobian(layer, x).reshape(8, 8)
+    layer.running_mean, layer.running_var = x.mean(axis=0), x.var(axis=0)
+    fixed = s * mg.jacobian(layer.eval(), x).reshape(8, 8)
+    normal = (x - x.mean()) / s
+    formula = np.eye(8) - np.ones((8, 8)) / 8 - normal @ normal.T / 8
+    return {"training": training, "eval()": fixed, "error": float(np.abs(training - formula).max())}
+
+
+def network(activation: type, normalised: bool, rng: np.random.Generator) -> Sequential:
+    """64 → 64 → 64 → 10, with BatchNorm before the activations or without."""
+    norm = [BatchNorm] if normalised else []
+    hidden = [part for _ in range(2) for part in (Dense(64, 64, rng=rng), *(layer(64) for layer in norm), activation())]
+    return Sequential(*hidden, Dense(64, 10, rng=rng))
+
+
+def scaled(images: Dataset, factor: float, normalise: bool) -> Dataset:
+    """Inputs times `factor`, then perhaps each pixel brought to mean 0 and deviation 1 in the training images."""
+    x, held_out = factor * images.x, factor * images.x_held_out
+    if normalise:  # some pixels are hardly ever set: divided by next to nothing, an image with one would be huge
+        mean, deviation = x.mean(axis=0), np.maximum(x.std(axis=0), 0.1 * factor)
+        x, held_out = (x - mean) / deviation, (held_out - mean) / deviation
+    return images._replace(x=x, x_held_out=held_out)
+
+
+def inputs(activation: type, factor: float, how: str, epochs: int, seed: int) -> dict:
+    """‖∂L/∂W1‖ at first, and the share correct after training at each of RATES."""
+    row: dict = {"correct": np.zeros(len(RATES))}
+    for k, rate in enumerate(RATES):
+        rng = np.random.default_rng(seed)
+        images = scaled(digits(rng), factor, how == "inputs normalised")
+        model = network(activation, how == "BatchNorm", rng)
+        mg.cross_entropy(model(images.x[:256]), images.y[:256]).backward()
+        row["weight"] = float(np.linalg.norm(model[0].weight.grad))
+        row["correct"][k] = fit(model, SGD(model.parameters(), lr=rate, momentum=0.9), images, epochs, rng)[1]
+    return row
+
+
+def correct(model: Sequential, images: Dataset, size: int | None = None, by_class: bool = False) -> float:
+    """Share of held-out images correct by statistics of batches of `size` themselves, or else by the running ones."""
+    model, n = copy.deepcopy(model), len(images.y_held_out)  # a copy, since batches move the running statistics
+    order = np.argsort(images.y_held_out, kind="stable") if by_class else np.arange(n)
+    model.train() if size else model.eval()
+    with mg.no_grad():
+        scores = [model(images.x_held_out[part]).numpy() for part in np.array_split(order, n // (size or n))]
+    return accuracy(np.concatenate(scores), images.y_held_out[order])
+
+
+def statistics(epochs: int, seed: int) -> dict:
+    """Share correct by either statistics, and a chain of products through BatchNorm."""
+    rng = np.random.default_rng(seed)
+    images, model = digits(rng), network(ReLU, True, rng)
+    fit(model, SGD(model.parameters(), lr=0.1, momentum=0.9), images, epochs, rng)
+    found = {"running": correct(model, images), "mixed": [correct(model, images, size) for size in SIZES]}
+    found["sorted"] = [correct(model, images, size, by_class=True) for size in SIZES]
+    loss = mg.cross_entropy(model.train()(images.x[:64]), images.y[:64])
+    return found | {"chain": str(mg.trace(loss, expand=False).chain(to=model[0].weight))}
+
+
+def draw(matrix: np.ndarray, use: dict) -> Figure:
+    """The Jacobian, and the share correct by size of the batch."""
+    how_to_read = "off the diagonal stands what images do to each other; right, a batch should do as well as the line."
+    figure = picture(11, 5, how_to_read)
+    square, axes = figure.subplots(1, 2)
+    figure.colorbar(square.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1), ax=square, fraction=0.045)
+    square.set(title="∂y/∂x of a batch of 8, in units of γ/s", xlabel="image", ylabel="image")
+    axes.axhline(use["running"], color="black", ls="--", label="running statistics")
+    for label, style, colour in (("mixed", "o-", COLOURS[0]), ("sorted", "s:", COLOURS[1])):
+        axes.plot(SIZES, use[label], style, color=colour, label=f"statistics of the batch, {label}")
+    axes.set(xscale="log", ylim=(0, 1.02), xlabel="images in a batch", title="share correct once trained")
+    axes.set_xticks(SIZES, SIZES)
+    axes.minorticks_off()
+    axes.legend(frameon=False)
+    return figure
+
+
+def claims(square: dict, rows: dict, use: dict) -> list[Claim]:
+    """What is often said, against what was measured."""
+    lost, fixed = (int(np.sum(np.linalg.svd(square[mode])[1] < 1e-3)) for mode in ("training", "eval()"))
+    right = {key: row["correct"] for key, row in rows.items()}
+    moved = {how: max(np.abs(right[φ, 1, how] - right[φ, 16, how]).max() for φ in PHI) for how in KINDS}
+    plain, fast = ([right[φ, 1, how][-1] for φ in PHI] for how in KINDS[1:])
+    mixed, by_digit = (np.array(use[key]) - use["running"] for key in ("mixed", "sorted"))
+    return [
+        Claim(
+            "BatchNorm multiplies a gradient by γ/s (many summaries)",
+            f"{lost} of 8 directions lost in training, {fixed} after eval(); formula right to {square['error']:.0e}",
+            holds(lost == 0, fixed == 0, "it is after eval()"),
+        ),
+        Claim(
+            "With BatchNorm inputs need no normalisation (after Ioffe and Szegedy, 2015)",
+            f"inputs × 16 change what is correct by {moved['BatchNorm']:.1%}, without it by {moved['as they are']:.0%}",
+            holds(moved["BatchNorm"] < 0.03),
+        ),
+        Claim(
+            "BatchNorm allows larger rates (Ioffe and Szegedy, 2015)",
+            f"rate {RATES[-1]}: tanh {plain[0]:.0%}, with it {fast[0]:.0%}; ReLU {plain[1]:.0%}, with it {fast[1]:.0%}",
+            holds(fast[0] > plain[0] + 0.03 and fast[1] > plain[1] + 0.03, fast[1] > plain[1] + 0.03, "φ is ReLU"),
+        ),
+        Claim(
+            "Once trained, batch statistics do as well as running ones (who forgets eval())",
+            f"{mixed[0]:+.0%} correct with 2 images, {by_digit[0]:+.0%} if sorted by digit, {mixed[-1]:+.1%} with all",
+            holds(min(*mixed, *by_digit) > -0.02, mixed[-1] > -0.02, "batches are large and mixed"),
+        ),
+    ]
+
+
+def run(
+    epochs: Annotated[int, "times that each training goes through the images"] = 5,
+    seed: Annotated[int, "first weights, held-out images, order of training"] = 0,
+) -> Result:
+    """The Jacobian, large inputs, and both kinds of statistics."""
+    require(epochs >= 1 and seed >= 0, f"--epochs is at least 1 and --seed at least 0, not {epochs} and {seed}")
+    square, use, kinds = jacobian(seed), statistics(epochs, seed), list(product(PHI, (1, 16), KINDS))
+    rows = dict(zip(kinds, each(lambda kind: inputs(*kind, epochs, seed), kinds, "networks"), strict=False))
+    lines = []
+    for (φ, factor, how), row in rows.items():
+        lines.append((φ.__name__, f"× {factor}", how, f"{row['weight']:.2g}", *(f"{x:.1%}" for x in row["correct"])))
+    shares = [(name, *(f"{share:.0%}" for share in use[name])) for name in ("mixed", "sorted")]
+    text = [
+        table(("φ", "inputs", "", "‖∂L/∂W1‖ at first", *(f"rate {rate:g}" for rate in RATES)), lines),
+        table(("statistics of the batch", *(f"{size}" for size in SIZES)), shares),
+        f"The chain through a BatchNorm in training, to the first weight:\n\n{use['chain']}",
+    ]
+    said = claims(square, rows, use) if len(rows) == len(kinds) else []
+    numbers = {"jacobian": square, "rows": rows, "use": use}
+    return Result("\n\n".join(text), draw(square["training"], use), numbers, said, bool(said))
