@@ -14,10 +14,10 @@ from minigrad.kernels.exponentials import sigmoid_of, tanh_of
 
 
 @compiled
-def add_row(z, b, out):
+def add_row(z, b):
     for i in range(z.shape[0]):
         for j in range(b.size):
-            out[i, j] = z[i, j] + b[j]
+            z[i, j] += b[j]
 
 
 @compiled
@@ -28,26 +28,26 @@ def sum_columns(g, total):
 
 
 @compiled
-def bias_sigmoid(z, b, y):
+def bias_sigmoid(z, b):
     for i in range(z.shape[0]):
         for j in range(b.size):
-            y[i, j] = sigmoid_of(z[i, j] + b[j])
+            z[i, j] = sigmoid_of(z[i, j] + b[j])
 
 
 @compiled
-def bias_tanh(z, b, y):
+def bias_tanh(z, b):
     for i in range(z.shape[0]):
         for j in range(b.size):
-            y[i, j] = tanh_of(z[i, j] + b[j])
+            z[i, j] = tanh_of(z[i, j] + b[j])
 
 
 @compiled
-def bias_relu(z, b, y):
+def bias_relu(z, b):
     zero = z.dtype.type(0)
     for i in range(z.shape[0]):
         for j in range(b.size):
             s = z[i, j] + b[j]
-            y[i, j] = zero if s <= zero else s
+            z[i, j] = zero if s <= zero else s
 
 
 @compiled
@@ -85,30 +85,25 @@ ONE_PASS = {
 BY_INPUT = {"softplus", "silu", "gelu", "softsign"}  # those whose φ' is computed from z
 
 
-def rows(x):
-    """(..., n) as a matrix that lies in one piece."""
-    return np.ascontiguousarray(x).reshape(-1, x.shape[-1]) if x.size else np.empty((0, x.shape[-1]), x.dtype)
-
-
 def bias_activation(z, b, activation):
+    """As the line has it; z is overwritten, which saves the fresh memory for another array of its size."""
     if b is not None:
-        out = np.empty(z.shape, z.dtype)
-        run = ONE_PASS[activation][0] if activation in ONE_PASS else add_row
-        run(rows(z), b.ravel(), rows(out))
+        z = z if z.flags.carray else z.copy()
         if activation in ONE_PASS:
-            return out, None
-        z = out
+            ONE_PASS[activation][0](z, np.ascontiguousarray(b))
+            return z, None
+        add_row(z, np.ascontiguousarray(b))
     return getattr(activations, activation)(z), z if activation in BY_INPUT else None
 
 
 def bias_activation_backward(g, y, z, b, activation):
     if b is None:
         return getattr(activations, f"{activation}_backward")(g, y, y if z is None else z), None
-    total = np.zeros(b.shape, b.dtype)
+    by_bias = np.zeros(b.shape, b.dtype)
     if activation in ONE_PASS:
-        out = np.empty(g.shape, g.dtype)
-        ONE_PASS[activation][1](rows(g), rows(y), rows(out), total)
+        by_z = np.empty(g.shape, g.dtype)
+        ONE_PASS[activation][1](np.ascontiguousarray(g), np.ascontiguousarray(y), by_z, by_bias)
     else:
-        out = getattr(activations, f"{activation}_backward")(g, y, y if z is None else z)
-        sum_columns(rows(out), total)
-    return out, total
+        by_z = getattr(activations, f"{activation}_backward")(g, y, y if z is None else z)
+        sum_columns(by_z, by_bias)
+    return by_z, by_bias

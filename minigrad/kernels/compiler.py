@@ -37,6 +37,9 @@ from numba.extending import overload, register_jitable
 # The parts of "fast" mathematics that keep NaN, infinity and the order of a sum.
 SAFE = {"contract", "nsz"}
 
+# How helpers are compiled: a loop with a call in it would work on one number at a time.
+INSIDE = {"error_model": "numpy", "fastmath": SAFE, "forceinline": True}
+
 # What reading a file of the cache may raise that was cut short, or written by something else.
 DAMAGED = (OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError, IndexError, KeyError, ValueError)
 
@@ -82,8 +85,8 @@ def sources(folder: Path) -> str:
 
 
 def helper(function: Callable) -> Callable:
-    """A function of numbers that kernels call, with their settings; Python can call it too."""
-    return register_jitable(error_model="numpy", fastmath=SAFE)(function)
+    """A function of numbers that becomes part of the kernels that call it; Python can call it too."""
+    return register_jitable(**INSIDE)(function)
 
 
 def by_dtype(single: Callable, double: Callable) -> Callable:
@@ -94,9 +97,7 @@ def by_dtype(single: Callable, double: Callable) -> Callable:
         def call(x: Any) -> Any:
             return (single if type(x) is np.float32 else double)(x)
 
-        overload(call, jit_options={"error_model": "numpy", "fastmath": SAFE}, strict=False)(
-            lambda x: single if x is numba.types.float32 else double
-        )
+        overload(call, jit_options=INSIDE, strict=False)(lambda x: single if x is numba.types.float32 else double)
         return call
 
     return define

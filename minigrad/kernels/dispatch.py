@@ -88,7 +88,8 @@ class Twin:
         functools.update_wrapper(self, line, assigned=("__doc__", "__name__", "__module__"))
 
     def __call__(self, *arrays: Any, **params: Any) -> Any:
-        return (self.kernel if self.serves(*arrays) else self.line)(*arrays, **params)
+        served = self.serves(*arrays) and not (params and arrays_among(params))
+        return (self.kernel if served else self.line)(*arrays, **params)
 
     def chosen(self, x: Any) -> Callable:
         """The kernel or the line, for a loop that works on parts of x and asks once."""
@@ -118,6 +119,11 @@ class Twin:
 
     def __repr__(self) -> str:
         return f"<{self.name}: NumPy, or minigrad.kernels.{self.home}>"
+
+
+def arrays_among(params: Mapping) -> bool:
+    """Whether a parameter is an array, which NumPy's line alone would broadcast."""
+    return any(type(p) is np.ndarray for p in params.values())
 
 
 def twin(name: str, line: Callable, home: str, least: Mapping = WORTHWHILE, why: str = "") -> Twin:

@@ -1,8 +1,8 @@
 """eˣ and its kin for one number, without a branch: a loop that calls them works on many numbers at once.
 
 `exp_of`, `expm1_of` (of numbers up to 0), `tanh_of`, `sigmoid_of`, `log1p_of` (of numbers between 0 and 1) and
-`softplus_of` take and give float32 or float64; NaN stays NaN, and infinities go where they should. `normal_of` gives
-Φ and φ of the normal distribution.
+`softplus_of` take and give float32 or float64; NaN stays NaN, and infinities go where they should. `normal_cdf_of`
+gives Φ, the distribution function of the normal distribution.
 
 >>> from minigrad.kernels.exponentials import tanh_of
 >>> import math
@@ -194,11 +194,16 @@ EVEN, ODD = MILLS[::2], MILLS[1::2]  # loops of more than a dozen terms are not 
 
 
 @helper
-def normal_of(x):
-    """Φ(x) and φ(x) of the normal distribution, in float64: with x² in float32 the tail would lose its digits."""
-    x = kept(np.float64(x), -40.0, 40.0)  # where both are as good as 0, or Φ is 1
-    a = abs(x)
-    e = exp_of(-0.5 * a * a)
+def bell_of(x):
+    """e^(−x²/2), in float64: with x² in float32 the tail would lose its digits."""
+    x = np.float64(x)
+    return exp_of(-0.5 * x * x)
+
+
+@helper
+def normal_cdf_of(x):
+    """Φ(x), the integral of the normal distribution up to x, in float64."""
+    a = kept(abs(np.float64(x)), 0.0, 40.0)  # from there on it is 0 or 1
     t = (a - 5.0) / (a + 5.0)
-    tail = e * (polynomial(EVEN, t * t) + t * polynomial(ODD, t * t)) / (1.0 + a)
-    return 1.0 - tail if x > 0.0 else tail, e * 0.3989422804014327
+    tail = bell_of(a) * (polynomial(EVEN, t * t) + t * polynomial(ODD, t * t)) / (1.0 + a)
+    return 1.0 - tail if x > 0 else tail

@@ -23,7 +23,7 @@ BY_INPUT = {"softplus", "silu", "gelu", "softsign"}  # φ' of the others can be 
 
 
 def bias_activation_line(z, b, activation):
-    """φ(z + b), and z + b if φ' needs it."""
+    """φ(z + b) of the rows of a matrix, and z + b if φ' needs it; z may be overwritten."""
     z = z if b is None else z + b
     return activations[activation].forward(z), z if activation in BY_INPUT else None
 
@@ -33,7 +33,7 @@ def bias_activation_backward_line(g, y, z, b, activation):
     act = activations[activation]
     local = act.local(0, y, (y if z is None else z,), act.defaults)
     g = np.where(local, g, 0) if local.dtype == bool else g * local
-    return g, None if b is None else rows(g).sum(axis=0)
+    return g, None if b is None else g.sum(axis=0)
 
 
 bias_activation = twin("bias_activation", bias_activation_line, "affine")
@@ -58,18 +58,20 @@ def check_dense(x, w, b, activation):
 def dense_forward(x, w, b, activation):
     check_dense(x, w, b, activation)
     z = np.dot(rows(x), w)  # which is quicker to begin than np.matmul
-    z = z if x.ndim == 2 else z.reshape(*x.shape[:-1], w.shape[1])
     if activation is None:
-        return (z if b is None else z + b), None
-    return bias_activation(z, b, activation)
-
-
-def dense_backward(g, y, z, x, w, b, activation):
-    if activation is None:
-        by_bias = None if b is None else rows(g).sum(axis=0)
+        y, saved = z if b is None else z + b, None
     else:
-        g, by_bias = bias_activation_backward(g, y, z, b, activation)
-    return lambda: np.dot(rows(g), w.T).reshape(x.shape), lambda: np.dot(rows(x).T, rows(g)), by_bias
+        y, saved = bias_activation(z, b, activation)
+    return y if x.ndim == 2 else y.reshape(*x.shape[:-1], w.shape[1]), saved
+
+
+def dense_backward(g, y, saved, x, w, b, activation):
+    g = rows(g)
+    if activation is None:
+        by_bias = None if b is None else g.sum(axis=0)
+    else:
+        g, by_bias = bias_activation_backward(g, rows(y), saved, b, activation)
+    return lambda: np.dot(g, w.T).reshape(x.shape), lambda: np.dot(rows(x).T, g), by_bias
 
 
 def dense_definition(x, w, b, activation=None):

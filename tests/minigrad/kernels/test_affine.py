@@ -1,0 +1,115 @@
+"""The passes beside the products of a dense layer: with kernels, with NumPy, as defined, and mixed."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.kernels import twins, use
+from minigrad.ops.affine import activations, bias_activation, bias_activation_backward
+
+pytest.importorskip("numba")
+
+DTYPES = ["float32", "float64"]
+SHAPES = [(0, 3), (1, 1), (5, 0), (4, 3), (6, 17), (33, 64), (1, 7), (50, 10)]
+
+
+def close(actual, expected, scale=1.0):
+    assert actual.dtype == expected.dtype
+    assert actual.shape == expected.shape
+    rtol = {"float32": 1e-5, "float64": 1e-12}[actual.dtype.name]
+    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=scale * np.finfo(actual.dtype).eps)
+
+
+def strided(x):
+    return np.stack([x, x], axis=-1)[..., 0]
+
+
+def locked(x):
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", activations)
+@pytest.mark.parametrize("layout", [np.asarray, strided, locked])
+def test_both_ways_equal_numpys_lines(activation, dtype, layout):
+    rng = np.random.default_rng(0)
+    for shape, with_bias in itertools.product(SHAPES, (True, False)):
+        z, g = rng.normal(size=(2, *shape)).astype(dtype)
+        b = rng.normal(size=shape[-1]).astype(dtype) if with_bias else None
+        with use("numpy"):
+            y, saved = bias_activation.line(z, b, activation)
+            by_z, by_b = bias_activation_backward.line(g, y, saved, b, activation)
+        found, kept = bias_activation.kernel(layout(z.copy()), b, activation)
+        close(found, y)
+        assert (kept is None) == (saved is None)
+        by_z_found, by_b_found = bias_activation_backward.kernel(layout(g), y, saved, b, activation)
+        close(by_z_found, by_z, 10)
+        assert (by_b_found is None) == (by_b is None)
+        if with_bias:
+            close(by_b_found, by_b, 10 * max(1, z.size))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", [*activations, None])
+@pytest.mark.parametrize(("batch", "inputs", "outputs"), [((6,), 5, 7), ((0,), 2, 3), ((2, 3), 4, 64), ((), 3, 20)])
+def test_whoever_goes_there_and_whoever_comes_back(activation, dtype, batch, inputs, outputs):
+    """What one hands back the other can go on with."""
+    rng = np.random.default_rng(1)
+    arrays = [rng.normal(size=shape).astype(dtype) for shape in ((*batch, inputs), (inputs, outputs), (outputs,))]
+    upstream = rng.normal(size=(*batch, outputs)).astype(dtype)
+    found = []
+    for there, back in [("definition", "definition"), *itertools.product(("numba", "numpy"), repeat=2)]:
+        x, w, b = (mg.tensor(a, requires_grad=True, dtype=dtype) for a in arrays)
+        with use(there):
+            y = mg.dense(x, w, b, activation)
+        with use(back):
+            y.backward(upstream)
+        found.append((y.data, x.grad, w.grad, b.grad))
+    for others in found[1:]:
+        for actual, expected in zip(others, found[0], strict=True):
+            close(actual, expected, 100)
+
+
+def test_only_the_products_that_are_needed_are_computed(monkeypatch):
+    w, b = (mg.tensor(np.ones(shape), requires_grad=True) for shape in ((3, 4), (4,)))
+    y = mg.dense(np.ones((5, 3)), w, b, "tanh")  # the first layer of a network: its input needs no gradient
+    calls = []
+    dot = np.dot
+    monkeypatch.setattr(np, "dot", lambda *xs: calls.append(xs) or dot(*xs))
+    y.backward(np.ones((5, 4)))
+    assert len(calls) == 1
+
+
+def test_what_came_into_an_activation_is_kept_only_where_the_slope_needs_it():
+    x, w = mg.tensor(np.ones((2, 3)), requires_grad=True), np.ones((3, 4))
+    kept = {name for name in activations if mg.dense(x, w, None, name).node.saved is not None}
+    assert kept == {"softplus", "silu", "gelu", "softsign"}
+
+
+@pytest.mark.parametrize("choice", ["numba", "numpy"])
+def test_of_two_dtypes_the_larger_comes_out(choice):
+    with use(choice):
+        x = mg.tensor(np.ones((40, 30)), requires_grad=True, dtype="float32")
+        w, b = (mg.tensor(np.ones(shape), requires_grad=True, dtype="float64") for shape in ((30, 20), (20,)))
+        y = mg.dense(x, w, b, "sigmoid")
+        y.sum().backward()
+    assert y.dtype == w.grad.dtype == np.float64
+    assert x.grad.dtype == np.float32
+
+
+@pytest.mark.parametrize("activation", activations)
+def test_nan_comes_through(activation):
+    z = np.array([[np.nan, 1.0], [0.5, -1.0]], np.float32)
+    y, saved = twins["bias_activation"].kernel(z, np.zeros(2, np.float32), activation)
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(z))
+    by_z, by_b = twins["bias_activation_backward"].kernel(
+        z, np.ones_like(z), saved, np.zeros(2, np.float32), activation
+    )
+    if activation not in ("relu", "hard_tanh"):  # where these are flat, nothing passes
+        assert np.isnan(by_z[0, 0])
+        assert np.isnan(by_b[0])
+    assert np.isfinite(by_z[1]).all()
