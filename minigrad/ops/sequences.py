@@ -12,8 +12,10 @@ from functools import partial
 import numpy as np
 
 from minigrad.kernels import twin
+from minigrad.kernels.matrices import product_with
 from minigrad.ops.affine import activations
 from minigrad.ops.elementwise import logistic, tanh
+from minigrad.ops.linear import matrix_product
 
 
 def check_shapes(name, gates, x, w_input, w_hidden, bias, **states):
@@ -56,15 +58,15 @@ def gates(z, n):
 
 def projected(x, w_input, bias, dtype):
     """xₜ·W_input + b for all t in one product: (time, batch, gates·hidden)."""
-    z = np.dot(rows(x, dtype), np.vstack([w_input, bias]).astype(dtype, copy=False))
+    z = matrix_product(rows(x, dtype), np.vstack([w_input, bias]).astype(dtype, copy=False))
     return z.reshape(x.shape[1], x.shape[0], len(bias))
 
 
 def rows(x, dtype):
     """Every xₜ with a 1 behind it, which meets the bias: a matrix, the rows of one step next to each other."""
     batch, time, inputs = x.shape
-    with_ones = np.ones((time, batch, inputs + 1), dtype)
-    with_ones[:, :, :inputs] = x.swapaxes(0, 1)
+    with_ones = np.empty((time, batch, inputs + 1), dtype)
+    with_ones[:, :, :inputs], with_ones[:, :, inputs] = x.swapaxes(0, 1), 1
     return with_ones.reshape(time * batch, inputs + 1)
 
 
@@ -73,18 +75,12 @@ def products(g_z, states, x, w_input, w_hidden):
     batch, time, inputs = x.shape
     g_rows = g_z.reshape(time * batch, g_z.shape[2])
     h_rows = states[:-1].reshape(time * batch, states.shape[2])[:, : len(w_hidden)]  # h before each step
-    by_weights = np.dot(rows(x, g_z.dtype).T, g_rows)
+    by_weights = matrix_product(rows(x, g_z.dtype).T, g_rows)
 
     def by_x():
-        return np.dot(g_rows, w_input.T).reshape(time, batch, inputs).swapaxes(0, 1)
+        return matrix_product(g_rows, w_input.T).reshape(time, batch, inputs).swapaxes(0, 1)
 
-    return by_x, by_weights[:-1], np.dot(h_rows.T, g_rows), by_weights[-1]
-
-
-def product_with(w, dtype):
-    """(h, out) ↦ out = h·w, for all steps of a sequence."""
-    w = np.ascontiguousarray(w, dtype)  # BLAS would rearrange a transposed one at every step
-    return lambda h, out: np.dot(h, w, out)
+    return by_x, by_weights[:-1], matrix_product(h_rows.T, g_rows), by_weights[-1]
 
 
 # Simple recurrent units
@@ -115,7 +111,11 @@ def rnn_forward(x, h, w_input, w_hidden, bias, activation):
     phi(activation)
     h = first_state(h, x, w_hidden)
     z = projected(x, w_input, bias, np.result_type(x, h, w_input, w_hidden, bias))
-    step, times, by_h = step_of(activation, tanh_step, z), product_with(w_hidden, z.dtype), np.empty(h.shape, z.dtype)
+    step, times, by_h = (
+        step_of(activation, tanh_step, z),
+        product_with(w_hidden.astype(z.dtype, copy=False), len(h)),
+        np.empty(h.shape, z.dtype),
+    )
     states = np.empty((len(z) + 1, *h.shape), z.dtype)
     states[0] = h
     for z_t, before, after in zip(z, states[:-1], states[1:], strict=True):
@@ -126,7 +126,7 @@ def rnn_forward(x, h, w_input, w_hidden, bias, activation):
 
 def rnn_backward(g, y, saved, x, h, w_input, w_hidden, bias, activation):
     z, states = saved
-    step, times = step_of(activation, tanh_step_back, z), product_with(w_hidden.T, z.dtype)
+    step, times = step_of(activation, tanh_step_back, z), product_with(w_hidden.T.astype(z.dtype, copy=False), len(x))
     g, g_z, g_h = np.ascontiguousarray(g), np.empty_like(z), np.zeros_like(states[0])  # g_h: from the step after
     for t in reversed(range(len(z))):
         step(g, t, g_h, z[t], states[t + 1], g_z[t])
@@ -177,7 +177,11 @@ def lstm_forward(x, h, c, w_input, w_hidden, bias):
     h, c = first_state(h, x, w_hidden), first_state(c, x, w_hidden)
     n = h.shape[1]
     z = projected(x, w_input, bias, np.result_type(x, h, c, w_input, w_hidden, bias))
-    step, times, by_h = lstm_step.chosen(z), product_with(w_hidden, z.dtype), np.empty(z.shape[1:], z.dtype)
+    step, times, by_h = (
+        lstm_step.chosen(z),
+        product_with(w_hidden.astype(z.dtype, copy=False), len(h)),
+        np.empty(z.shape[1:], z.dtype),
+    )
     states = np.empty((len(z) + 1, len(h), 2 * n), z.dtype)
     states[0, :, :n], states[0, :, n:] = h, c
     tanh_c = np.empty((len(z), *h.shape), z.dtype)
@@ -190,7 +194,7 @@ def lstm_forward(x, h, c, w_input, w_hidden, bias):
 
 def lstm_backward(g, y, saved, x, h, c, w_input, w_hidden, bias):
     all_gates, states, tanh_c = saved
-    step, times = lstm_step_back.chosen(all_gates), product_with(w_hidden.T, all_gates.dtype)
+    step, times = lstm_step_back.chosen(all_gates), product_with(w_hidden.T.astype(all_gates.dtype, copy=False), len(x))
     g, g_z = np.ascontiguousarray(g), np.empty_like(all_gates)
     g_h, g_c = np.zeros_like(tanh_c[0]), np.zeros_like(tanh_c[0])  # what comes back from the step after
     for t in reversed(range(len(g_z))):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.kernels import matrices
 
 products = pytest.importorskip("minigrad.kernels.products")
 
@@ -78,8 +79,11 @@ LAYOUTS = {
 }
 
 
+@pytest.mark.parametrize("room", ["as it is", "taken out"])
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-def test_matmul_of_any_layout(layout, dtype):
+def test_matmul_of_any_layout(monkeypatch, layout, room, dtype):
+    if room == "taken out":
+        monkeypatch.setattr(matrices, "packed", None)
     for m, k, n in [(0, 3, 2), (3, 0, 2), (5, 6, 1), (9, 130, 20)]:
         a, b = pair(m, k, n, dtype)
         if layout is LAYOUTS["one row"] and 0 in (m, k):
@@ -87,30 +91,110 @@ def test_matmul_of_any_layout(layout, dtype):
         close(products.matmul(layout(a), layout(b)), layout(a), layout(b))
 
 
-def test_only_two_compiled_versions():
+def test_only_two_compiled_versions(monkeypatch):
     """One for each dtype: no layout makes another one."""
+    monkeypatch.setattr(matrices, "packed", None)
     a = rng.normal(size=(4, 5))
     for layout in LAYOUTS.values():
         products.matmul(layout(a), layout(a.T))
     assert len(products.by_fours.signatures) <= 2
 
 
-def test_who_multiplies(monkeypatch):
-    """Under `auto` it is NumPy's BLAS; the loops take two matrices when kernels are asked for by name."""
+class Room:
+    """In place of the packed product: it notes what it is asked, and wins where it is told to."""
+
+    def __init__(self, winning=False):
+        self.asked, self.multiplied, self.winning = [], [], winning
+
+    def supported(self):
+        return True
+
+    def wins(self, *question):
+        self.asked.append(question)
+        return self.winning
+
+    def matmul(self, a, b):
+        self.multiplied.append((a.shape, b.shape))
+        return a @ b
+
+    def prepare(self, w):
+        return w.copy()
+
+    def times(self, h, w, out):
+        self.multiplied.append((h.shape, w.shape))
+        return np.dot(h, w, out)
+
+
+@pytest.fixture
+def fours(monkeypatch):
+    """The shapes of what the plain loops were asked for."""
     asked = []
     monkeypatch.setattr(products, "by_fours", lambda a, b, c: asked.append(c.shape))
-    a, b = rng.normal(size=(200, 300)), rng.normal(size=(300, 100))
+    return asked
+
+
+LARGE = rng.normal(size=(200, 300)), rng.normal(size=(300, 100))
+
+
+def test_the_loops_multiply_when_kernels_are_asked_for_by_name(monkeypatch, fours):
+    monkeypatch.setattr(matrices, "packed", None)
+    a, b = LARGE
     for choice in ("auto", "numpy", "definition"):
         with mg.kernels.use(choice):
             mg.matmul(a, b)
-    assert asked == []
+    assert fours == []
     with mg.kernels.use("numba"):
         mg.matmul(a, b)
         mg.matmul(a, b[:, 0])  # no two matrices: NumPy again
         mg.matmul(np.ones((2, 3, 4)), np.ones((4, 5)))
         mg.matmul(np.ones((2, 3)), np.ones((3, 2), int))
         mg.matmul(np.ones((2, 3), int), np.ones((3, 2), int))
-    assert asked == [(200, 100)]
+    assert fours == [(200, 100)]
+
+
+def test_the_packed_product_goes_first_where_there_is_one(monkeypatch, fours):
+    room = Room()
+    monkeypatch.setattr(matrices, "packed", room)
+    with mg.kernels.use("numba"):
+        mg.matmul(*LARGE)
+    assert room.multiplied == [((200, 300), (300, 100))]
+    assert fours == room.asked == []
+
+
+@pytest.mark.parametrize("winning", [True, False])
+def test_under_auto_the_shapes_decide(monkeypatch, winning):
+    room = Room(winning)
+    monkeypatch.setattr(matrices, "packed", room)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    matrices.blas_threads.cache_clear()
+    a, b = LARGE
+    with mg.kernels.use("auto"):
+        mg.matmul(a, b)
+        mg.matmul(a, b.T.copy().T)
+        mg.matmul(a, b.astype("float32"))
+        mg.matmul(a, b[:, 0])
+        mg.matmul(a[:64, :64], b[:64, :64])  # over before a rule has been asked
+        times = matrices.product_with(b, rows=200)
+        times(a, np.empty((200, 100)))
+    matrices.blas_threads.cache_clear()
+    double = np.dtype("float64")
+    assert room.asked == [(200, 300, 100, transposed, double, 3) for transposed in (False, True, False)]
+    assert len(room.multiplied) == (3 if winning else 0)
+
+
+@pytest.mark.parametrize("choice", ["auto", "numba", "numpy", "definition"])
+@pytest.mark.parametrize("room", ["as it is", "taken out"])
+def test_a_product_with_one_matrix(monkeypatch, dtype, choice, room):
+    if room == "taken out":
+        monkeypatch.setattr(matrices, "packed", None)
+    for rows, k, n in [(0, 3, 2), (1, 1, 1), (5, 7, 20), (64, 96, 200)]:
+        wide, w = pair(rows, 2 * k, n, dtype)[0], pair(rows, k, n, dtype)[1]
+        for right in (w, w.T.copy().T):
+            with mg.kernels.use(choice):
+                times, out = matrices.product_with(right, rows), np.empty((rows, n), dtype)
+                for h in (wide[:, :k], wide[:, k:]):
+                    times(h, out)
+                    close(out, h, w)
 
 
 def test_the_op_with_kernels(dtype):

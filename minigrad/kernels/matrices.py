@@ -1,0 +1,70 @@
+"""Who multiplies two matrices: NumPy's BLAS, or the packed product where that is faster, by shape and threads.
+
+The room `minigrad.kernels.packed` may be taken out, and serves some processors only; without it, it is always BLAS.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from minigrad.kernels.dispatch import WORTHWHILE, Twin, available, choice
+
+packed: Any = None
+with suppress(ImportError):  # where the room was taken out
+    from minigrad.kernels import packed
+
+SMALL = 64**3  # so many multiplications are over before a rule has been asked
+
+
+class Product(Twin):
+    """A twin of `np.matmul` that looks at the shapes of both matrices."""
+
+    def serves(self, a: Any, b: Any, **how: Any) -> bool:
+        """Whether the kernel takes this call; under "auto", whether the packed product is faster than BLAS."""
+        if choice() != "auto":
+            return super().serves(a, b, **how)
+        if type(a) is not np.ndarray or type(b) is not np.ndarray or not a.ndim == b.ndim == 2 or a.dtype != b.dtype:
+            return False
+        return packed_is_faster(len(a), b, b.strides[1] != b.itemsize)
+
+
+def product_with(w: np.ndarray, rows: int) -> Callable[[np.ndarray, np.ndarray], Any]:
+    """(h, out) ↦ out = h·w, for many h of so many rows: what can be prepared, is prepared once.
+
+    >>> import numpy as np
+    >>> times, out = product_with(np.eye(2), rows=1), np.empty((1, 2))
+    >>> times(np.array([[3.0, 4.0]]), out)
+    array([[3., 4.]])
+    """
+    if packed_is_faster(rows, w) or (choice() == "numba" and w.dtype in WORTHWHILE and has_packed()):
+        prepared = packed.prepare(w)
+        return lambda h, out: packed.times(h, prepared, out)
+    w = np.ascontiguousarray(w)  # BLAS would turn a transposed one round every time
+    return lambda h, out: np.dot(h, w, out)
+
+
+def packed_is_faster(rows: int, b: np.ndarray, transposed: bool = False) -> bool:
+    """Whether it is under "auto", for so many rows that meet b."""
+    large = rows * b.size > SMALL and choice() == "auto"
+    return large and has_packed() and packed.wins(rows, *b.shape, transposed, b.dtype, blas_threads())
+
+
+def has_packed() -> bool:
+    """Whether there is a packed product for this processor."""
+    return packed is not None and available() and packed.supported()
+
+
+@functools.cache
+def blas_threads() -> int:
+    """How many threads NumPy's BLAS takes for a large product, by the environment or else by the machine."""
+    for library in ("OPENBLAS", "MKL", "OMP"):
+        given = os.environ.get(f"{library}_NUM_THREADS", "")
+        if given.isdigit():
+            return max(1, int(given))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
