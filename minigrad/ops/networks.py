@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from minigrad.define import composition, fused, primitive
+from minigrad.kernels import twin
 from minigrad.op import operand
 from minigrad.ops.elementwise import multiply, sigmoid, sqrt, square
 from minigrad.ops.reductions import below_largest, mean, sum
@@ -42,13 +43,16 @@ def reduced(losses, reduction):
     """The losses of all samples as one number: their mean, their sum, or left as they are."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction: {reduction!r} is not one of mean, sum, none")
-    return losses if reduction == "none" else (mean if reduction == "mean" else sum)(losses)
+    return losses if reduction == "none" else (np.mean if reduction == "mean" else np.sum)(losses)
 
 
 def share(g, losses_shape, reduction):
     """The gradient at each sample's loss, given the gradient at the reduced loss."""
-    n = math.prod(losses_shape) if reduction == "mean" else 1
-    return np.broadcast_to(g / n, losses_shape)
+    return np.broadcast_to(of_one(g, losses_shape, reduction), losses_shape)
+
+
+def of_one(g, losses_shape, reduction):
+    return g / math.prod(losses_shape) if reduction == "mean" else g
 
 
 def check_labels(logits, labels):
@@ -78,20 +82,38 @@ def negative_log_likelihood(log_p, labels):
     return -sum(labels * np.maximum(log_p, np.finfo(log_p.dtype).min), axis=-1)
 
 
+def row_losses_line(logits, labels):
+    """The loss of each row, and the probabilities p."""
+    log_p = log_probabilities(logits)
+    return negative_log_likelihood(log_p, labels), np.exp(log_p)
+
+
+def row_losses_backward_line(p, g, labels):
+    """g·(p − t), where t is 1 at the row's own class, or a distribution."""
+    if labels.dtype.kind in "iu":
+        by_logits = p.copy()
+        by_logits[at_labels(labels)] -= 1
+        return g[..., None] * by_logits
+    return g[..., None] * (p * np.sum(labels, axis=-1, keepdims=True) - labels)
+
+
+row_losses = twin("row_losses", row_losses_line, "losses", why="5 to 7 times as fast, in float64 3 to 6")
+row_losses_backward = twin("row_losses_backward", row_losses_backward_line, "losses", why="2 to 4 times as fast")
+
+
 def cross_entropy_forward(logits, labels, reduction):
     check_labels(logits, labels)
-    log_p = log_probabilities(logits)
-    return reduced(negative_log_likelihood(log_p, labels), reduction), log_p
+    losses, p = row_losses(logits, labels)
+    return reduced(losses, reduction), p
 
 
-def cross_entropy_backward(g, y, log_p, logits, labels, reduction):
-    g = share(g, logits.shape[:-1], reduction)[..., None]
-    if labels.dtype.kind in "iu":
-        by_logits = np.exp(log_p)
-        by_logits[at_labels(labels)] -= 1
-        return g * by_logits, None
-    by_labels = -g * np.maximum(log_p, np.finfo(log_p.dtype).min)
-    return g * (np.exp(log_p) * np.sum(labels, axis=-1, keepdims=True) - labels), by_labels
+def cross_entropy_backward(g, y, p, logits, labels, reduction):
+    g = of_one(g, logits.shape[:-1], reduction)
+
+    def by_labels():
+        return -g[..., None] * np.maximum(log_probabilities(logits), np.finfo(p.dtype).min)
+
+    return row_losses_backward(p, g, labels), None if labels.dtype.kind in "iu" else by_labels
 
 
 def cross_entropy_definition(logits, labels, reduction="mean"):
@@ -191,27 +213,48 @@ def dropout(x, p, rng=None):
 
 
 def check_batch(x, gamma, beta):
-    if np.ndim(x) != 2 or not len(x) or not np.shape(gamma) == np.shape(beta) == np.shape(x)[1:]:
-        shapes = f"input {np.shape(x)}, gamma {np.shape(gamma)} and beta {np.shape(beta)}"
+    if x.ndim != 2 or not x.shape[0] or not gamma.shape == beta.shape == x.shape[1:]:
+        shapes = f"input {x.shape}, gamma {gamma.shape} and beta {beta.shape}"
         raise ValueError(f"batch_norm: {shapes} must be (batch, features), (features,) and (features,)")
 
 
-def batch_norm_forward(x, gamma, beta, eps):
-    check_batch(x, gamma, beta)
-    centred = x - x.mean(axis=0)
-    scale = 1 / np.sqrt(np.mean(np.square(centred), axis=0) + eps)
-    normal = centred * scale
-    return normal * gamma + beta, (normal, scale)
+def moments_line(x):
+    """Mean and variance of every feature over the batch."""
+    mean = x.mean(axis=0)
+    return mean, np.mean(np.square(x - mean), axis=0)
 
 
-def batch_norm_backward(g, y, saved, x, gamma, beta, eps):
+def normalise_line(x, gamma, beta, eps):
+    """y, and the μ and 1/s it was made with."""
+    mean, variance = moments_line(x)
+    scale = 1 / np.sqrt(variance + eps)
+    return (x - mean) * scale * gamma + beta, mean, scale
+
+
+def normalise_backward_line(g, x, gamma, mean, scale):
     """γ/s·(I − 11ᵀ/B − x̂x̂ᵀ/B)·g: what shifts or scales all samples alike changes nothing behind the norm."""
-    normal, scale = saved
+    normal = (x - mean) * scale
     by_gamma, by_beta = np.sum(g * normal, axis=0), np.sum(g, axis=0)
     return gamma * scale * (g - (by_beta + normal * by_gamma) / len(x)), by_gamma, by_beta
 
 
+moments = twin("moments", moments_line, "normalising", why="5 times as fast, and more")
+normalise = twin("normalise", normalise_line, "normalising", why="5 times as fast, and more")
+normalise_backward = twin("normalise_backward", normalise_backward_line, "normalising", why="4 to 7 times as fast")
+
+
+def batch_norm_forward(x, gamma, beta, eps):
+    check_batch(x, gamma, beta)
+    y, mean, scale = normalise(x, gamma, beta, eps)
+    return y, (mean, scale)
+
+
+def batch_norm_backward(g, y, saved, x, gamma, beta, eps):
+    return normalise_backward(g, x, gamma, *saved)
+
+
 def batch_norm_definition(x, gamma, beta, eps=1e-5):
+    x, gamma, beta = operand(x), operand(gamma), operand(beta)
     check_batch(x, gamma, beta)
     centred = x - mean(x, axis=0)
     return centred / sqrt(mean(square(centred), axis=0) + eps) * gamma + beta

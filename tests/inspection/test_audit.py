@@ -32,6 +32,8 @@ def with_factor(rule, factor):
 
 
 def scaled(x, factor):
+    if callable(x):  # a product that is put off
+        return lambda: factor * x()
     return None if x is None else factor * x
 
 

@@ -1,0 +1,92 @@
+"""Cross-entropy there and back, float32: kernels beside the lines of NumPy that they equal, the op beside PyTorch's.
+
+`python -m benchmarks.losses` prints ratios beside their bars, on one thread. PyTorch's op is measured with its
+autograd, as a user sees it, and so is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from benchmarks._rounds import Ratio, ratio, report, times  # before NumPy: it sets the number of threads
+
+import numpy as np  # isort: skip
+
+import minigrad as mg
+
+torch: Any = None
+with suppress(ImportError):
+    import torch
+
+    torch.set_num_threads(1)
+
+SHAPES = [(128, 10), (128, 100), (128, 1000), (4096, 10)]
+one = np.ones((), np.float32)
+
+
+def logits_and_labels(shape: tuple[int, int], distributions: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=shape).astype(np.float32)
+    if distributions:
+        return logits, rng.dirichlet(np.ones(shape[1]), shape[0]).astype(np.float32)
+    return logits, rng.integers(0, shape[1], shape[0])
+
+
+def ours(shape: tuple[int, int], kernels: str, distributions: bool = False) -> Callable[[], None]:
+    """Forward and backward on arrays, labels checked."""
+    logits, labels = logits_and_labels(shape, distributions)
+    op, params = mg.cross_entropy, {"reduction": "mean"}
+
+    def run() -> None:
+        with mg.kernels.use(kernels):
+            y, saved = op.forward(logits, labels, **params)
+            op.backward(one, y, saved, logits, labels, **params)
+
+    return run
+
+
+def with_autograd(shape: tuple[int, int]) -> tuple[Callable, Callable]:
+    """The op with its graph, and PyTorch's: the gradient is handed back, not added to anything."""
+    logits, labels = logits_and_labels(shape)
+    x, x_t, labels_t = (
+        mg.tensor(logits, dtype=np.float32, requires_grad=True),
+        torch.tensor(logits, requires_grad=True),
+        torch.tensor(labels),
+    )
+    return (
+        lambda: mg.grad(mg.cross_entropy(x, labels), x),
+        lambda: torch.autograd.grad(torch.nn.functional.cross_entropy(x_t, labels_t), x_t),
+    )
+
+
+def to_numpy(shape: tuple[int, int], distributions: bool = False) -> Ratio:
+    found = times({name: ours(shape, name, distributions) for name in ("auto", "numpy")})
+    return ratio(found["numpy"], found["auto"])
+
+
+def to_pytorch(shape: tuple[int, int]) -> Ratio:
+    found = times(dict(zip(("ours", "theirs"), with_autograd(shape), strict=True)))
+    return ratio(found["theirs"], found["ours"])
+
+
+def track_to_numpy(shape: tuple[int, int]) -> float:
+    """At least 2."""
+    return to_numpy(shape).median
+
+
+track_to_numpy.params, track_to_numpy.unit = SHAPES, "ratio"
+
+
+def main() -> None:
+    for shape in SHAPES:
+        what = "cross-entropy {} × {}".format(*shape)
+        report(f"{what}, classes", to_numpy(shape), "× NumPy", at_least=2)
+        report(f"{what}, distributions", to_numpy(shape, distributions=True), "× NumPy", at_least=2)
+        if torch:
+            report(f"{what}, classes", to_pytorch(shape), "× PyTorch")
+
+
+if __name__ == "__main__":
+    main()

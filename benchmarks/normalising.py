@@ -1,0 +1,105 @@
+"""BatchNorm there and back, float32: kernels beside the lines of NumPy that they equal, the op beside PyTorch's.
+
+`python -m benchmarks.normalising` prints ratios beside their bars, on one thread. PyTorch's op is measured with its
+autograd, ours with its part of the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from benchmarks._rounds import Ratio, ratio, report, times  # before NumPy: it sets the number of threads
+
+import numpy as np  # isort: skip
+
+import minigrad as mg
+from minigrad.graph import pull
+from minigrad.ops.networks import batch_norm_backward, batch_norm_forward
+
+torch: Any = None
+with suppress(ImportError):
+    import torch
+
+    torch.set_num_threads(1)
+
+SHAPES = [(32, 64), (128, 128), (128, 512), (4096, 64)]
+
+
+def arrays(shape: tuple[int, int]) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    x, g, row = rng.normal(size=shape), rng.normal(size=shape), np.ones(shape[1])
+    return [a.astype(np.float32) for a in (x, row, 0.1 * row, g)]
+
+
+def ours(shape: tuple[int, int], kernels: str) -> Callable[[], None]:
+    """Forward and backward on arrays."""
+    x, gamma, beta, g = arrays(shape)
+
+    def run() -> None:
+        with mg.kernels.use(kernels):
+            y, saved = batch_norm_forward(x, gamma, beta, 1e-5)
+            batch_norm_backward(g, y, saved, x, gamma, beta, 1e-5)
+
+    return run
+
+
+def kept(shape: tuple[int, int]) -> Callable[[], None]:
+    """NumPy at its best: what the forward pass computes is kept, which takes as much room as x again."""
+    x, gamma, beta, g = arrays(shape)
+
+    def run() -> None:
+        centred = x - x.mean(axis=0)
+        scale = 1 / np.sqrt(np.mean(np.square(centred), axis=0) + 1e-5)
+        normal = centred * scale
+        normal * gamma + beta
+        by_gamma, by_beta = np.sum(g * normal, axis=0), np.sum(g, axis=0)
+        gamma * scale * (g - (by_beta + normal * by_gamma) / len(x))
+
+    return run
+
+
+def with_autograd(shape: tuple[int, int]) -> tuple[Callable, Callable]:
+    """The op as in the middle of a network: recorded, and its gradients sent on, not added to anything."""
+    *inputs, g = arrays(shape)
+    xs = [mg.tensor(a, dtype=np.float32, requires_grad=True) for a in inputs]
+    ts = [torch.tensor(a, requires_grad=True) for a in inputs]
+    g_t, mean, variance = torch.tensor(g), torch.zeros(shape[1]), torch.ones(shape[1])
+
+    def theirs() -> None:
+        x, gamma, beta = ts
+        torch.autograd.grad(torch.nn.functional.batch_norm(x, mean, variance, gamma, beta, training=True), ts, g_t)
+
+    return lambda: pull(mg.batch_norm(*xs).node, g), theirs
+
+
+def to_numpy(shape: tuple[int, int], line: Callable | None = None) -> Ratio:
+    found = times({"kernel": ours(shape, "auto"), "line": line or ours(shape, "numpy")})
+    return ratio(found["line"], found["kernel"])
+
+
+def to_pytorch(shape: tuple[int, int]) -> Ratio:
+    found = times(dict(zip(("ours", "theirs"), with_autograd(shape), strict=True)))
+    return ratio(found["theirs"], found["ours"])
+
+
+def track_to_numpy(shape: tuple[int, int]) -> float:
+    """At least 5."""
+    return to_numpy(shape).median
+
+
+track_to_numpy.params, track_to_numpy.unit = SHAPES, "ratio"
+
+
+def main() -> None:
+    for shape in SHAPES:
+        what = "BatchNorm {} × {}".format(*shape)
+        report(what, to_numpy(shape), "× NumPy", at_least=5)
+        report(f"{what}, x̂ kept", to_numpy(shape, kept(shape)), "× NumPy")
+        if torch:
+            report(what, to_pytorch(shape), "× PyTorch", at_least=2)
+
+
+if __name__ == "__main__":
+    main()
