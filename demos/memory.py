@@ -103,7 +103,7 @@ def claims(rows: dict[str, dict]) -> list[Claim]:
             holds(new["rnn ρ=1.4"]["left"] > 10, new["rnn ρ=0.7"]["left"] < 0.1, "ρ(W) < 1"),
         ),
         Claim(
-            "With clipped gradients an RNN can be trained (Pascanu et al., 2013)",
+            "With clipped gradients an RNN learns this too (many articles, after Pascanu et al., 2013)",
             f"error: RNN {clipped['rnn']:.3f}, not clipped {free['rnn']:.3f}; "
             f"shortcut {clipped['shortcut']:.3f}, {free['shortcut']:.3f}",
             holds(min(clipped["rnn"], clipped["shortcut"]) < LEARNED),
@@ -114,7 +114,7 @@ def claims(rows: dict[str, dict]) -> list[Claim]:
             holds(clipped["shortcut"] < LEARNED),
         ),
         Claim(
-            "A network whose gradient has vanished does not learn (Bengio et al., 1994)",
+            "A network whose gradient has vanished does not learn (many articles, after Bengio et al., 1994)",
             f"gru: left {left['gru']}, error {clipped['gru']:.4f}; trained, it keeps {power(trained['gru']['left'])}",
             holds(clipped["gru"] > LEARNED),
         ),

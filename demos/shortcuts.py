@@ -118,7 +118,7 @@ def claims(rows: dict[str, dict], depth: int) -> list[Claim]:
             holds(kept > width / 2),
         ),
         Claim(
-            "In a DenseBlock every stage hears from the loss directly (Huang et al., 2017)",
+            "In a DenseBlock most of the gradient comes straight from the loss (after Huang et al., 2017)",
             f"{direct:.0%} of the gradient passed one stage at most, half of it more than "
             f"{int(np.argmax(np.cumsum(trained['dense']['parts']) >= 0.5)) - 1}",
             holds(direct > 0.5),
