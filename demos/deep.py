@@ -3,7 +3,6 @@
 - `RECIPES`: name → how a hidden layer is made, and how its weights start.
 - `Comparison(depth, width, epochs, images, seed)`: what they have in common. Its `probe(name)` follows signal and
   gradient through a new network, `train(name)` says what it learns.
-- `fit(model, optimizer, images, epochs, rng)`: training, and what came of it.
 - `style(name)`: how a network is drawn.
 """
 
@@ -12,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,11 +18,12 @@ import numpy as np
 import minigrad as mg
 from demos.datasets import Dataset
 from demos.lesson import COLOURS
-from layers import BatchNorm, Dense, LeakyReLU, Module, ReLU, Residual, Sequential, Sigmoid, Tanh, init
-from minigrad.data import accuracy, batches
-from optim import SGD, Optimizer
+from demos.training import fit
+from layers import ELU, BatchNorm, Dense, DenseBlock, LeakyReLU, Module, ReLU, Residual, Sequential, Sigmoid, Tanh, init
+from optim import SGD
 
-RATE = 0.004  # of 0.04, 0.004 and 0.0004 the best for every network here that learns
+RATE = 0.004  # of 0.04, 0.004 and 0.0004 the best for every deep network here that learns
+GROWTH = 12  # units that each layer of a dense block adds (Huang et al., 2017)
 
 Layer = Callable[[Dense, int], list[Module]]  # (x·W + b, number of layers) → what one layer consists of
 
@@ -47,6 +46,11 @@ def residual(dense: Dense, depth: int) -> list[Module]:
 def residual_relu(dense: Dense, depth: int) -> list[Module]:
     """h = relu(x + x·W + b): the way through x passes every ReLU."""
     return [Residual(dense, after="relu")] if dense.inputs == dense.outputs else [dense]
+
+
+def dense_block(dense: Dense, depth: int) -> list[Module]:
+    """h = [x, relu(x·W + b)]: all that came before goes on beside what is new (Huang et al., 2017)."""
+    return [DenseBlock(Sequential(dense, ReLU()))]
 
 
 def small(layer: Layer) -> Layer:
@@ -72,36 +76,22 @@ RECIPES: dict[str, tuple[Layer, str | Callable]] = {
     "residual": (small(residual), "he_normal"),
     "residual-relu": (small(residual_relu), "he_normal"),
     "residual-large": (residual, "he_normal"),
+    "dense-block": (dense_block, "he_normal"),
+    "elu-lecun": (plain(ELU), "lecun_normal"),
+    "elu-lsuv": (plain(ELU), "orthogonal"),  # then scaled, layer by layer
+    "tanh-orthogonal": (plain(Tanh), "orthogonal"),
+    "fewer-layers": (plain(Sigmoid), "xavier_uniform"),  # two at most
 }
 
 
 def style(name: str) -> dict[str, Any]:
     """A colour per activation, a kind of line per way to start or build."""
-    colours = {"sigmoid": 0, "tanh": 2, "relu": 1, "leaky": 4, "residual": 6}
-    lines = {"constant": ":", "large": ":", "uniform": "--", "relu": "--", "batchnorm": "-."}
+    colours = {"sigmoid": 0, "tanh": 2, "relu": 1, "leaky": 4, "residual": 6, "elu": 4, "dense": 3, "fewer": 5}
+    lines = {"constant": ":", "large": ":", "uniform": "--", "relu": "--", "batchnorm": "-.", "lsuv": ":"}
+    lines["orthogonal"] = "--"
     first, _, second = name.partition("-")
     dashed = name in ("relu-xavier", "leaky-he")  # else they would look like relu-he, or hide it
     return {"color": COLOURS[colours[first]], "linestyle": "--" if dashed else lines.get(second, "-"), "label": name}
-
-
-def fit(
-    model: Module, optimizer: Optimizer, images: Dataset, epochs: int, rng: np.random.Generator
-) -> tuple[float, float]:
-    """Loss and share correct on held-out images after training in batches of 64; (∞, 0) if it diverged."""
-    model.train()
-    with np.errstate(over="ignore", invalid="ignore"):
-        for _ in range(epochs):
-            for x, y in batches(images.x, images.y, 64, rng):
-                optimizer.zero_grad()
-                mg.cross_entropy(model(x), y).backward()
-                try:
-                    optimizer.step()
-                except FloatingPointError:  # a gradient that is not finite
-                    return math.inf, 0.0
-    model.eval()
-    with mg.no_grad():
-        logits, labels = model(images.x_held_out), images.y_held_out
-        return mg.cross_entropy(logits, labels).item(), accuracy(logits, labels)
 
 
 class Comparison(NamedTuple):
@@ -116,10 +106,16 @@ class Comparison(NamedTuple):
     def network(self, name: str, depth: int, rng: np.random.Generator) -> Sequential:
         """`depth` hidden layers by the recipe `name`, and a linear layer on top."""
         layer, start = RECIPES[name]
-        sizes = [self.images.x.shape[1], *depth * [self.width]]
-        hidden = [Dense(inputs, outputs, init=start, rng=rng) for inputs, outputs in pairwise(sizes)]
-        parts = [part for dense in hidden for part in layer(dense, depth)]
-        return Sequential(*parts, Dense(self.width, 10, rng=rng))
+        parts, size = [], self.images.x.shape[1]
+        depth = min(depth, 2) if name == "fewer-layers" else depth
+        for _ in range(depth):
+            dense = Dense(size, GROWTH if name == "dense-block" else self.width, init=start, rng=rng)
+            parts += layer(dense, depth)
+            size = size + GROWTH if name == "dense-block" else self.width
+        model = Sequential(*parts, Dense(size, 10, rng=rng))
+        if name == "elu-lsuv":
+            init.lsuv(model, self.images.x[:256], rng)
+        return model
 
     def probe(self, name: str, depth: int | None = None) -> dict[str, Any]:
         """Signal and gradient at each layer of a new network, and the chain of products to its first weight.

@@ -2,6 +2,7 @@
 
 - `Way(rate, clip, …)`: one way to train; `ways(rate, limit, steps)`: all that are said to keep steps in bounds.
 - `train(model, images, way, steps, rng)`: what came of it.
+- `fit(model, optimizer, images, epochs, rng)`: only train, as in every other program.
 - `lost(model, images, step)`: how many units a single step so long leaves dead or saturated.
 """
 
@@ -110,6 +111,26 @@ def train(model: Module, images: Dataset, way: Way, steps: int, rng: np.random.G
         "correct": correct,
         "diverged": diverged,
     }
+
+
+def fit(
+    model: Module, optimizer: optim.Optimizer, images: Dataset, epochs: int, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Loss and share correct on held-out images after training in batches of 64; (∞, 0) if it diverged."""
+    model.train()
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(epochs):
+            for x, y in batches(images.x, images.y, 64, rng):
+                optimizer.zero_grad()
+                mg.cross_entropy(model(x), y).backward()
+                try:
+                    optimizer.step()
+                except FloatingPointError:  # a gradient that is not finite
+                    return math.inf, 0.0
+    model.eval()
+    with mg.no_grad():
+        logits, labels = model(images.x_held_out), images.y_held_out
+        return mg.cross_entropy(logits, labels).item(), accuracy(logits, labels)
 
 
 def flat(params: list) -> np.ndarray:

@@ -18,9 +18,11 @@ from demos.deep import RATE, RECIPES, Comparison, style
 from demos.lesson import Claim, Result, each, holds, picture, require, table
 
 QUICK = {"depth": 20, "epochs": 3}
-HEADS = ("network", "‖∂L/∂z1‖", "‖∂L/∂y‖", "decades", "type", "point", "weights", "norm, skip", "loss", "correct")
+RAISED = ("sigmoid-xavier", "fewer-layers")  # also trained at higher rates
+BETTER = (("tanh-xavier", "tanh-orthogonal"), ("elu-lecun", "elu-lsuv"))  # usual weights, and some said to be better
+HEADS = ("network", "‖∂L/∂z1‖", "‖∂L/∂y‖", "decades", "type", "point", "weights", "around", "loss", "correct")
 KEY = """decades = log₁₀ ‖∂L/∂z1‖/‖∂L/∂y‖ = the sum of: type (what the activation does at its best place, σ' = 1/4),
-point (where units really work), weights (Wᵀ; He's give back what ReLU takes), norm and skip (BatchNorm, shortcuts)"""
+point (where units really work), weights (Wᵀ; He's give back what ReLU takes), around (BatchNorm, shortcuts)"""
 
 
 def report(rows: dict[str, dict]) -> str:
@@ -28,12 +30,8 @@ def report(rows: dict[str, dict]) -> str:
     lines = []
     for name, row in rows.items():
         ledger = row["ledger"]
-        causes = (
-            ledger["activation type"],
-            ledger["operating point"],
-            ledger["weights"],
-            ledger["norm"] + ledger["skip"],
-        )
+        around = ledger["norm"] + ledger["skip"] + ledger["other"]
+        causes = (ledger["activation type"], ledger["operating point"], ledger["weights"], around)
         gradients = (f"{row['gradient'][end]:.1e}" for end in (0, -1))
         decades = ("—" if math.isnan(x) else f"{round(x, 2) + 0.0:.2f}" for x in (row["decades"], *causes))
         learned = ("∞", "diverged") if math.isinf(row["loss"]) else (f"{row['loss']:.2f}", f"{row['correct']:.1%}")
@@ -67,61 +65,65 @@ def claims(rows: dict[str, dict], depth: int) -> list[Claim]:
     absent = {"decades": math.nan, "correct": math.nan, "ledger": {"operating point": math.nan}, "raised": {}}
     every = {name: rows.get(name, absent) for name in RECIPES}
     lost = {name: f"{round(row['decades'], 1) + 0.0:+.1f}".replace("-", "−") for name, row in every.items()}
-    right = {name: "diverged" if row["correct"] == 0 else f"{row['correct']:.0%}" for name, row in every.items()}
+    right = {name: f"{row['correct']:.0%} correct" if row["correct"] else "diverged" for name, row in every.items()}
     fate = {name: f"{lost[name]} decades, {right[name]}" for name in RECIPES}
     keeps = {name: abs(row["decades"]) < 2 for name, row in every.items()}
     learns = {name: row["correct"] > 0.85 for name, row in every.items()}
-    sigmoid = every["sigmoid-xavier"]
-    raised = sigmoid["raised"]
+    sigmoid, fewer = every["sigmoid-xavier"], every["fewer-layers"]
     layer, working = -sigmoid["decades"] / depth, sigmoid["ledger"]["operating point"] / sigmoid["decades"]
-    said = [
-        Claim(
-            "A sigmoid layer takes at least log₁₀ 4 = 0.60 decades, because σ' ≤ 1/4 (Nielsen, 2015)",
+    raised, higher = (", ".join(f"×{k} {share:.0%}" for k, share in row["raised"].items()) for row in (sigmoid, fewer))
+    best = {name: max(every[name]["raised"].values(), default=0) > 0.85 for name in RAISED}
+    said = {
+        "A sigmoid layer takes at least log₁₀ 4 = 0.60 decades, because σ' ≤ 1/4 (Nielsen, 2015)": (
             f"{layer:.2f} per layer with Xavier's weights, {lost['sigmoid-xavier']} decades in all",
             holds(layer >= math.log10(4), True, "the weights do not make up for it"),
         ),
-        Claim(
-            "Gradients vanish because units saturate (common explanation)",
-            f"sigmoid-xavier: {working:.0%} of the decades are due to where the units work, the others to σ' ≤ 1/4",
+        "Gradients vanish because units saturate (common explanation)": (
+            f"sigmoid-xavier: {working:.0%} of the decades are due to where the units work",
             holds(working > 0.5),
         ),
-        Claim(
-            "Against vanishing gradients, raise the learning rate (common advice)",
-            f"sigmoid-xavier: {', '.join(f'×{k} {share:.0%}' for k, share in raised.items()) or math.nan} correct",
-            holds(max(raised.values(), default=0) > 0.85),
+        "Against vanishing gradients, raise the learning rate (common advice)": (
+            f"sigmoid-xavier: {raised or math.nan} correct",
+            holds(best["sigmoid-xavier"]),
         ),
-        Claim(
-            "Start with small weights (older textbooks)",
+        "Start with small weights (older textbooks)": (
             f"sigmoid: ±1/√n {lost['sigmoid-uniform']} decades, Xavier's larger ones {lost['sigmoid-xavier']}",
             holds(every["sigmoid-uniform"]["decades"] > sigmoid["decades"]),
         ),
-        Claim(
-            "Xavier's weights keep the size of the gradient (Glorot and Bengio, 2010)",
+        "Xavier's weights keep the size of the gradient (Glorot and Bengio, 2010)": (
             f"tanh {lost['tanh-xavier']} decades, sigmoid {lost['sigmoid-xavier']}",
             holds(keeps["sigmoid-xavier"], keeps["tanh-xavier"], "φ'(0) = 1"),
         ),
-        Claim(
-            "ReLU does away with vanishing gradients (Glorot et al., 2011)",
+        "Better first weights: orthogonal (Saxe et al., 2013), scaled by measuring: LSUV (Mishkin and Matas, 2016)": (
+            ", ".join(f"{name} {right[name]}" for pair in BETTER for name in pair),
+            holds(all(every[better]["correct"] > every[usual]["correct"] for usual, better in BETTER)),
+        ),
+        "ReLU does away with vanishing gradients (Glorot et al., 2011)": (
             f"He's weights {lost['relu-he']} decades, Xavier's {lost['relu-xavier']}",
             holds(keeps["relu-xavier"], keeps["relu-he"], "the weights are He's"),
         ),
-        Claim(
-            "A network learns if its gradient arrives (common conclusion)",
-            f"relu-he: {fate['relu-he']} correct; residual: {fate['residual']} correct",
+        "ELU learns better than ReLU (Clevert et al., 2016)": (
+            f"relu-he {fate['relu-he']}; elu-lecun {fate['elu-lecun']}",
+            holds(every["elu-lecun"]["correct"] > every["relu-he"]["correct"]),
+        ),
+        "A network learns if its gradient arrives (common conclusion)": (
+            f"relu-he {fate['relu-he']}; residual {fate['residual']}",
             holds(learns["relu-he"] and learns["residual"]),
         ),
-        Claim(
-            "BatchNorm solves it (Ioffe and Szegedy, 2015)",
-            f"sigmoid: {fate['sigmoid-batchnorm']} correct; ReLU: {fate['relu-batchnorm']}",
+        "BatchNorm solves it (Ioffe and Szegedy, 2015)": (
+            f"sigmoid: {fate['sigmoid-batchnorm']}; ReLU: {fate['relu-batchnorm']}",
             holds(learns["relu-batchnorm"], learns["sigmoid-batchnorm"], "the activation is not ReLU"),
         ),
-        Claim(
-            "Shortcuts solve it (He et al., 2016)",
-            f"blocks scaled by 1/√depth: {fate['residual']} correct; not scaled: {fate['residual-large']}",
-            holds(learns["residual-large"], learns["residual"], "the blocks start small"),
+        "Shortcuts solve it (He et al., 2016; Huang et al., 2017)": (
+            f"residual: {fate['residual']}; not small: {fate['residual-large']}; dense-block: {fate['dense-block']}",
+            holds(learns["residual-large"], learns["residual"] and learns["dense-block"], "the blocks start small"),
         ),
-    ]
-    return [claim for claim in said if "nan" not in claim.measured]
+        "Use fewer layers (common advice)": (
+            f"2 layers of sigmoids: {fate['fewer-layers']}; at a higher rate {higher or math.nan}",
+            holds(learns["fewer-layers"], best["fewer-layers"], "the rate is raised, too"),
+        ),
+    }
+    return [Claim(text, *found) for text, found in said.items() if "nan" not in found[0]]
 
 
 def run(
@@ -146,15 +148,12 @@ def run(
         row |= {"ledger": row["chain"].ledger().total, "chain": str(row["chain"])}
         row["by depth"] = np.array([nets.probe(name, d)["decades"] for d in depths])
         row["loss"], row["correct"] = nets.train(name)
-        row["raised"] = {k: nets.train(name, k * RATE)[1] for k in (10, 100, 1000) if name == "sigmoid-xavier"}
+        row["raised"] = {k: nets.train(name, k * RATE)[1] for k in (10, 100, 1000) if name in RAISED}
         return row
 
     found = dict(zip(names, each(measure, names), strict=False))
     text = f"{nets.images.note}; {depth} hidden layers of {width} units, {epochs} epochs\n\n{report(found)}"
     if "sigmoid-xavier" in found:
-        text += (
-            f"\n\nThe chain of products to the first weight of sigmoid-xavier:\n\n{found['sigmoid-xavier']['chain']}"
-        )
-    return Result(
-        text, draw(found, depths), {"rows": found, "depths": depths}, claims(found, depth), found.keys() == {*names}
-    )
+        text += f"\n\nThe chain to the first weight of sigmoid-xavier:\n\n{found['sigmoid-xavier']['chain']}"
+    numbers = {"rows": found, "depths": depths}
+    return Result(text, draw(found, depths), numbers, claims(found, depth), found.keys() == {*names})
