@@ -10,9 +10,10 @@ Each is there by name: `mg.kernels.tanh`, `mg.kernels.cross_entropy_backward` â€
 from typing import Any
 
 from minigrad.kernels.dispatch import Twin, choice, twin, twins, use
+from minigrad.kernels.listing import table
 from minigrad.kernels.pool import threads
 
-__all__ = ["Twin", "choice", "threads", "twin", "twins", "use"]
+__all__ = ["Twin", "choice", "table", "threads", "twin", "twins", "use"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,103 @@
+"""`python -m minigrad.kernels` compiles every kernel, times it beside NumPy on this machine and prints the table.
+
+What is compiled stays on disk, so that nothing has to wait for it later.
+"""
+
+from __future__ import annotations
+
+import importlib
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import numpy as np
+from tqdm import tqdm
+
+from minigrad.kernels import use
+from minigrad.kernels.dispatch import WORTHWHILE, Twin, available, twins
+from minigrad.kernels.examples import EXAMPLES
+from minigrad.kernels.listing import SIZES, table
+
+
+def examples(twin: Twin, dtype: np.dtype, size: int) -> list[tuple[Callable, Callable]]:
+    """The calls of a twin's examples: of its line and of its kernel."""
+    rng = np.random.default_rng(0)
+    pairs = []
+    with use("numpy"), np.errstate(all="ignore"):
+        for arguments, parameters in EXAMPLES.get(twin.name, no_example)(
+            lambda *n: rng.normal(size=n).astype(dtype), size
+        ):
+            bound = [lambda f=f, a=arguments, p=parameters: f(*a, **p) for f in (twin.line, twin.kernel)]
+            pairs.append(tuple(bound))
+    return pairs
+
+
+def no_example(draw: Callable, n: int) -> list:
+    return []
+
+
+def compile_all() -> dict[str, float]:
+    """Compile every kernel for both dtypes, or load it; the seconds that each took, by name."""
+    seconds = {}
+    with tqdm(twins.values(), desc="compiling", unit="kernel", disable=None) as bar:
+        for twin in bar:
+            bar.set_postfix_str(twin.name)
+            start = time.perf_counter()
+            for dtype in WORTHWHILE:
+                for _, kernel in examples(twin, dtype, SIZES[0]):
+                    kernel()
+            seconds[twin.name] = time.perf_counter() - start
+    return seconds
+
+
+def ratio(line: Callable, kernel: Callable, rounds: int = 21, seconds: float = 0.0005) -> float:
+    """How many times as fast the kernel is: the median over rounds in which both take turns.
+
+    They are short, so that few of them are interrupted where the machine has other things to do as well.
+    """
+    calls = [max(1, int(seconds / min(duration(run, 1) for _ in range(3)))) for run in (line, kernel)]
+    found = []
+    with use("numpy"):  # a line may be made of others that have kernels
+        for _ in range(rounds):
+            took = [duration(run, n) / n for run, n in zip((line, kernel), calls, strict=True)]
+            found.append(took[0] / took[1])
+    return statistics.median(found)
+
+
+def duration(run: Callable, calls: int) -> float:
+    start = time.perf_counter()
+    for _ in range(calls):
+        run()
+    return time.perf_counter() - start
+
+
+def measure_all() -> dict[tuple[str, np.dtype], tuple[float, ...]]:
+    """(name, dtype) → the ratio at each of `SIZES`, of the first example."""
+    found = {}
+    with np.errstate(all="ignore"):
+        for twin in tqdm(twins.values(), desc="measuring", unit="kernel", disable=None):
+            for dtype in WORTHWHILE:
+                found[twin.name, dtype] = tuple(
+                    ratio(*pair) for size in SIZES for pair in examples(twin, dtype, size)[:1]
+                )
+    return found
+
+
+def main() -> int:
+    for others in ("optim",):  # which have kernels too, where they are installed
+        with suppress(ImportError):
+            importlib.import_module(others)
+    if not available():
+        print("kernels: Numba cannot be imported here, so NumPy computes everything", file=sys.stderr)
+        return 1
+    seconds = compile_all()
+    table(measure_all())
+    slowest = max(seconds, key=seconds.get)
+    print(f"\ncompiled or loaded in {sum(seconds.values()):.1f} s; {slowest} took longest, {seconds[slowest]:.1f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

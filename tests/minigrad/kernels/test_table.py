@@ -1,0 +1,92 @@
+"""What `mg.kernels.table()` and `python -m minigrad.kernels` print, and the examples that they run."""
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import optim  # noqa: F401 - it has kernels too
+from minigrad.kernels import listing, twins, use
+from minigrad.kernels.examples import EXAMPLES
+
+DTYPES = ["float32", "float64"]
+
+
+def arrays(nested):
+    """All arrays and numbers in tuples and dicts of whatever, in order."""
+    if isinstance(nested, (np.ndarray, float)):
+        return [nested]
+    if isinstance(nested, dict):
+        nested = list(nested.values())
+    return [x for part in nested for x in arrays(part)] if isinstance(nested, (tuple, list)) else []
+
+
+def test_every_kernel_has_an_example_and_every_example_a_kernel():
+    assert set(EXAMPLES) == set(twins)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_kernel_and_line_agree_on_the_examples(name, dtype):
+    pytest.importorskip("numba")
+    rng, tolerance = np.random.default_rng(0), 100 * np.finfo(dtype).eps
+    with use("numpy"):
+        calls = EXAMPLES[name](lambda *shape: rng.normal(size=shape).astype(dtype), 700)
+        for arguments, parameters in calls:
+            results, given = [], []
+            for run in (twins[name].line, twins[name].kernel):
+                given.append(copy.deepcopy(arguments))  # some write into what they are given
+                results.append(run(*given[-1], **parameters))
+            if results[1] is None:
+                results = given
+            compared = list(zip(*map(arrays, results), strict=True))
+            assert compared
+            for expected, actual in compared:
+                np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+def printed(capsys):
+    mg.kernels.table()
+    return {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+
+
+def test_the_table_says_from_how_many_elements_on_a_kernel_serves_and_why(capsys):
+    pytest.importorskip("numba")
+    with use("auto"):
+        rows = printed(capsys)
+    assert set(rows) == {"kernel", *twins}
+    assert rows["tanh"].split()[1:7] == ["from", "16,384", "on", "from", "2,048", "on"]
+    assert rows["tanh"].endswith(twins["tanh"].why)
+    with use("numba"):
+        assert printed(capsys)["tanh"].split()[1:3] == ["Numba", "Numba"]
+    with use("numpy"):
+        assert printed(capsys)["tanh"].split()[1:3] == ["NumPy", "NumPy"]
+
+
+def test_ratios_stand_in_the_table(capsys):
+    with use("auto"):
+        listing.table({("tanh", np.dtype(np.float32)): (1.5, 2.25)})
+    lines = capsys.readouterr().out.splitlines()
+    tanh = next(line for line in lines if line.startswith("tanh "))
+    relu = next(line for line in lines if line.startswith("relu "))
+    assert "1.50" in tanh
+    assert "2.25" in tanh
+    assert "–" in relu
+
+
+@pytest.mark.slow
+def test_the_command_compiles_and_measures_everything(tmp_path):
+    pytest.importorskip("numba")
+    root = Path(__file__).parents[3]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "minigrad.kernels"]
+    result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
+    lines = result.stdout.splitlines()
+    assert {line.split()[0] for line in lines if line} >= set(twins)
+    assert "–" not in result.stdout  # every one was measured
+    assert list(tmp_path.rglob("adam_pass*.nbc"))  # those of the optimizers, too
