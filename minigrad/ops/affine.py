@@ -11,9 +11,10 @@ import numpy as np
 
 from minigrad.define import fused
 from minigrad.kernels import twin
+from minigrad.kernels.matrices import SMALL
 from minigrad.op import operand
 from minigrad.ops import elementwise as table
-from minigrad.ops.linear import matmul
+from minigrad.ops.linear import matmul, matrix_product
 
 __all__ = ["dense"]
 
@@ -49,6 +50,11 @@ def rows(x):
     return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
+def product(a, b):
+    """a·b of two matrices; a small product is over before a rule has been asked, and np.dot begins sooner."""
+    return np.dot(a, b) if len(a) * b.size <= SMALL else matrix_product(a, b)
+
+
 def check_dense(x, w, b, activation):
     """ValueError unless the shapes fit and the activation is known."""
     if not x.ndim or w.ndim != 2 or x.shape[-1] != w.shape[0]:
@@ -61,7 +67,7 @@ def check_dense(x, w, b, activation):
 
 def dense_forward(x, w, b, activation):
     check_dense(x, w, b, activation)
-    z = np.dot(rows(x), w)  # which is quicker to begin than np.matmul
+    z = product(rows(x), w)
     if activation is None:
         y, saved = z if b is None else z + b, None
     else:
@@ -75,7 +81,7 @@ def dense_backward(g, y, saved, x, w, b, activation):
         by_bias = None if b is None else g.sum(axis=0)
     else:
         g, by_bias = bias_activation_backward(g, rows(y), saved, b, activation)
-    return lambda: np.dot(g, w.T).reshape(x.shape), lambda: np.dot(rows(x).T, g), by_bias
+    return lambda: product(g, w.T).reshape(x.shape), lambda: product(rows(x).T, g), by_bias
 
 
 def dense_definition(x, w, b, activation=None):
