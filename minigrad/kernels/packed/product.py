@@ -14,11 +14,11 @@ from minigrad.kernels.compiler import compiled, helper
 from minigrad.kernels.packed import vector_bytes, why_not
 from minigrad.kernels.packed.registers import TILES, call, strip, tile
 
-DEPTH, HEIGHT = 256, 480  # rows of a panel of B, and of a block of A that stays in the second cache meanwhile
+DEPTH, HEIGHT = 384, 480  # rows of a panel of B, and of a block of A that stays in the second cache meanwhile
 LINE = 64  # bytes of a cache line: panels begin at one
 PANEL = (DEPTH + 16) * 4 * 64  # bytes of the largest, with room behind it for a whole square
 BLOCK = DEPTH * (HEIGHT * 8 + LINE)
-REUSE = 96  # rows of A from which a copy of B pays
+REUSE = 300  # rows of A from which a copy of B pays
 CROWDED = 2048  # bytes: rows a multiple of that apart fight for the same few places of the first cache
 SHARED = 2**20  # multiplications from which threads pay
 
