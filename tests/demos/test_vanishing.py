@@ -95,7 +95,7 @@ def test_fifty_layers_keep_the_gradient_in_the_newer_ways(images):
 @pytest.mark.slow
 def test_fifty_layers_with_shortcuts_learn_and_sigmoids_do_not():
     rows = vanishing.run(rows=("sigmoid-xavier", "residual", "dense-block", "elu-lsuv")).numbers["rows"]
-    assert min(rows[name]["correct"] for name in ("residual", "dense-block", "elu-lsuv")) >= 0.93
+    assert min(rows[name]["correct"] for name in ("residual", "dense-block", "elu-lsuv")) >= 0.9
     assert rows["residual"]["correct"] >= 0.95
     assert rows["sigmoid-xavier"]["correct"] < 0.15  # one in ten
     assert max(rows["sigmoid-xavier"]["raised"].values()) < 0.3
