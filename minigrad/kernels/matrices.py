@@ -27,11 +27,12 @@ class Product(Twin):
 
     def serves(self, a: Any, b: Any, **how: Any) -> bool:
         """Whether the kernel takes this call; under "auto", whether the packed product is faster than BLAS."""
+        if type(a) is not np.ndarray or type(b) is not np.ndarray:
+            return False
         if choice() != "auto":
             return super().serves(a, b, **how)
-        if type(a) is not np.ndarray or type(b) is not np.ndarray or not a.ndim == b.ndim == 2 or a.dtype != b.dtype:
-            return False
-        return packed_is_faster(len(a), b, b.strides[1] != b.itemsize)
+        matrix_pair = a.ndim == b.ndim == 2 and a.dtype == b.dtype
+        return matrix_pair and packed_is_faster(len(a), b, b.strides[1] != b.itemsize)
 
 
 def product_with(w: np.ndarray, rows: int) -> Callable[[np.ndarray, np.ndarray], Any]:

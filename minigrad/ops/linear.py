@@ -42,7 +42,7 @@ def product(a, b):
 def by_left(g, y, a, b):
     """g·Bᵀ"""
     if a.ndim == b.ndim == 2:
-        return np.matmul(g, b.T)
+        return matrix_product(g, b.T)
     if b.ndim == 1:
         return sum_to(g[..., None] * b, a.shape)
     if a.ndim == 1:
@@ -53,7 +53,7 @@ def by_left(g, y, a, b):
 def by_right(g, y, a, b):
     """Aᵀ·g"""
     if a.ndim == b.ndim == 2:
-        return np.matmul(a.T, g)
+        return matrix_product(a.T, g)
     if a.ndim == 1:
         return sum_to(a[:, None] * g[..., None, :], b.shape) if b.ndim > 1 else g * a
     if b.ndim == 1:
