@@ -66,15 +66,12 @@ def evaluate(model: Sequential, data: Dataset) -> dict:
 
 def draw(rows: list[dict], monitor: mg.GradientMonitor, mistakes: list[tuple]) -> Figure:
     """Loss, share correct and updates, and images that were taken for another digit."""
-    how_to_read = (
-        "held-out curves say how good the net is, the training curve how well it knows its own images; in the grey "
-        "band a weight moves by about a thousandth of itself per step; 8→1 is an 8 that was taken for a 1."
-    )
+    how_to_read = "held-out curves say how good it is; in the grey band weights move well; 8→1: an 8 taken for a 1."
     figure = picture(13, 6.5, how_to_read)
     axes = figure.subplot_mosaic([["loss", "correct", "updates"], 3 * ["mistakes"]], height_ratios=(1, 0.4))
     losses, epochs = np.concatenate([row["losses"] for row in rows]), [row["epoch"] for row in rows]
-    batches = len(losses) / len(rows)  # in an epoch
-    axes["loss"].plot(np.arange(len(losses)) / batches, losses, color=COLOURS[5], lw=0.7, label="training, with noise")
+    per_epoch = len(losses) / len(rows)
+    axes["loss"].plot(np.arange(len(losses)) / per_epoch, losses, color=COLOURS[5], lw=0.7, label="noisy training")
     for what in ("loss", "correct"):
         axes[what].plot(epochs, [row[what] for row in rows], "o-", color=COLOURS[1], ms=3, label="held-out images")
         axes[what].set_xlabel("epoch")
@@ -83,7 +80,7 @@ def draw(rows: list[dict], monitor: mg.GradientMonitor, mistakes: list[tuple]) -
     axes["updates"].axhspan(1e-4, 1e-2, color="0.92")
     ratios = {name: ratio for name, ratio in monitor.history.of("update_ratio").items() if name.endswith("weight")}
     for (name, ratio), colour, line in zip(ratios.items(), COLOURS, ("-", "--", ":"), strict=False):
-        axes["updates"].plot(monitor.history["step"] / batches, ratio, line, color=colour, lw=1, label=name)
+        axes["updates"].plot(monitor.history["step"] / per_epoch, ratio, line, color=colour, lw=1, label=name)
     axes["updates"].set(yscale="log", title="update ratio ‖Δw‖/‖w‖", xlabel="epoch")
     for what in ("loss", "updates"):
         axes[what].legend(fontsize=8, frameon=False)
@@ -132,8 +129,9 @@ def run(
     seed: Annotated[int, "held-out images, first weights, order, noise"] = 0,
 ) -> Result:
     """Train, watch, and look at what is still wrong."""
-    for name, value, least in (("epochs", epochs, 1), ("hidden", hidden, 1), ("noise", noise, 0), ("seed", seed, 0)):
+    for name, value, least in (("epochs", epochs, 1), ("hidden", hidden, 1), ("seed", seed, 0)):
         require(value >= least, f"--{name}: at least {least}, not {value}")
+    require(0 <= noise <= 10, f"--noise: from 0 to 10, not {noise}")
     require(0 < rate < 1, f"--rate: above 0 and below 1, not {rate}")
     rng = np.random.default_rng(seed)
     images, model = digits(rng), network(hidden, rng)
@@ -148,12 +146,14 @@ def run(
     error = math.sqrt(last["correct"] * (1 - last["correct"]) / len(labels))
     few = rows[-1 :: -math.ceil(len(rows) / 10)][::-1]
     lines = [(r["epoch"], f"{np.mean(r['losses']):.4f}", f"{r['loss']:.4f}", f"{r['correct']:.1%}") for r in few]
+    chain = mg.trace(mg.cross_entropy(model(images.x), images.y), expand=False).chain(to=model[0].weight)
     text = [
         images.note,
         table(("epoch", "loss in training", "on held-out images", "correct"), lines),
         f"{last['correct']:.1%} correct, standard error {error:.1%}, after {seconds:.1f} s with monitoring",
         "\n".join(f"took {label} for {answer}, {p:.0%} sure" for _, label, answer, p in mistakes),
         f"What the monitor saw, {monitor.table()}",
+        f"A gradient's way through the trained net:\n\n{chain}",
     ]
     numbers = {"epochs": rows, "wrong": wrong, "seconds": seconds, "history": dict(monitor.history)}
     figure, said = draw(rows, monitor, mistakes), claims(rows, monitor, error, small)

@@ -102,6 +102,7 @@ def test_the_table_shows_the_numbers(result):
     assert f"{rows[30]['correct']:.1%} correct, standard error" in result.table
     assert result.table.count("% sure") == len(result.numbers["wrong"]) <= 12
     assert "layers.6.weight" in result.table
+    assert "∂L/∂W = dense · batch_norm · diag(ReLU'(batch_norm)) · dense · batch_norm" in result.table
     assert "What the monitor saw, step 685, level norms" in result.table
 
 
@@ -160,8 +161,9 @@ def test_other_numbers_give_other_verdicts(result):
     [
         ({"epochs": 0}, "--epochs: at least 1, not 0"),
         ({"hidden": 0}, "--hidden: at least 1, not 0"),
-        ({"noise": -0.5}, "--noise: at least 0, not -0.5"),
-        ({"noise": math.nan}, "--noise: at least 0, not nan"),
+        ({"noise": -0.5}, "--noise: from 0 to 10, not -0.5"),
+        ({"noise": math.nan}, "--noise: from 0 to 10, not nan"),
+        ({"noise": math.inf}, "--noise: from 0 to 10, not inf"),
         ({"rate": 0.0}, "--rate: above 0 and below 1, not 0"),
         ({"rate": 1.0}, "--rate: above 0 and below 1, not 1"),
         ({"seed": -1}, "--seed: at least 0, not -1"),
