@@ -1,7 +1,6 @@
 """Activations in one pass over an array: values, and contributions g·φ'(x), as `minigrad.ops.elementwise` defines them.
 
-The functions of one number that they, and other files' kernels, are made of are in `exponentials`: `exp_of`, `tanh_of`,
-`sigmoid_of`, `expm1_of`, `log1p_of`, `softplus_of`.
+The functions of one number that they, and kernels of other files, are made of are in `minigrad.kernels.exponentials`.
 
 A float32 beside a Python number is a float64 in a kernel, and half as fast: hence `one` and `zero`.
 """
@@ -15,7 +14,7 @@ import numpy as np
 from minigrad.kernels.compiler import compiled, helper
 from minigrad.kernels.exponentials import (
     bell_of,
-    exp_of,
+    decay_of,
     expm1_of,
     kept,
     normal_cdf_of,
@@ -134,7 +133,7 @@ def silu_values(x, y):
 def silu_slope(x):
     """σ(x)·(1 + x·σ(−x)), both from one exponential."""
     one = type(x)(1)
-    e = exp_of(-abs(x))
+    e = decay_of(-abs(x))
     high = one / (one + e)
     low = e * high
     return high * (one + x * low) if x >= 0 else low * (one + x * high)

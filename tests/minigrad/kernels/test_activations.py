@@ -223,6 +223,7 @@ def test_gelu_is_exact_in_float32_and_as_exact_as_erfc_in_float64():
     ("name", "truth", "low", "high", "worst"),
     [
         ("exp_of", np.exp, -np.inf, np.inf, 1.3),
+        ("decay_of", np.exp, -np.inf, 0, 1.3),
         ("expm1_of", np.expm1, -np.inf, 0, 1.5),
         ("log1p_of", np.log1p, 0, 1, 2.2),
     ],

@@ -42,8 +42,8 @@ def test_kernel_and_line_agree_on_the_examples(name, dtype):
             for run in (twins[name].line, twins[name].kernel):
                 given.append(copy.deepcopy(arguments))  # some write into what they are given
                 results.append(run(*given[-1], **parameters))
-            if results[1] is None:
-                results = given
+            if results[1] is None or (isinstance(results[1], tuple) and results[1][0] is None):
+                results = given  # where nobody wants to hear what was written
             compared = list(zip(*map(arrays, results), strict=True))
             assert compared
             for expected, actual in compared:
