@@ -101,12 +101,7 @@ def spread(measure: Callable, items: Sequence, pool: Executor | None = None) -> 
     """The measurement of every item, in order; Ctrl-C keeps those before the first one that is not finished."""
     if pool is None:
         return each(measure, items)
-    futures = [pool.submit(measure, item) for item in items]
-    try:
-        return each(Future.result, futures)
-    finally:
-        for future in futures:
-            future.cancel()
+    return each(Future.result, [pool.submit(measure, item) for item in items])
 
 
 @contextmanager
@@ -127,7 +122,12 @@ def executor(workers: int = 1, dask: str | None = None) -> Iterator[Executor | N
     else:
         spawn = multiprocessing.get_context("spawn")  # a forked process may hold locks of threads it does not have
         with ProcessPoolExecutor(workers, spawn, initializer=deaf) as pool:
-            yield pool
+            others = set(multiprocessing.active_children())
+            try:
+                yield pool
+            finally:  # after Ctrl-C they may still be at work
+                for process in set(multiprocessing.active_children()) - others:
+                    process.terminate()
 
 
 def client(address: str):
