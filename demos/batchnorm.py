@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 import minigrad as mg
 from demos.datasets import Dataset, digits
-from demos.deep import fit
 from demos.lesson import COLOURS, Claim, Result, each, holds, picture, require, table
+from demos.training import fit
 from layers import BatchNorm, Dense, ReLU, Sequential, Tanh
 from minigrad.data import accuracy
 from optim import SGD
