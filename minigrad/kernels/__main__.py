@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 from tqdm import tqdm
@@ -22,20 +23,17 @@ from minigrad.kernels.listing import SIZES, table
 
 
 def examples(twin: Twin, dtype: np.dtype, size: int) -> list[tuple[Callable, Callable]]:
-    """The calls of a twin's examples: of its line and of its kernel."""
+    """The calls of a twin's examples: of its line and of its kernel; none where the kernel can do nothing."""
     rng = np.random.default_rng(0)
-    pairs = []
+
+    def draw(*shape: int) -> np.ndarray:
+        return rng.normal(size=shape).astype(dtype)
+
     with use("numpy"), np.errstate(all="ignore"):
-        for arguments, parameters in EXAMPLES.get(twin.name, no_example)(
-            lambda *n: rng.normal(size=n).astype(dtype), size
-        ):
-            bound = [lambda f=f, a=arguments, p=parameters: f(*a, **p) for f in (twin.line, twin.kernel)]
-            pairs.append(tuple(bound))
-    return pairs
-
-
-def no_example(draw: Callable, n: int) -> list:
-    return []
+        calls = EXAMPLES[twin.name](draw, size) if twin.name in EXAMPLES else []
+    with use("numba"):
+        served = [(arguments, parameters) for arguments, parameters in calls if twin.serves(*arguments)]
+    return [(partial(twin.line, *a, **p), partial(twin.kernel, *a, **p)) for a, p in served]
 
 
 def compile_all() -> dict[str, float]:

@@ -113,6 +113,31 @@ def gru_back(draw, n):
     return [call(draw(*given[2].shape), twins["gru"].line(*given)[1], *given)]
 
 
+def sequence(draw, n, gates, states):
+    """z, w and states of a recurrence, for four samples."""
+    time, hidden = 16, max(2, n // (64 * gates))
+    return draw(time, 4, gates * hidden), 0.1 * draw(hidden, gates * hidden), draw(time + 1, 4, states * hidden)
+
+
+def tanh_steps(draw, n):
+    return [call(*sequence(draw, n, 1, 1))]
+
+
+def tanh_steps_back(draw, n):
+    z, w, states = sequence(draw, n, 1, 1)
+    return [call(z, w, draw(4, len(z), len(w)), states)]
+
+
+def lstm_steps(draw, n):
+    z, w, states = sequence(draw, n, 4, 2)
+    return [call(z, w, states, draw(len(z), 4, len(w)))]
+
+
+def lstm_steps_back(draw, n):
+    (z, w, states, tanh_c), _ = lstm_steps(draw, n)[0]
+    return [call(z / 4, w, draw(4, len(z), 2 * len(w)), states, tanh_c / 4)]
+
+
 def matmul(draw, n):
     side = max(2, round(n**0.5))
     return [call(draw(side, side), draw(side, side))]
@@ -130,10 +155,18 @@ EXAMPLES: dict[str, Callable] = {
     "tanh_step_back": tanh_step_back,
     "lstm_step": lstm_step,
     "lstm_step_back": lstm_step_back,
+    "tanh_steps": tanh_steps,
+    "tanh_steps_back": tanh_steps_back,
+    "lstm_steps": lstm_steps,
+    "lstm_steps_back": lstm_steps_back,
     "gru": gru,
     "gru_back": gru_back,
     "matmul": matmul,
     "sum_of_squares": elementwise(),
+    "squares_and_zeros": elementwise(),
+    "beyond": lambda draw, n: [call(draw(n), 0.5, 0.4)],
+    "active": lambda draw, n: [call(matrix(draw, n))],
+    "count_octaves": lambda draw, n: [call(draw(n), -40, 20)],
     "normal_cdf": elementwise(),
 }
 for name in ACTIVATIONS.split():

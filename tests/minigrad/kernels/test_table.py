@@ -19,25 +19,28 @@ DTYPES = ["float32", "float64"]
 
 def arrays(nested):
     """All arrays and numbers in tuples and dicts of whatever, in order."""
-    if isinstance(nested, (np.ndarray, float)):
+    if isinstance(nested, (np.ndarray, int, float)):
         return [nested]
     if isinstance(nested, dict):
         nested = list(nested.values())
     return [x for part in nested for x in arrays(part)] if isinstance(nested, (tuple, list)) else []
 
 
-def test_every_kernel_has_an_example_and_every_example_a_kernel():
-    assert set(EXAMPLES) == set(twins)
+def test_every_kernel_has_an_example():
+    assert set(twins) <= set(EXAMPLES)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name in twins])  # some belong to rooms
 def test_kernel_and_line_agree_on_the_examples(name, dtype):
     pytest.importorskip("numba")
     rng, tolerance = np.random.default_rng(0), 100 * np.finfo(dtype).eps
     with use("numpy"):
         calls = EXAMPLES[name](lambda *shape: rng.normal(size=shape).astype(dtype), 700)
         for arguments, parameters in calls:
+            with use("numba"):
+                if not twins[name].serves(*arguments):
+                    pytest.skip("this kernel needs what this machine has not")
             results, given = [], []
             for run in (twins[name].line, twins[name].kernel):
                 given.append(copy.deepcopy(arguments))  # some write into what they are given
