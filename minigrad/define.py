@@ -102,6 +102,7 @@ def fused(
     *,
     kind: str = "linear",
     doc: str | None = None,
+    fresh: bool = False,
 ) -> Fused:
     """Define an op that runs as one kernel each way and can be opened up into primitive ops.
 
@@ -110,13 +111,13 @@ def fused(
     forward : callable
         `forward(*arrays, **params) -> (output, saved)`.
     backward : callable
-        `backward(g, output, saved, *arrays, **params)` → one contribution (or None) per input; a function without
-        arguments stands for one that costs much, and is called only if that input requires a gradient.
+        `backward(g, output, saved, *arrays, **params)` → one contribution (or None) per input, or a function without
+        arguments for one that costs much: it is called only if that input requires a gradient.
+        If `fresh`, each is an array made for this contribution, which nobody else holds: a leaf need not copy it.
     definition : callable
-        The same function of Tensors, in primitive ops. It must be pure: no random numbers, no state. Its
-        parameters without a default are the inputs.
+        The same function of Tensors, in primitive ops; pure: no random numbers, no state. Inputs have no default.
     """
-    return Fused(name, forward, backward, definition, formulas, kind, doc)
+    return Fused(name, forward, backward, definition, formulas, kind, doc, fresh)
 
 
 def composition(*numpy: Callable) -> Callable[[Callable], Callable]:

@@ -6,9 +6,7 @@ derivatives, and what a trace shows in their place.
 
 from __future__ import annotations
 
-from minigrad.errors import explained
 from minigrad.graph import order, walk
-from minigrad.kernels import choice
 from minigrad.op import Op, identity, signature
 from minigrad.tensor import Tensor, pull_tensors
 
@@ -16,20 +14,13 @@ from minigrad.tensor import Tensor, pull_tensors
 class Fused(Op):
     """Several primitive ops as one kernel each way; `definition` is the same computation, op by op."""
 
-    def __init__(self, name, forward, backward, definition, formulas, kind, doc):
+    def __init__(self, name, forward, backward, definition, formulas, kind, doc, fresh):
         names, defaults = signature(definition, None)
         super().__init__(name, forward, [None] * (len(names) - len(defaults)), formulas, kind, doc=doc)
         self.names, self.defaults = names, defaults
         self.backward = backward
         self.definition = definition
-
-    def __call__(self, *xs, **params):
-        if choice() != "definition":
-            return super().__call__(*xs, **params)
-        try:
-            return self.definition(*xs, **params)
-        except (ValueError, TypeError, IndexError) as error:
-            raise explained(self.name, error, xs) from error
+        self.fresh = fresh
 
     def pull(self, node, g, y, xs):
         if isinstance(g, Tensor):
@@ -37,7 +28,7 @@ class Fused(Op):
         contributions = []
         products = self.backward(g, y, node.saved, *xs, **node.params)
         for i, (source, x, product) in enumerate(zip(node.inputs, xs, products, strict=True)):
-            wanted = source is not None and source.requires_grad
+            wanted = source is not None and source._requires_grad
             if wanted and callable(product):  # a matrix product, put off until it is known to be needed
                 product = product()
             contributions.append(self.fitted(product, i, x, x.shape) if wanted else None)

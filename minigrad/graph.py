@@ -84,7 +84,7 @@ def order(*roots: Node, until: Collection = ()) -> list[Node]:
         versions = 0
         for x in node.inputs:
             if x is not None:
-                versions += x.version
+                versions += x._version if x._base is None else x.version
                 source = x.node
                 if source is not None and source not in found and source not in until:
                     found.add(source)
@@ -153,7 +153,5 @@ def walk(
                 gradients[target] = gradients[target] + contribution
                 owned.add(target)
             else:
-                total = gradients[target]
-                total += contribution
-                gradients[target] = total
+                gradients[target] += contribution
     return gradients

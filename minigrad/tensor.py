@@ -157,22 +157,22 @@ class Tensor(Operators):
         GraphError
             Without a history, for more than one number without `gradient`, or after an in-place change.
         """
-        start = self.node or self
         g = self.seed_gradient(gradient)
-        nodes = order(start) if isinstance(start, Node) else []
+        nodes = order(self.node) if self.node else []
         send = announced if state.listeners else pull
-        gradients = walk(nodes, {start: g}, send, keep=set(nodes) if retain_grad else ())
+        gradients = walk(nodes, {self.node or self: g}, send, keep=set(nodes) if retain_grad else ())
         if retain_grad:
             for x in [self, *(x for node in nodes for x in node.inputs if x is not None)]:
                 if x.node in gradients:
                     x.grad = gradients[x.node]
+        held = {x for node in nodes if not node.op.fresh for x in node.inputs}  # whose gradients others may hold
         for leaf, g in gradients.items():
             if isinstance(leaf, Tensor):
-                leaf.accumulate(g)
+                leaf.accumulate(np.array(g) if leaf in held else g)
 
     def accumulate(self, g: np.ndarray) -> None:
-        """Add `g` to the gradient; the array that is there may be held by others, so it is not written to."""
-        self._grad = np.array(g) if self._grad is None else np.asarray(self._grad + g)
+        """Add `g`, an array of its own, to the gradient; others may hold what is there, so it is not written to."""
+        self._grad = np.asarray(g if self._grad is None else self._grad + g)
 
     def seed_gradient(self, gradient: ArrayLike | None) -> np.ndarray:
         """The upstream gradient that a walk from this tensor starts with."""

@@ -73,7 +73,7 @@ def trace(output: Tensor, gradient: ArrayLike | None = None, expand: bool = True
         zeros = {x: np.zeros_like(x.data) for x in gone}  # what lay in a pack and was never taken out
         for leaf, g in (zeros | found._gradients).items():
             if isinstance(leaf, Tensor):
-                leaf.accumulate(g)
+                leaf.accumulate(np.array(g))
     return found
 
 

@@ -98,4 +98,5 @@ dense = fused(
     dense_definition,
     formulas=["g·Wᵀ", "xᵀ·g", "Σ g over the batch"],
     doc="φ(x·W + b) for x of shape (..., inputs), W (inputs, outputs) and b (outputs,) or None; φ by name or None.",
+    fresh=True,
 )

@@ -344,6 +344,10 @@ def test_a_fused_op_on_arrays_gives_its_output_only():
     np.testing.assert_array_equal(double(X, None), X**2)
 
 
+def double_alone(x):
+    return 2 * x
+
+
 def test_the_kernel_runs_forward_and_back_once_each():
     calls = []
     op = mg.fused(
@@ -379,6 +383,23 @@ def test_an_input_of_a_fused_op_made_from_another_one_counts_once():
     for create_graph in (False, True):
         assert mg.grad(y, x, create_graph=create_graph)[0].item() == 12
     assert mg.grad(op(x, x), x, create_graph=True)[0].item() == 4
+
+
+def test_a_fresh_contribution_becomes_the_gradient_unless_others_may_hold_it():
+    made = []
+    op = mg.fused(
+        "doubled",
+        lambda x: (2 * x, None),
+        lambda g, y, s, x: made.append(2 * g) or (made[-1],),
+        double_alone,
+        fresh=True,
+    )
+    x, shared = leaf(X), leaf(X)
+    op(x).sum().backward()
+    assert x.grad is made[0]
+    (op(shared) + shared).sum().backward()
+    assert not np.shares_memory(shared.grad, made[1])
+    np.testing.assert_array_equal(shared.grad, np.full_like(X, 3))
 
 
 # What is recorded

@@ -84,6 +84,29 @@ def test_only_the_products_that_are_needed_are_computed(monkeypatch):
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize("choice", ["numba", "numpy", "definition"])
+@pytest.mark.parametrize("shape", [(3,), (4, 3), (2, 2, 3), (1, 3)])
+@pytest.mark.parametrize("activation", [None, "sigmoid", "softplus"])
+def test_each_gradient_has_memory_of_its_own(activation, shape, choice):
+    rng = np.random.default_rng(0)
+    x, w, b = (mg.tensor(rng.normal(size=s), requires_grad=True) for s in (shape, (3, 3), (3,)))
+    with use(choice):
+        y = mg.dense(x, w, b, activation)
+        upstream = np.ones(y.shape)
+        y.backward(upstream)
+        first = [t.grad for t in (x, w, b)]
+        before = [g.copy() for g in first]
+        trace = mg.trace(y, upstream, backward=True)
+    arrays = [upstream, y.data, y.node.saved, *(t.data for t in (x, w, b)), *(t.grad for t in (x, w, b)), *first]
+    arrays += [edge.contribution for edge in trace.edges()]
+    held = [array for array in arrays if array is not None]
+    for g in first:
+        assert sum(np.shares_memory(g, array) for array in held) == 1  # itself
+        g *= 2
+    for t, g in zip((x, w, b), before, strict=True):
+        np.testing.assert_allclose(t.grad, 2 * g)
+
+
 def test_what_came_into_an_activation_is_kept_only_where_the_slope_needs_it():
     x, w = mg.tensor(np.ones((2, 3)), requires_grad=True), np.ones((3, 4))
     kept = {name for name in activations if mg.dense(x, w, None, name).node.saved is not None}
