@@ -15,6 +15,8 @@ from minigrad.kernels import pool
 
 __all__ = ["matmul", "prepare", "supported", "times", "why_not", "wins"]
 
+SHARED = 2**23  # multiplications from which threads pay: it takes some 20 µs to wake one
+
 
 def __getattr__(name: str) -> Any:  # the product needs Numba, the rule does not
     if name in ("matmul", "prepare", "times"):
@@ -26,13 +28,15 @@ def __getattr__(name: str) -> Any:  # the product needs Numba, the rule does not
 
 @functools.cache
 def vector_bytes() -> int:
-    """Of the vectors that the processor multiplies and adds in one instruction; 0 without Numba or such vectors."""
+    """Of the vectors that the processor multiplies and adds in one instruction; 0 without Numba, or any."""
     try:
         from numba.core import codegen, config
     except ImportError:
         return 0
     features = config.CPU_FEATURES if config.CPU_FEATURES is not None else codegen.get_host_cpu_features()
     has = {feature[1:] for feature in features.split(",") if feature.startswith("+")}
+    if config.DISABLE_JIT:
+        return 0
     return 64 if "avx512f" in has else 32 if {"avx2", "fma"} <= has else 16 if "neon" in has else 0
 
 
@@ -43,7 +47,7 @@ def supported() -> bool:
 
 def why_not() -> str:
     """Why it cannot; empty if it can."""
-    return "" if supported() else "packed: needs Numba, and a processor with AVX-512, with AVX2 and FMA, or with NEON"
+    return "" if supported() else "packed: needs Numba's compiler, and a processor with AVX-512, with AVX2 and FMA, or with NEON"
 
 
 def wins(m: int, k: int, n: int, transposed: bool, dtype: Any, blas_threads: int = 1) -> bool:
@@ -56,4 +60,5 @@ def wins(m: int, k: int, n: int, transposed: bool, dtype: Any, blas_threads: int
     turned, work = transposed and m * n > 1024, m * k * n
     if min(m, n) < 2 or np.dtype(dtype) not in (np.float32, np.float64) or not (turned or 10**6 < work <= 5 * 10**8):
         return False
-    return (pool.count() >= blas_threads or work <= 2**19) and supported()
+    threads = pool.count() if work >= SHARED else 1
+    return (threads >= blas_threads or work <= 2**19) and supported()

@@ -11,7 +11,7 @@ from numba import types
 
 from minigrad.kernels import pool
 from minigrad.kernels.compiler import compiled, helper
-from minigrad.kernels.packed import vector_bytes, why_not
+from minigrad.kernels.packed import SHARED, vector_bytes, why_not
 from minigrad.kernels.packed.registers import TILES, call, strip, tile
 
 DEPTH, HEIGHT = 384, 480  # rows of a panel of B, and of a block of A that stays in the second cache meanwhile
@@ -20,7 +20,6 @@ PANEL = (DEPTH + 16) * 4 * 64  # bytes of the largest, with room behind it for a
 BLOCK = DEPTH * (HEIGHT * 8 + LINE)
 REUSE = 300  # rows of A from which a copy of B pays
 CROWDED = 2048  # bytes: rows a multiple of that apart fight for the same few places of the first cache
-SHARED = 2**20  # multiplications from which threads pay
 
 
 @compiled
