@@ -19,7 +19,7 @@ DTYPES = ["float32", "float64"]
 
 def arrays(nested):
     """All arrays and numbers in tuples and dicts of whatever, in order."""
-    if isinstance(nested, (np.ndarray, int, float)):
+    if isinstance(nested, (np.ndarray, np.generic, int, float)):
         return [nested]
     if isinstance(nested, dict):
         nested = list(nested.values())
