@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.dispatch import WORTHWHILE, Twin, available, choice
+from minigrad.kernels import pool
+from minigrad.kernels.dispatch import WORTHWHILE, Twin, available, choice, twins
 
 packed: Any = None
 with suppress(ImportError):  # where the room was taken out
@@ -25,14 +26,39 @@ SMALL = 64**3  # so many multiplications are over before a rule has been asked
 class Product(Twin):
     """A twin of `np.matmul` that looks at the shapes of both matrices."""
 
-    def serves(self, a: Any, b: Any, **how: Any) -> bool:
+    def serves(self, x: Any, *others: Any, size: int | None = None) -> bool:
         """Whether the kernel takes this call; under "auto", whether the packed product is faster than BLAS."""
+        a, b = x, *others
         if type(a) is not np.ndarray or type(b) is not np.ndarray:
             return False
         if choice() != "auto":
-            return super().serves(a, b, **how)
+            return super().serves(a, b, size=size)
         matrix_pair = a.ndim == b.ndim == 2 and a.dtype == b.dtype
         return matrix_pair and packed_is_faster(len(a), b, b.strides[1] != b.itemsize)
+
+
+WHY = "BLAS, but the packed product for shapes that it is faster at"
+matrix_product = twins["matmul"] = Product("matmul", np.matmul, "products", least={}, why=WHY)
+
+
+class Loop(Twin):
+    """A twin for all steps of a recurrence: sums z (time, rows, …), a matrix w that rows meet at every step, …"""
+
+    def serves(self, x: Any, *others: Any, size: int | None = None) -> bool:
+        """Whether the kernel takes this call: it needs the packed product, and BLAS with more threads is faster."""
+        z, w = x, others[0]
+        if not (super().serves(x, *others, size=size) and w.dtype == z.dtype and has_packed()):
+            return False
+        rows, work = z.shape[1], z.shape[1] * w.size
+        threads = work <= 2**19 or pool.count() >= blas_threads()  # BLAS does what is smaller in one thread
+        return choice() == "numba" or (rows >= 4 and len(z) * work > 10**6 and threads)
+
+
+def loop(name: str, line: Callable) -> Loop:
+    """Put a kernel of `minigrad.kernels.loops` beside a loop over time."""
+    found = Loop(name, line, "loops", why="0.6 to 0.9 of the time of its steps one by one; with one BLAS thread")
+    twins[name] = found
+    return found
 
 
 def product_with(w: np.ndarray, rows: int) -> Callable[[np.ndarray, np.ndarray], Any]:

@@ -1,8 +1,8 @@
 """One step of recurrence between two matrix products: all that happens to each element, in one pass there and back.
 
-`minigrad.ops.sequences` holds the loops over time, and the lines of NumPy that these equal. z are the sums before the
-activations; `by_h`, hidden·W_hidden, is what they still lack. `g` is what arrives from above for all steps, (batch,
-time, …), of which step t is read; `g_h` is what arrives from the step after.
+`minigrad.ops.steps` holds the lines of NumPy that these equal, `minigrad.ops.sequences` the loops over time. z are
+the sums before the activations; `by_h`, hidden·W_hidden, is what they still lack. `g` is what arrives from above for
+all steps, (batch, time, …), of which step t is read; `g_h` is what arrives from the step after.
 """
 
 from __future__ import annotations

@@ -15,18 +15,12 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from minigrad.arrays import sum_to
 from minigrad.define import composition, primitive
-from minigrad.kernels.dispatch import twins
-from minigrad.kernels.matrices import Product
+from minigrad.kernels.matrices import matrix_product
 from minigrad.op import operand
 from minigrad.ops.elementwise import multiply
 from minigrad.ops.shaping import moveaxis, reshape, scatter
 
 __all__ = ["dot", "einsum", "matmul", "outer", "tensordot"]
-
-
-matrix_product = twins["matmul"] = Product(
-    "matmul", np.matmul, "products", least={}, why="BLAS, but the packed product for shapes that it is faster at"
-)
 
 
 def product(a, b):

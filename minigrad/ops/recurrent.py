@@ -4,18 +4,19 @@
 - `lstm(x, h, c, w_input, w_hidden, bias)`: a cell state c that gates write to, forget and read.
 - `gru_gates(a, b, h)`: the gates of one step of a GRU, without slices of a weight.
 
-A definition calls its step once for every t and names what it computes: h[t], c[t], f[t] …; the kernels are in
+A definition calls its step once for every t and names what it computes: h[t], c[t], f[t] …; all steps at once are in
 `minigrad.ops.sequences`.
 """
 
 from __future__ import annotations
 
 from minigrad.define import fused
-from minigrad.ops import sequences
+from minigrad.ops import sequences, steps
 from minigrad.ops.elementwise import sigmoid, tanh
 from minigrad.ops.linear import matmul
-from minigrad.ops.sequences import check_shapes, first_state, gates, phi
+from minigrad.ops.sequences import check_shapes, first_state
 from minigrad.ops.shaping import concatenate, stack
+from minigrad.ops.steps import check_gates, gates, phi
 from minigrad.tensor import Tensor
 
 __all__ = [
@@ -50,6 +51,7 @@ def gru_step(x, h, w_input, w_hidden, bias):
 
 
 def gru_gates_definition(a, b, h):
+    check_gates(a, b, h)
     a_r, a_z, a_n = gates(a, 3)
     b_r, b_z, b_n = gates(b, 3)
     r, z = sigmoid(a_r + b_r), sigmoid(a_z + b_z)
@@ -142,8 +144,8 @@ lstm = fused(
 )
 gru_gates = fused(
     "gru_gates",
-    sequences.gru_gates_forward,
-    sequences.gru_gates_backward,
+    steps.gru_gates_forward,
+    steps.gru_gates_backward,
     gru_gates_definition,
     kind="activation",
     formulas=["g·∂h′/∂a", "g·∂h′/∂b", "g·z"],

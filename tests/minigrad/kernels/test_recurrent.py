@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.ops import sequences
+from minigrad.kernels import matrices
+from minigrad.ops import steps as lines
 
 pytest.importorskip("numba")
 
@@ -101,10 +102,10 @@ def layouts(x):
 
 def test_gates_of_any_layout(dtype):
     for a, b, h in zip(*(layouts(numbers(4, k * 5, dtype=dtype)) for k in (3, 3, 1)), strict=True):
-        (y, saved), (found, kept) = sequences.gru.line(a, b, h), sequences.gru.kernel(a, b, h)
+        (y, saved), (found, kept) = lines.gru.line(a, b, h), lines.gru.kernel(a, b, h)
         close(found, y)
         for one, other in zip(
-            sequences.gru_back.kernel(h, kept, a, b, h), sequences.gru_back.line(h, saved, a, b, h), strict=True
+            lines.gru_back.kernel(h, kept, a, b, h), lines.gru_back.line(h, saved, a, b, h), strict=True
         ):
             close(one, other)
 
@@ -127,8 +128,11 @@ def gradients(op, xs, g, choice, frozen=()):
         return [y.data, *(leaf.grad for i, leaf in enumerate(leaves) if i not in frozen)]
 
 
+@pytest.mark.parametrize("room", ["as it is", "taken out"])
 @pytest.mark.parametrize("op", OPS)
-def test_sequences(op, dtype):
+def test_sequences(monkeypatch, op, room, dtype):
+    if room == "taken out":
+        monkeypatch.setattr(matrices, "packed", None)
     for sizes in SIZES:
         xs = arguments(op, *sizes, dtype)
         batch, time, _, n = sizes
@@ -205,13 +209,37 @@ def test_the_gradient_of_x_is_computed_when_it_is_wanted(op, dtype):
 
 
 def test_small_sequences_wait_for_no_compiler(monkeypatch):
-    loaded = []
-    for twin in (sequences.lstm_step, sequences.tanh_step, sequences.gru):
+    loaded, loops = [], [mg.kernels.twins["lstm_steps"], mg.kernels.twins["tanh_steps"]]
+    for twin in (lines.lstm_step, lines.tanh_step, lines.gru, *loops):
         monkeypatch.setattr(twin, "kernel", loaded.append)
     with mg.kernels.use("auto"):
         mg.lstm(*arguments("lstm", 1, 5, 2, 4, np.dtype("float64")))
         mg.rnn(*arguments("rnn", 2, 5, 2, 4, np.dtype("float64")))
     assert loaded == []
+
+
+def test_who_does_all_steps(monkeypatch):
+    """One call for a sequence that is long enough, unless BLAS has more threads for products that are large."""
+    twin = mg.kernels.twins["lstm_steps"]
+    monkeypatch.setattr(matrices, "has_packed", lambda: True)
+
+    def serves(rows, n, threads=1, choice="auto", time=8):
+        monkeypatch.setattr(matrices, "blas_threads", lambda: threads)
+        with mg.kernels.use(choice):
+            return twin.serves(np.empty((time, rows, 4 * n), np.float32), np.empty((n, 4 * n), np.float32))
+
+    assert serves(32, 64)
+    assert serves(32, 64, threads=2)
+    assert serves(32, 128)
+    assert not serves(32, 128, threads=2)
+    assert not serves(3, 128)
+    assert not serves(4, 32)
+    assert serves(4, 32, time=100)
+    assert serves(1, 1, choice="numba")
+    assert not serves(32, 64, choice="numpy")
+    monkeypatch.setattr(matrices, "has_packed", lambda: False)
+    assert not serves(32, 64)
+    assert not serves(32, 64, choice="numba")
 
 
 def test_gates_that_do_not_fit_are_named():
