@@ -34,9 +34,7 @@ def vector_bytes() -> int:
     except ImportError:
         return 0
     features = config.CPU_FEATURES if config.CPU_FEATURES is not None else codegen.get_host_cpu_features()
-    has = {feature[1:] for feature in features.split(",") if feature.startswith("+")}
-    if config.DISABLE_JIT:
-        return 0
+    has = {name[1:] for name in features.split(",") if name.startswith("+") and not config.DISABLE_JIT}
     return 64 if "avx512f" in has else 32 if {"avx2", "fma"} <= has else 16 if "neon" in has else 0
 
 
@@ -47,7 +45,7 @@ def supported() -> bool:
 
 def why_not() -> str:
     """Why it cannot; empty if it can."""
-    return "" if supported() else "packed: needs Numba's compiler, and a processor with AVX-512, with AVX2 and FMA, or with NEON"
+    return "" if supported() else "packed: needs Numba's compiler, and AVX-512, or AVX2 with FMA, or NEON"
 
 
 def wins(m: int, k: int, n: int, transposed: bool, dtype: Any, blas_threads: int = 1) -> bool:

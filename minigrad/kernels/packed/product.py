@@ -58,6 +58,8 @@ def compiled_product(dtype: np.dtype, width: int) -> np.ndarray:
     """For vectors of so many bytes: its address, which arrays of all layouts share, and the sizes of its tile."""
     if width == 0:
         raise RuntimeError(why_not())
+    if dtype not in (np.float32, np.float64):
+        raise TypeError(f"packed: {dtype} is neither float32 nor float64")
     lanes = width // dtype.itemsize
     vector = types.CPointer(types.UniTuple(numba.from_dtype(dtype), lanes))
     found = product.get_compile_result(types.void(vector, *[types.int64] * 17))
@@ -121,7 +123,8 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
     if core is None and a.dtype in (np.float32, np.float64):
         core = cores[a.dtype] = compiled_product(a.dtype, vector_bytes())
     c = np.empty((a.shape[0], b.shape[-1]), a.dtype) if out is None else out
-    if core is None or not (run if pool.count() == 1 else run_on_threads)(core, a, b, c, 0):
+    product_of = run if pool.count() == 1 else run_on_threads
+    if core is None or not c.flags.writeable or not product_of(core, a, b, c, 0):
         return np.matmul(a, b, out=out)
     return c
 
@@ -153,7 +156,7 @@ def prepare(w: np.ndarray) -> Prepared:
 
 def times(h: np.ndarray, w: Prepared, out: np.ndarray) -> np.ndarray:
     """out = h @ w for a prepared w; the rows of out must be contiguous, and no memory of h."""
-    if not run(w.core, h, w.panels, out, w.columns):
-        shape = len(w.panels), w.columns
-        raise ValueError(f"packed.times: {h.shape} @ {shape} into {out.shape} of the same {w.panels.dtype} only")
+    if not (out.flags.writeable and run(w.core, h, w.panels, out, w.columns)):
+        operands = f"{h.shape} @ {(len(w.panels), w.columns)} into {out.shape}"
+        raise ValueError(f"packed.times: {operands}: shapes, {w.panels.dtype} throughout, or memory of out do not fit")
     return out

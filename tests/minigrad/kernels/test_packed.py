@@ -213,6 +213,18 @@ def test_what_is_no_product_is_refused():
         packed.matmul(np.ones((2, 3)), np.ones((3, 4)), out=np.ones((2, 5)))
     with pytest.raises(ValueError, match="packed"):
         packed.times(np.ones((2, 3)), packed.prepare(np.ones((3, 4), np.float32)), np.ones((2, 4)))
+    with pytest.raises(TypeError, match="int64 is neither float32 nor float64"):
+        packed.prepare(np.ones((3, 4), int))
+
+
+def test_a_read_only_out_is_not_written():
+    a, out = np.ones((3, 3)), np.zeros((3, 3))
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        packed.matmul(a, a, out=out)
+    with pytest.raises(ValueError, match="memory of out"):
+        packed.times(a, packed.prepare(a), out)
+    assert not out.any()
 
 
 def test_other_numbers_are_left_to_numpy():
