@@ -50,8 +50,8 @@ class Loop(Twin):
         if not (super().serves(x, *others, size=size) and w.dtype == z.dtype and has_packed()):
             return False
         rows, work = z.shape[1], z.shape[1] * w.size
-        threads = work <= 2**19 or pool.count() >= blas_threads()  # BLAS does what is smaller in one thread
-        return choice() == "numba" or (rows >= 4 and len(z) * work > 10**6 and threads)
+        alone = work <= 2**19 or blas_threads() == 1  # BLAS does what is smaller in one thread, as we do
+        return choice() == "numba" or (rows >= 4 and len(z) * work > 10**6 and alone)
 
 
 def loop(name: str, line: Callable) -> Loop:
