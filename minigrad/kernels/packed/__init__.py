@@ -1,4 +1,4 @@
-"""A matrix product as fast as BLAS, in the registers of the processor at hand.
+"""A matrix product as fast as BLAS, in the registers of the processor at hand; README.md beside this file explains it.
 
 `matmul(a, b, out=None)` is a @ b. `times(h, prepare(w), out)` is h @ w for a w that is used many times.
 `supported()` says whether this processor is served, `why_not()` why it is not, and `wins` where NumPy's BLAS is slower.
@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import functools
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,7 @@ SHARED = 2**23  # multiplications from which threads pay: it takes some 20 µs t
 
 def __getattr__(name: str) -> Any:  # the product needs Numba, the rule does not
     if name in ("matmul", "prepare", "times"):
-        from minigrad.kernels.packed import product
-
-        return getattr(product, name)
+        return getattr(import_module("minigrad.kernels.packed.product"), name)
     raise AttributeError(f"minigrad.kernels.packed has no {name!r}")
 
 
@@ -30,7 +29,7 @@ def __getattr__(name: str) -> Any:  # the product needs Numba, the rule does not
 def vector_bytes() -> int:
     """Of the vectors that the processor multiplies and adds in one instruction; 0 without Numba, or any."""
     try:
-        from numba.core import codegen, config
+        codegen, config = map(import_module, ("numba.core.codegen", "numba.core.config"))
     except ImportError:
         return 0
     features = config.CPU_FEATURES if config.CPU_FEATURES is not None else codegen.get_host_cpu_features()
