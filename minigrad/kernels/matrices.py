@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.kernels import pool
 from minigrad.kernels.dispatch import WORTHWHILE, Twin, available, choice, twins
 
 packed: Any = None
