@@ -19,7 +19,7 @@ from demos.runs import OPTIMIZERS, REMEDIES, Run, executor, load, measure, netwo
 from minigrad.inspection import Trace
 
 QUICK = {"depth": 6, "width": 32, "epochs": 3, "repeats": 2}
-STRENGTHS = (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
+STRENGTHS = (0.0, 1e-3, 1e-2, 1e-1, 1.0)
 MEASURED = {"correct": "correct on held-out images", "gradient": "median ‖g‖", "weights": "‖W‖", "decades": "decades"}
 KEY = """clipping: ‖g‖ ≤ 1; L2: 0.0001/2·Σw²; L1: 0.00001·Σ|w|; dropout: 0.1; plateau: rate ×0.3 after 2 epochs without
 progress; He: the same weights times √6; decades: log₁₀ ‖∂L/∂z1‖/‖∂L/∂y‖ after training; σ_max: of W1, W2 …"""
@@ -89,8 +89,8 @@ def draw(rows: dict[tuple, dict], swept: dict[tuple, dict], trace: Trace) -> Fig
         if axes[key].get_legend_handles_labels()[0]:
             axes[key].legend(fontsize=7)
     axes["remedies"].set_xticks(np.arange(len(REMEDIES)) + 0.2, REMEDIES)
-    axes["remedies"].set(title="correct on held-out images", ylim=(0, 1.02))
-    axes["remedies"].legend(loc="upper left")
+    axes["remedies"].set(title="correct on held-out images", ylim=(0, 1.25))
+    axes["remedies"].legend(loc="upper left", ncols=2)
     return figure
 
 
@@ -118,10 +118,8 @@ def claims(rows: dict[tuple, dict], swept: dict[tuple, dict]) -> list[Claim]:
     lost = {x: min(swept[name, x]["decades"][0] for name in OPTIMIZERS) for x in STRENGTHS}
     kept = [x for x in STRENGTHS if lost[x] > -2]
     text = "decades: " + ", ".join(f"{x:g} {shown(decades)}" for x, decades in lost.items())
-    said.append(
-        Claim("Small weights are safe", text, holds(kept == [*STRENGTHS], bool(kept), f"λ ≤ {max(kept, default=0):g}"))
-    )
-    return said
+    safe = holds(kept == [*STRENGTHS], bool(kept), f"λ ≤ {max(kept, default=0):g}")
+    return [*said, Claim("Small weights are safe (older textbooks)", text, safe)]
 
 
 def run(

@@ -193,6 +193,11 @@ def test_the_picture_shows_the_numbers(result, rows):
     assert result.figure.get_supxlabel().startswith("How to read: ")
 
 
+def test_nothing_that_arrives_can_be_drawn(result, rows):
+    swept = result.numbers["swept"] | {("SGD", 1.0): rows["He", "SGD"] | {"decades": (-np.inf, np.nan)}}
+    remedies.draw(rows, swept, mg.trace(mg.tensor(2.0, requires_grad=True) * 3)).draw_without_rendering()
+
+
 def row(correct, decades=0.0):
     return {"correct": (correct, 0.01), "decades": (decades, 0.0)}
 
