@@ -21,7 +21,7 @@ layers.0.bias [ 0.5 -0.5]
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from os import PathLike
 from reprlib import recursive_repr
 from typing import Any
@@ -95,7 +95,7 @@ class Module:
     def __call__(self, *xs: Any, **keywords: Any) -> Any:
         return run(self, path_of(self), self.forward, xs, keywords)
 
-    def named_parts(self) -> Iterator[tuple[str, Parameter | Module]]:
+    def named_parts(self) -> list[tuple[str, Parameter | Module]]:
         """(name, part) of the parameters and modules that this module itself holds."""
         return parts("", vars(self))
 
@@ -210,10 +210,11 @@ class Module:
         return table.tree(self)
 
 
-def parts(name: str, value: Any) -> Iterator[tuple[str, Parameter | Module]]:
+def parts(name: str, value: Any) -> list[tuple[str, Parameter | Module]]:
     """`value` if it is a parameter or a module, or those within a list, tuple or dict."""
     if isinstance(value, (Parameter, Module)):
-        yield name, value
-    elif isinstance(value, (list, tuple, dict)):
-        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from parts(joined(name, str(key)), part)
+        return [(name, value)]
+    if not isinstance(value, (list, tuple, dict)):
+        return []
+    within = value.items() if isinstance(value, dict) else enumerate(value)
+    return [found for key, part in within for found in parts(joined(name, str(key)), part)]

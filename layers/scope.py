@@ -25,7 +25,7 @@ class Call:
     def name_of(self, module: Any) -> str | None:
         """The name of a module below this one; None if it is elsewhere."""
         if self.names is None:  # backwards, so that of two names the first one stays
-            self.names = {id(part): name for name, part in reversed(list(self.module.named_parts()))}
+            self.names = {id(part): name for name, part in reversed(self.module.named_parts())}
         if id(module) in self.names:
             return self.names[id(module)]
         return next((name for name, part in self.module.named_modules() if part is module), None)

@@ -50,7 +50,7 @@ def length(x: np.ndarray, sum_of_squares: Callable = sum_of_squares) -> float:
     """‖x‖ = √Σx², in float64, also where the squares would underflow or overflow."""
     x = np.asarray(x)
     squares = sum_of_squares(x)
-    if x.dtype == np.float32 or 1e-290 < squares < math.inf:
+    if 1e-290 < squares < math.inf or x.dtype == np.float32:
         return math.sqrt(squares)
     x = x.astype(np.float64)
     largest = float(np.max(np.abs(x), initial=0.0))
