@@ -38,7 +38,7 @@ from numba.extending import overload, register_jitable
 SAFE = {"contract", "nsz"}
 
 # How helpers are compiled: a loop with a call in it would work on one number at a time.
-INSIDE = {"error_model": "numpy", "fastmath": SAFE, "forceinline": True}
+INSIDE: Any = {"error_model": "numpy", "fastmath": SAFE, "forceinline": True}
 
 # What reading a file of the cache may raise that was cut short, or written by something else.
 DAMAGED = (OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError, IndexError, KeyError, ValueError)

@@ -25,7 +25,7 @@ Choice = Literal["auto", "numba", "numpy", "definition"]
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 # A call below 2⁹ elements is over before a kernel would be loaded: small programs never wait for Numba.
-WORTHWHILE = MappingProxyType({FLOAT32: 512, FLOAT64: 512})
+WORTHWHILE: Mapping[np.dtype, int] = MappingProxyType({FLOAT32: 512, FLOAT64: 512})
 
 
 def checked(choice: str, where: str = "kernels.use") -> str:

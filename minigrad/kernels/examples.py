@@ -12,7 +12,7 @@ from minigrad.kernels.dispatch import twins
 
 ACTIVATIONS = "sigmoid tanh relu leaky_relu elu softplus silu gelu softsign hard_tanh"
 NUMBERS = {"leaky_relu": {"slope": 0.01}, "elu": {"alpha": 1.0}}  # what they take beside an array
-UPDATES = {
+UPDATES: dict[str, list[dict[str, Any]]] = {
     "sgd": [
         {"momentum": 0.9, "nesterov": False, "weight_decay": 0.0},
         {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0},
