@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor
-from minigrad.arrays import sum_of_squares
+from minigrad.arrays import length, sum_of_squares
 from minigrad.kernels import Twin, twin
 
 passes: dict[Callable, Twin] = {}  # change → the kernel that equals it
@@ -25,7 +25,7 @@ def in_one_pass(name: str, why: str) -> Callable:
         def line(w, g, state, scale, heard, lr, **settings):
             moved = change(None, w, scaled(g, scale), state, lr, **settings)
             w -= moved
-            return moved
+            return moved, sum_of_squares.line(moved)
 
         passes[change] = twin(name, line, "updates", why=why)
         return change
@@ -41,18 +41,25 @@ def kernels_of(optimizer: Any) -> tuple[Callable, Callable | None]:
     return sum_of_squares.kernel, one_pass and one_pass.kernel
 
 
-def move(optimizer: Any, p: Tensor, scale: float, lr: float, settings: dict, kernel: Callable | None) -> None:
-    """w ← w − change, in place, where the gradient counts `scale` times; then tell the listeners."""
-    w, g, state, listeners = p.data, p.grad, optimizer.state[p], optimizer.listeners
+def move(
+    optimizer: Any, p: Tensor, norm: float, scale: float, lr: float, settings: dict, kernel: Callable | None
+) -> None:
+    """w ← w − change, in place, where the gradient counts `scale` times; then tell who wants to hear of it."""
+    w, g, state, listeners, meters = p.data, p.grad, optimizer.state[p], optimizer.listeners, optimizer.meters
     state["steps"] += 1
     if kernel is not None and w.flags.carray:
-        change = kernel(w, g, state, scale, bool(listeners), lr, **settings)
+        heard = bool(listeners) or (bool(meters) and w.dtype == np.float64)  # whose squares may be 0 or infinite
+        change, squares = kernel(w, g, state, scale, heard, lr, **settings)
     else:
-        change = optimizer.change(w, scaled(g, scale), state, lr, **settings)
+        change, squares = optimizer.change(w, scaled(g, scale), state, lr, **settings), None
         w -= change
     p.written()  # the graph notices
     for listener in listeners:
         listener(p, scaled(g, scale), change)
+    if meters:
+        moved = length(change) if squares is None else length(w if change is None else change, lambda x: squares)
+        for meter in meters:
+            meter(p, scale * norm, moved)
 
 
 def scaled(g: np.ndarray, scale: float) -> np.ndarray:

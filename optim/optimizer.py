@@ -39,8 +39,9 @@ class Optimizer:
     ----------
     params, groups, size, steps
         All parameters in order, the groups they came in, how many numbers they hold, and how many steps were taken.
-    state, listeners
-        What is remembered of each parameter; who hears of each move, as `listener(parameter, gradient, change)`.
+    state, listeners, meters
+        What is remembered of each parameter; who hears of each move, as `listener(parameter, gradient, change)` or as
+        `meter(parameter, ‖gradient‖, ‖change‖)`, with the gradient as it was used, after clipping.
     """
 
     remembers: tuple[str, ...] = ()  # names of the arrays in a parameter's state
@@ -50,6 +51,7 @@ class Optimizer:
         self.lr = lr
         self.steps = 0
         self.listeners: list[Callable[[Tensor, np.ndarray, np.ndarray], None]] = []
+        self.meters: list[Callable[[Tensor, float, float], None]] = []
         given = tensors(self.kind, params, allowed=(Tensor, dict))
         grouped = any(isinstance(part, dict) for part in given)
         self.groups = [self._group(part, settings) for part in (given if grouped else [{"params": given}])]
@@ -114,24 +116,25 @@ class Optimizer:
         """
         rates = [self._rate(group) for group in self.groups]  # whatever can fail comes before the first write
         sum_of_squares, kernel = kernels_of(self)
-        scale = shortening(self._norm(sum_of_squares), positive(f"{self.kind}.step: clip", clip))
+        norms = self._norms(sum_of_squares)
+        scale = shortening(math.hypot(*norms.values()), positive(f"{self.kind}.step: clip", clip))
         for group, lr in zip(self.groups, rates, strict=True):
             settings = {name: value for name, value in group.items() if name not in ("params", "lr")}
             for p in group["params"]:
-                if p.grad is not None:
-                    move(self, p, scale, lr, settings, kernel)
+                if p in norms:
+                    move(self, p, norms[p], scale, lr, settings, kernel)
         self.steps += 1
 
-    def _norm(self, sum_of_squares: Callable) -> float:
-        """The global norm of the gradients; FloatingPointError if one of them is not finite."""
-        norms = []
+    def _norms(self, sum_of_squares: Callable) -> dict[Tensor, float]:
+        """Parameter → ‖g‖; FloatingPointError if a gradient is not finite."""
+        norms = {}
         for i, p in enumerate(self.params):
             if p.grad is not None:
-                norms.append(length(p.grad, sum_of_squares))
-                if not (math.isfinite(norms[-1]) or np.isfinite(p.grad).all()):
+                norms[p] = length(p.grad, sum_of_squares)
+                if not (math.isfinite(norms[p]) or np.isfinite(p.grad).all()):
                     message = f"the gradient of {self._name(i)} is not finite; nothing changed"
                     raise FloatingPointError(f"{self.kind}: {message}")
-        return math.hypot(*norms)
+        return norms
 
     def change(self, w: Any, g: Any, state: dict, lr: float, *args: Any, **settings: Any) -> np.ndarray:
         """What to subtract from `w` where its gradient is `g`; only `state` is written to."""

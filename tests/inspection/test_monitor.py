@@ -454,11 +454,11 @@ def test_closing_takes_every_listener_away():
     model = network("relu")
     optimizer = SGD(model.parameters(), lr=0.1)
     monitor = mg.GradientMonitor(model, optimizer)
-    assert (len(state.listeners), len(optimizer.listeners)) == (1, 1)
+    assert (len(state.listeners), len(optimizer.meters)) == (1, 1)
     train(model, optimizer, 2, monitor)
     monitor.close()
     monitor.close()
-    assert (len(state.listeners), len(optimizer.listeners)) == (0, 0)
+    assert (len(state.listeners), len(optimizer.meters)) == (0, 0)
     train(model, optimizer, 2)
     assert monitor.history["step"].tolist() == [0, 1]
     with pytest.raises(mg.GraphError, match="closed"):

@@ -91,6 +91,18 @@ def test_listeners_hear_of_each_move():
     assert heard[1][2] == 2
 
 
+@pytest.mark.parametrize("kernels", ["numba", "numpy"])
+def test_meters_hear_how_long_the_gradient_and_each_move_are(kernels):
+    w, idle, b = parameter([1.0, 2.0]), parameter(), parameter(3.0)
+    optimizer, heard = SGD([w, idle, b], lr=0.5), []
+    optimizer.meters.append(lambda *move: heard.append(move))
+    w.grad, b.grad = [3.0, -4.0], 12.0
+    with mg.kernels.use(kernels):
+        optimizer.step(clip=6.5)  # half of what there is
+    assert [p for p, _, _ in heard] == [w, b]
+    assert [move[1:] for move in heard] == [pytest.approx((2.5, 1.25)), pytest.approx((6, 3))]
+
+
 @pytest.mark.parametrize("lr", [-0.1, np.nan, np.inf])
 @pytest.mark.parametrize("kind", [SGD, Adagrad, RMSprop, Adam, AdamW])
 def test_wrong_rates(kind, lr):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.inspection.monitor.history import Rows
+from minigrad.kernels import twin
 
 LOW, HIGH = -40, 14
 OCTAVES = 2.0 ** np.arange(LOW, HIGH + 1)
@@ -19,18 +20,12 @@ EDGES = np.concatenate([[-np.inf], -OCTAVES[::-1], OCTAVES, [np.inf]])  # the mi
 SAMPLE = 2**15  # more elements of a large array are not looked at in one step
 
 
-def octaves(x: np.ndarray) -> np.ndarray:
-    """How many elements of x lie in each bin; those that are not finite are in the outermost ones.
-
-    >>> counts = octaves(np.array([0.0, 3.0, 2.0, -0.75]))
-    >>> [(float(EDGES[i]), float(EDGES[i + 1]), int(counts[i])) for i in np.flatnonzero(counts)]
-    [(-1.0, -0.5, 1), (-9.094947017729282e-13, 9.094947017729282e-13, 1), (2.0, 4.0, 2)]
-    """
+def octaves_line(x: np.ndarray, low: int, high: int) -> np.ndarray:
     kind, mantissa, bias = (np.uint32, 23, 127) if x.dtype == np.float32 else (np.uint64, 52, 1023)
     bits: Any = np.ravel(x).view(kind)
     fields = (bits >> mantissa).astype(np.intp)  # sign and exponent
     positive, negative = np.bincount(fields, minlength=4 * (bias + 1)).reshape(2, -1)
-    first, last = bias + LOW, bias + HIGH
+    first, last = bias + low, bias + high
     return np.concatenate(
         [
             [negative[last:].sum()],
@@ -40,6 +35,19 @@ def octaves(x: np.ndarray) -> np.ndarray:
             [positive[last:].sum()],
         ]
     )
+
+
+count_octaves = twin("count_octaves", octaves_line, "statistics", why="float32 4 times as fast")
+
+
+def octaves(x: np.ndarray) -> np.ndarray:
+    """How many elements of x lie in each bin; those that are not finite are in the outermost ones.
+
+    >>> counts = octaves(np.array([0.0, 3.0, 2.0, -0.75]))
+    >>> [(float(EDGES[i]), float(EDGES[i + 1]), int(counts[i])) for i in np.flatnonzero(counts)]
+    [(-1.0, -0.5, 1), (-9.094947017729282e-13, 9.094947017729282e-13, 1), (2.0, 4.0, 2)]
+    """
+    return count_octaves(x, LOW, HIGH)
 
 
 class Histograms(Rows):

@@ -71,19 +71,27 @@ class History(Rows, Mapping):
         self.sums = np.zeros((capacity, 16))
         self.counts = np.zeros((capacity, 16), np.uint32)
         self.recent: deque[dict[str, float]] = deque(maxlen=3)  # the last steps by themselves
+        self.noted: dict[str, float] = {}  # what is not yet in the table
 
     def begin(self, step: int) -> None:
+        self.enter()
         super().begin(step)
         self.recent.append({})
 
     def put(self, key: str, value: float) -> None:
-        """Note a value of this step."""
-        column = self.columns.setdefault(key, len(self.columns))
-        if column == self.sums.shape[1]:
+        """Note the value of a key in this step."""
+        self.recent[-1][key] = self.noted[key] = value
+
+    def enter(self) -> None:
+        """Add what was noted to the last row, all keys at once."""
+        if not self.noted:
+            return
+        places = np.array([self.columns.setdefault(key, len(self.columns)) for key in self.noted])
+        while len(self.columns) > self.sums.shape[1]:
             self.sums, self.counts = (np.concatenate([x, np.zeros_like(x)], axis=1) for x in (self.sums, self.counts))
-        self.recent[-1][key] = value
-        self.sums[self.length - 1, column] += value
-        self.counts[self.length - 1, column] += 1
+        self.sums[self.length - 1][places] += list(self.noted.values())
+        self.counts[self.length - 1][places] += 1
+        self.noted.clear()
 
     def halve(self) -> None:
         for table in (self.sums, self.counts):
@@ -93,13 +101,16 @@ class History(Rows, Mapping):
     def __getitem__(self, key: str) -> np.ndarray:
         if key == "step":
             return self.steps[: self.length].copy()
+        self.enter()
         sums, counts = (table[: self.length, self.columns[key]] for table in (self.sums, self.counts))
         return np.divide(sums, counts, out=np.full(self.length, np.nan), where=counts > 0)
 
     def __iter__(self) -> Iterator[str]:
+        self.enter()
         return iter(["step", *self.columns])
 
     def __len__(self) -> int:
+        self.enter()
         return 1 + len(self.columns)
 
     def of(self, quantity: str) -> dict[str, np.ndarray]:
@@ -107,7 +118,7 @@ class History(Rows, Mapping):
         return {key.partition("/")[2]: self[key] for key in self if key.startswith(f"{quantity}/")}
 
     def __repr__(self) -> str:
-        return f"<History of {len(self.columns)} quantities: {self.length} rows of {self.stride} recorded steps>"
+        return f"<History of {len(self) - 1} quantities: {self.length} rows of {self.stride} recorded steps>"
 
     def to_csv(self, path: str | os.PathLike) -> None:
         """A line per row; a cell is empty where nothing was computed."""
@@ -130,7 +141,7 @@ class History(Rows, Mapping):
             message = "to_tensorboard writes with the package tensorboardX: pip install tensorboardX"
             raise ModuleNotFoundError(message, name=error.name) from error
         with SummaryWriter(os.fspath(folder)) as writer:
-            for key in self.columns:
+            for key in list(self)[1:]:
                 for step, value in zip(self["step"], self[key], strict=True):
                     if not np.isnan(value):
                         writer.add_scalar(key, value, int(step))

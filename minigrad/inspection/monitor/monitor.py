@@ -113,7 +113,7 @@ class GradientMonitor:
     ) -> None:
         if not hasattr(model, "named_parameters"):
             raise TypeError(f"GradientMonitor: model must be a Module, not {type(model).__name__}")
-        if optimizer is not None and not hasattr(optimizer, "listeners"):
+        if optimizer is not None and not hasattr(optimizer, "meters"):
             raise TypeError(f"GradientMonitor: optimizer must be an Optimizer, not {type(optimizer).__name__}")
         if level not in get_args(Level):
             raise ValueError(f"GradientMonitor: level {level!r} is not one of {', '.join(get_args(Level))}")
@@ -138,7 +138,7 @@ class GradientMonitor:
         self.begun = self.ended = self.inside = 0.0
         state.listeners = (*state.listeners, self._hear)
         if optimizer is not None:
-            optimizer.listeners.append(self._moved)
+            optimizer.meters.append(self._moved)
 
     @timed
     def _hear(self, node: Node, g: np.ndarray) -> None:
@@ -208,16 +208,15 @@ class GradientMonitor:
             self.waiting = moving
 
     @timed
-    @np.errstate(all="ignore")
-    def _moved(self, parameter: Tensor, gradient: np.ndarray, change: np.ndarray) -> None:
+    def _moved(self, parameter: Tensor, gradient: float, change: float) -> None:
         """Called by the optimizer for each parameter that it has moved."""
         if parameter in self.waiting:
-            name, weight, moved = self.names[parameter], self.waiting.pop(parameter), length(change)
-            self.used.append(length(gradient))
-            self.history.put(f"clipped_norm/{name}", self.used[-1])
-            self.history.put(f"change_norm/{name}", moved)
+            name, weight = self.names[parameter], self.waiting.pop(parameter)
+            self.used.append(gradient)
+            self.history.put(f"clipped_norm/{name}", gradient)
+            self.history.put(f"change_norm/{name}", change)
             if weight >= TINY:
-                self.history.put(f"update_ratio/{name}", moved / weight)
+                self.history.put(f"update_ratio/{name}", change / weight)
             if not self.waiting:
                 self.history.put("global_clipped_norm", math.hypot(*self.used))
 
@@ -232,7 +231,7 @@ class GradientMonitor:
         self.walk, self.waiting = [], {}
         state.listeners = tuple(listener for listener in state.listeners if listener != self._hear)
         if self.optimizer is not None:
-            self.optimizer.listeners[:] = [other for other in self.optimizer.listeners if other != self._moved]
+            self.optimizer.meters[:] = [other for other in self.optimizer.meters if other != self._moved]
 
     def __enter__(self) -> GradientMonitor:
         return self

@@ -92,6 +92,28 @@ def test_listeners_hear_the_same_and_change_nothing(kind, settings, dtype):
 
 @every_dtype
 @every_case
+def test_meters_hear_the_lengths_of_what_listeners_hear(kind, settings, dtype):
+    lengths, arrays = [], []
+    for scale in (1.0, 1e-180):  # squares that are 0 in float64
+        params = [mg.tensor(np.zeros(shape), dtype=dtype, requires_grad=True) for shape in SHAPES]
+        optimizer = kind(params, lr=0.1, **settings)
+        optimizer.meters.append(lambda p, gradient, change: lengths.append((gradient, change)))
+        for listen in (False, True):
+            if listen:
+                optimizer.listeners.append(lambda p, g, change: arrays.append((length(g), length(change))))
+            for i, p in enumerate(params):
+                p.grad = np.random.default_rng(i).normal(size=p.shape) * scale
+            with mg.kernels.use("numba"):
+                optimizer.step(clip=2.0)
+    quiet, heard = len(SHAPES), len(arrays) // 2
+    for got, expected in zip([*lengths[quiet : 2 * quiet], *lengths[3 * quiet :]], arrays, strict=True):
+        assert got == pytest.approx(expected, rel=1e-6 if dtype == np.float32 else 1e-12, abs=0)
+    assert heard == quiet
+    assert dtype == np.float32 or all(change > 0 for _, change in lengths[3 * quiet + 2 :])
+
+
+@every_dtype
+@every_case
 @pytest.mark.parametrize("kernels", ["numba", "numpy"])
 def test_clipping_on_the_way_is_clipping_before(kind, settings, dtype, kernels):
     def clip_before(optimizer, clip):
