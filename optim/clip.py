@@ -29,7 +29,7 @@ def replace(caller: str, params: Iterable[Tensor], clipped: Callable[..., np.nda
         for p, g in gradients.items():
             new = clipped(g, p.data, norm)
             if new is not g:
-                p.grad = new
+                p._grad = np.asarray(new, p.dtype)  # nobody else has it: `p.grad = new` would copy it
     return norm
 
 
