@@ -47,6 +47,7 @@ def move(
     """w ← w − change, in place, where the gradient counts `scale` times; then tell who wants to hear of it."""
     w, g, state, listeners, meters = p.data, p.grad, optimizer.state[p], optimizer.listeners, optimizer.meters
     state["steps"] += 1
+    weight = length(w) if meters else None  # now, when the move is about to read w as well
     if kernel is not None and w.flags.carray:
         heard = bool(listeners) or (bool(meters) and w.dtype == np.float64)  # whose squares may be 0 or infinite
         change, squares = kernel(w, g, state, scale, heard, lr, **settings)
@@ -59,7 +60,7 @@ def move(
     if meters:
         moved = length(change) if squares is None else length(w if change is None else change, lambda x: squares)
         for meter in meters:
-            meter(p, scale * norm, moved)
+            meter(p, weight, scale * norm, moved)
 
 
 def scaled(g: np.ndarray, scale: float) -> np.ndarray:

@@ -41,7 +41,7 @@ class Optimizer:
         All parameters in order, the groups they came in, how many numbers they hold, and how many steps were taken.
     state, listeners, meters
         What is remembered of each parameter; who hears of each move, as `listener(parameter, gradient, change)` or as
-        `meter(parameter, ‖gradient‖, ‖change‖)`, with the gradient as it was used, after clipping.
+        `meter(parameter, ‖w‖ before, ‖gradient‖, ‖change‖)`, with the gradient as it was used, after clipping.
     """
 
     remembers: tuple[str, ...] = ()  # names of the arrays in a parameter's state
@@ -51,7 +51,7 @@ class Optimizer:
         self.lr = lr
         self.steps = 0
         self.listeners: list[Callable[[Tensor, np.ndarray, np.ndarray], None]] = []
-        self.meters: list[Callable[[Tensor, float, float], None]] = []
+        self.meters: list[Callable[..., None]] = []
         given = tensors(self.kind, params, allowed=(Tensor, dict))
         grouped = any(isinstance(part, dict) for part in given)
         self.groups = [self._group(part, settings) for part in (given if grouped else [{"params": given}])]

@@ -99,8 +99,8 @@ def test_meters_hear_how_long_the_gradient_and_each_move_are(kernels):
     w.grad, b.grad = [3.0, -4.0], 12.0
     with mg.kernels.use(kernels):
         optimizer.step(clip=6.5)  # half of what there is
-    assert [p for p, _, _ in heard] == [w, b]
-    assert [move[1:] for move in heard] == [pytest.approx((2.5, 1.25)), pytest.approx((6, 3))]
+    assert [p for p, *_ in heard] == [w, b]
+    assert [move[1:] for move in heard] == [pytest.approx((5**0.5, 2.5, 1.25)), pytest.approx((3, 6, 3))]
 
 
 @pytest.mark.parametrize("lr", [-0.1, np.nan, np.inf])

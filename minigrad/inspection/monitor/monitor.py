@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from minigrad.graph import GraphError, Node
-from minigrad.inspection.monitor.activity import Layer, activations_of, length, of_model
+from minigrad.inspection.monitor.activity import Layer, activations_of, finite_or_infinite, length, of_model
 from minigrad.inspection.monitor.histogram import Histograms
 from minigrad.inspection.monitor.history import History, replacing
 from minigrad.settings import state
@@ -132,7 +132,7 @@ class GradientMonitor:
         self.steps = 0
         self.walk: list[tuple[Node, np.ndarray]] = []  # what was heard and is not yet measured
         self.heard = False  # whether something of this step was measured
-        self.waiting: dict[Tensor, float] = {}  # ‖w‖ of parameters that the optimizer has yet to move
+        self.waiting: set[Tensor] = set()  # parameters that the optimizer has yet to move
         self.used: list[float] = []  # norms of the gradients that it used
         self.closed = False
         self.begun = self.ended = self.inside = 0.0
@@ -153,7 +153,7 @@ class GradientMonitor:
         """Record what `backward()` brought since the last step."""
         if self.closed:
             raise GraphError("GradientMonitor.step: the monitor is closed")
-        self.waiting, self.used = {}, []
+        self.waiting, self.used = set(), []
         if self.steps % self.every == 0:
             self._measure()
             if not self.heard:
@@ -193,26 +193,28 @@ class GradientMonitor:
         for layer in self.layers.values():
             for quantity, value in layer.finish():
                 self.history.put(f"{quantity}/{layer.name}", value)
-        gradients, weights = {}, {}
-        for p, name in self.names.items():
-            if p.grad is not None:
-                gradients[p], weights[p] = length(p.grad), length(p.data)
-                self.history.put(f"gradient_norm/{name}", gradients[p])
-                self.history.put(f"weight_norm/{name}", weights[p])
-                if self.level != "norms":
-                    self.histograms.add(f"gradient/{name}", p.grad)
-        moving = {p: weights[p] for p in self.trained if p in weights}
+        gradients = {p: length(p.grad) for p in self.names if p.grad is not None}
+        moving = {p for p in self.trained if p in gradients}
+        if self.optimizer is not None:
+            self.waiting = moving.copy()
+        for p, norm in gradients.items():
+            name = self.names[p]
+            self.history.put(f"gradient_norm/{name}", norm)
+            if p not in self.waiting:  # else the optimizer says it, which has to read the parameter anyway
+                self.history.put(f"weight_norm/{name}", length(p.data))
+            if self.level != "norms":
+                self.histograms.add(f"gradient/{name}", p.grad)
         if moving:
             self.history.put("global_norm", math.hypot(*(gradients[p] for p in moving)))
-        if self.optimizer is not None:
-            self.waiting = moving
 
     @timed
-    def _moved(self, parameter: Tensor, gradient: float, change: float) -> None:
+    def _moved(self, parameter: Tensor, weight: float, gradient: float, change: float) -> None:
         """Called by the optimizer for each parameter that it has moved."""
         if parameter in self.waiting:
-            name, weight = self.names[parameter], self.waiting.pop(parameter)
+            name = self.names[parameter]
+            self.waiting.remove(parameter)
             self.used.append(gradient)
+            self.history.put(f"weight_norm/{name}", finite_or_infinite(weight))
             self.history.put(f"clipped_norm/{name}", gradient)
             self.history.put(f"change_norm/{name}", change)
             if weight >= TINY:
@@ -228,7 +230,7 @@ class GradientMonitor:
     def close(self) -> None:
         """Stop listening; what was recorded stays."""
         self.closed = True
-        self.walk, self.waiting = [], {}
+        self.walk, self.waiting = [], set()
         state.listeners = tuple(listener for listener in state.listeners if listener != self._hear)
         if self.optimizer is not None:
             self.optimizer.meters[:] = [other for other in self.optimizer.meters if other != self._moved]

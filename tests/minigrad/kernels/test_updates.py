@@ -97,7 +97,7 @@ def test_meters_hear_the_lengths_of_what_listeners_hear(kind, settings, dtype):
     for scale in (1.0, 1e-180):  # squares that are 0 in float64
         params = [mg.tensor(np.zeros(shape), dtype=dtype, requires_grad=True) for shape in SHAPES]
         optimizer = kind(params, lr=0.1, **settings)
-        optimizer.meters.append(lambda p, gradient, change: lengths.append((gradient, change)))
+        optimizer.meters.append(lambda p, weight, gradient, change: lengths.append((gradient, change)))
         for listen in (False, True):
             if listen:
                 optimizer.listeners.append(lambda p, g, change: arrays.append((length(g), length(change))))
