@@ -47,11 +47,7 @@ def reduced(losses, reduction):
 
 
 def share(g, losses_shape, reduction):
-    """The gradient at each sample's loss, given the gradient at the reduced loss."""
-    return np.broadcast_to(of_one(g, losses_shape, reduction), losses_shape)
-
-
-def of_one(g, losses_shape, reduction):
+    """The gradient at each sample's loss, given the gradient at the reduced loss: one number for all, unless "none"."""
     return g / math.prod(losses_shape) if reduction == "mean" else g
 
 
@@ -108,7 +104,7 @@ def cross_entropy_forward(logits, labels, reduction):
 
 
 def cross_entropy_backward(g, y, p, logits, labels, reduction):
-    g = of_one(g, logits.shape[:-1], reduction)
+    g = share(g, logits.shape[:-1], reduction)
 
     def by_labels():
         return -g[..., None] * np.maximum(log_probabilities(logits), np.finfo(p.dtype).min)
