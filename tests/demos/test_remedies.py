@@ -1,5 +1,6 @@
 """The comparison of remedies: the same bits wherever it runs, its numbers against NumPy, its verdicts, its picture."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -289,6 +290,7 @@ def test_ctrl_c_on_the_command_with_processes(tmp_path, whole_terminal):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what runs in the background ignores it
     )
     try:
         deadline = time.monotonic() + 120
@@ -298,7 +300,8 @@ def test_ctrl_c_on_the_command_with_processes(tmp_path, whole_terminal):
         (os.killpg if whole_terminal else os.kill)(running.pid, signal.SIGINT)
         printed, complaint = running.communicate(timeout=60)
     finally:
-        running.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
     assert running.returncode == 130
     assert complaint == "stopped before anything was finished\n"
     assert printed == ""
