@@ -305,7 +305,14 @@ def test_ctrl_c_keeps_the_rows_that_are_finished(monkeypatch):
 def test_ctrl_c_on_the_command(tmp_path):
     out = tmp_path / "pictures"
     command = [sys.executable, "-m", "demos", "vanishing", "--epochs", "100000", "--out", str(out)]
-    running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what runs in the background ignores it
+    )
     try:
         deadline = time.monotonic() + 120
         while not out.exists() and time.monotonic() < deadline:  # made just before the lesson starts
