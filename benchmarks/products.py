@@ -29,7 +29,7 @@ def track_speed_beside_numpy(n: int) -> float:
     return beside_numpy(n).median
 
 
-track_speed_beside_numpy.params = SIZES  # type: ignore[attr-defined]
+track_speed_beside_numpy.params = SIZES
 
 
 def main() -> None:

@@ -59,7 +59,7 @@ def track_share_of_numpy(layer: str) -> float:
     return there_and_back(layer).median
 
 
-track_share_of_numpy.params = list(LAYERS)  # type: ignore[attr-defined]
+track_share_of_numpy.params = list(LAYERS)
 
 
 def main() -> None:

@@ -304,7 +304,7 @@ def track_share_of_pytorch(name: str) -> float:
     return share(name)["pytorch"].median
 
 
-track_share_of_pytorch.params = list(WORKLOADS)  # type: ignore[attr-defined]
+track_share_of_pytorch.params = list(WORKLOADS)
 
 if __name__ == "__main__":
     for name in WORKLOADS:
