@@ -8,38 +8,22 @@
 from __future__ import annotations
 
 import os
-import uuid
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from layers.checks import array_of
-
-
-def npz(path: str | os.PathLike) -> Path:
-    """`path` with the suffix .npz, which is added where it is missing."""
-    path = Path(path)
-    return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+from minigrad.files import npz, replacing
 
 
 def write(path: str | os.PathLike, state: Mapping[str, np.ndarray]) -> None:
-    """Write to a new file in the same folder, then put it in the place of the old one in a single step."""
-    path = npz(path)
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with open(unfinished, "xb") as file:
-            with zipfile.ZipFile(file, "w") as archive:  # as np.savez, which has no room for a key "file"
-                for name, array in state.items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    """As np.savez, which has no room for a key "file"; an older file stays until the new one is complete."""
+    with replacing(npz(path)) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, array in state.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def read(path: str | os.PathLike) -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
 """Numbers of a long training run in memory that does not grow, and what they can be written to.
 
 - `History`: key → one value per row; `history["update_ratio/layers.0.weight"]`, `history["step"]`.
-- `to_csv(path)`, `to_tensorboard(folder)`, and `replacing(path)`, which writes all of a file or nothing.
+- `to_csv(path)`, `to_tensorboard(folder)`.
 
 A table has a fixed number of rows. When they are full, neighbours are merged two by two, and from then on a row
 stands for twice as many steps: after 10,000 steps 625 rows of 16, evenly spread, and never more than 1,024.
@@ -10,14 +10,13 @@ stands for twice as many steps: after 10,000 steps 625 rows of 16, evenly spread
 from __future__ import annotations
 
 import os
-import uuid
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
+
+from minigrad.files import replacing
 
 
 class Rows:
@@ -152,18 +151,3 @@ class History(Rows, Mapping):
 def quoted(name: str) -> str:
     """A name as a cell of a CSV file."""
     return '"' + name.replace('"', '""') + '"' if set(name) & set(',"\n') else name
-
-
-@contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A new file that takes the place of the old one in a single step, at the end: whoever reads never sees half."""
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with open(unfinished, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -13,16 +13,16 @@ import functools
 import math
 import os
 from collections.abc import Callable
-from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from minigrad.files import npz, replacing
 from minigrad.graph import GraphError, Node
 from minigrad.inspection.monitor.activity import Layer, activations_of, finite_or_infinite, length, of_model
 from minigrad.inspection.monitor.histogram import Histograms
-from minigrad.inspection.monitor.history import History, replacing
+from minigrad.inspection.monitor.history import History
 from minigrad.settings import state
 from minigrad.tensor import Tensor
 
@@ -271,10 +271,9 @@ class GradientMonitor:
 
         Save now and then: when the run is killed, even while it saves, the file before is still whole.
         """
-        path = Path(path)
         arrays: dict[str, Any] = {**self.history, **self.histograms.arrays()}
         arrays |= {f"units/{layer}/{name}": x for layer, xs in self.units.items() for name, x in xs.items()}
-        with replacing(path if path.suffix == ".npz" else path.with_name(f"{path.name}.npz")) as file:
+        with replacing(npz(path)) as file:
             np.savez(file, **arrays)
 
     def to_csv(self, path: str | os.PathLike) -> None:
