@@ -9,6 +9,7 @@ import numpy as np
 
 from minigrad.inspection import text
 from minigrad.inspection.local import LocalJacobian
+from minigrad.inspection.what_if import Instead
 
 INSIDE = ["activation type", "operating point", "weights", "norm", "skip"]  # what repeats from layer to layer
 COLUMNS = [*INSIDE, "loss", "input", "other"]
@@ -18,7 +19,7 @@ class Ledger:
     """The factors of a chain in decades, per layer and in sum, told apart by cause. Each row adds up exactly.
 
     For an activation "type" is what it does at best (log10 of σ' = 1/4, of tanh' = 1, of √½ for ReLU), and
-    "operating point" what the values it met made of that.
+    "operating point" what the values it met made of that. A derivative that `what_if` gave is all type.
 
     Attributes
     ----------
@@ -74,7 +75,7 @@ def causes(factor: Any) -> dict[str, float]:
     with np.errstate(divide="ignore"):
         decades = float(np.log10(factor.gain))
     if factor.kind == "activation" and factor.local.kind == "diagonal":
-        best = float(np.log10(reference_gain(factor.local)))
+        best = decades if isinstance(factor.local, Instead) else float(np.log10(reference_gain(factor.local)))
         return {"activation type": best, "operating point": decades - best}
     column = "weights" if factor.kind == "weight" else factor.kind
     return {column if column in COLUMNS else "other": decades}

@@ -39,6 +39,14 @@ def test_it_tells_the_type_of_activation_from_saturation(deep):
     assert through[w].norm > 1e5 * trace[w].norm
 
 
+@pytest.mark.parametrize("slope", [0.25, 1.0])
+def test_the_ledger_takes_a_given_slope_for_the_type_of_activation(deep, slope):
+    model, loss = deep
+    total = mg.trace(loss).what_if({"kind:activation": slope}).chain(to=model[0].weight).ledger().total
+    assert total["operating point"] == 0
+    np.testing.assert_allclose(total["activation type"], 10 * np.log10(slope), rtol=1e-12, atol=1e-12)
+
+
 def test_nothing_else_changes(deep):
     model, loss = deep
     loss.backward()
