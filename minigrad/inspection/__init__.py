@@ -27,13 +27,13 @@ __all__ = [
 
 def chain(self: Trace, to: Any, **options: Any) -> Chain:
     """The product of local derivatives from the output down to `to`: see `Chain`."""
-    return Chain(self, self.vertex(to), **options)
+    return Chain(self, self.target(to), **options)
 
 
 def ledger(self: Trace, to: Any = None) -> Ledger:
     """Where the decades went on the way to `to`, layer by layer; without it, to the first parameter."""
     first = next((node for node in self.nodes if node.kind == "parameter"), 0)
-    return Chain(self, self.vertex(first if to is None else to)).ledger()
+    return Chain(self, self.target(first if to is None else to)).ledger()
 
 
 def plot(self: Trace, path: Any = None, ax: Any = None, to: Any = None) -> Any:

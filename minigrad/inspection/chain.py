@@ -41,7 +41,7 @@ class Chain:
     ----------
     trace : Trace
     target : TraceNode
-        Whose gradient is written as a product.
+        Whose gradient is written as a product: `trace.target(key)`.
     sample : int, optional
         Only the loss of this one sample of the batch.
     element : tuple of int, or int, optional
@@ -65,7 +65,7 @@ class Chain:
     Raises
     ------
     ValueError
-        If the target has no gradient, or the output does not depend on it.
+        By `trace.target`, if there is no gradient; for a sample, an element or a use that is not there.
 
     Examples
     --------
@@ -98,9 +98,6 @@ class Chain:
     ) -> None:
         if norm not in ("l2", "rms"):
             raise ValueError(f"chain: norm is 'l2' or 'rms', not {norm!r}")
-        if target.grad is None:
-            why = "make it with requires_grad=True" if target.kind == "constant" else "the output does not depend on it"
-            raise ValueError(f"chain: {target.symbol} has no gradient: {why}")
         if element is not None:
             element = (element,) if isinstance(element, (int, np.integer)) else tuple(element)
             sizes = zip(element, target.shape, strict=False)
@@ -144,7 +141,7 @@ class Chain:
 
     @property
     def derivative(self) -> str:
-        return f"∂{self.trace.vertex(-1).symbol}/∂{self.target.symbol}"
+        return self.target.derivative
 
     def text(self, show: str = "folded") -> str:
         """The chain as a table; `show="all"` prints every step of a long one."""

@@ -20,7 +20,7 @@ from minigrad.arrays import length
 from minigrad.inspection import text
 from minigrad.inspection.factors import share
 from minigrad.inspection.parts import Edge, TraceNode
-from minigrad.inspection.paths import Many, along, derivative, integer
+from minigrad.inspection.paths import Many, along, integer
 from minigrad.inspection.pictures import picture
 from minigrad.inspection.trace import Trace
 
@@ -112,7 +112,7 @@ class PathLengths(dict):
         return picture("path_lengths")(self, path, ax)
 
     def __str__(self) -> str:
-        gradient = derivative(self.target)
+        gradient = self.target.derivative
         groups = self._groups()
         parts = [sum(self[length] for length in group) for group in groups]
         shares = [share(part, self.target.grad) for part in parts]
@@ -148,7 +148,7 @@ class PathLengths(dict):
         gradient = self.target.grad
         scale = length(gradient)
         if scale == 0:
-            return f"{derivative(self.target)} is exactly 0: there is nothing to compare"
+            return f"{self.target.derivative} is exactly 0: there is nothing to compare"
         error = length(sum(self.values()) - gradient) / scale
         mark = "✓" if error <= np.sqrt(np.finfo(gradient.dtype).eps) else "✗"
-        return f"Σ parts = {derivative(self.target)} {f'to {error:.0e}' if error else 'to the last bit'} {mark}"
+        return f"Σ parts = {self.target.derivative} {f'to {error:.0e}' if error else 'to the last bit'} {mark}"

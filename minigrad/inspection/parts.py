@@ -106,6 +106,11 @@ class TraceNode(Item):
         return None if g is None else length(g)
 
     @property
+    def derivative(self) -> str:
+        """What its gradient is called: ∂L/∂W1."""
+        return f"∂{self.trace._symbols[-1]}/∂{self.symbol}"
+
+    @property
     def formula(self) -> str:
         """The local derivatives of the op, as its table has them."""
         return "; ".join(self.vertex.op.formulas) if isinstance(self.vertex, Node) else ""
@@ -136,7 +141,7 @@ class TraceNode(Item):
         if self.grad is None:
             return f"{head}, gradient — (none was computed)"
         parts = text.folded([f"  from {edge.output.symbol}: {edge}" for edge in self.incoming], "contributions", 20)
-        total = f"  sum: ∂{self.trace[-1].symbol}/∂{self.symbol} = {text.value(self.grad)}"
+        total = f"  sum: {self.derivative} = {text.value(self.grad)}"
         return "\n".join([head, *([parts] if parts else []), total])
 
     def __repr__(self) -> str:

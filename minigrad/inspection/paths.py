@@ -75,10 +75,6 @@ class Many:
         return Many({number + higher: part for number, part in zip(self.parts, parts, strict=True)})
 
 
-def derivative(target: TraceNode) -> str:
-    return f"∂{target.trace[-1].symbol}/∂{target.symbol}"
-
-
 def integer(n: int) -> str:
     """2 118 760, and in powers of ten from ten million on."""
     return f"{n:,}".replace(",", " ") if n < 10**7 else f"{Decimal(n):.1e}"
@@ -155,7 +151,7 @@ class Paths(list):
         self.total = total
 
     def __str__(self) -> str:
-        gradient = derivative(self.target)
+        gradient = self.target.derivative
         how = "all compared" if self.exact else "by beam search: there may be stronger ones"
         shares = [share(path.contribution, self.target.grad) for path in self]
         rows = [("", "‖part‖", "share", f"{gradient} on this path")]

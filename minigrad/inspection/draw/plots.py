@@ -24,7 +24,6 @@ from minigrad.inspection.draw.matrices import states_of, through_time
 from minigrad.inspection.factors import share
 from minigrad.inspection.ledger import COLUMNS, causes
 from minigrad.inspection.lengths import PathLengths
-from minigrad.inspection.paths import derivative
 from minigrad.inspection.trace import Trace
 
 FORWARD = "layers, from the input (left) to the loss"
@@ -125,7 +124,7 @@ def before_after(
 
 def path_lengths(parts: PathLengths, path: paper.Path = None, ax: Axes | None = None) -> Figure:
     """The signed share of a gradient that came on paths of each length, and how many such paths there are."""
-    lengths, whole = list(parts), derivative(parts.target)
+    lengths, whole = list(parts), parts.target.derivative
     shares = np.array([share(part, parts.target.grad) for part in parts.values()])
     ax = paper.axes(ax, 8, 4.5)
     width = 0.85 * min(np.diff(lengths), default=1)
