@@ -80,6 +80,10 @@ def integer(n: int) -> str:
     return f"{n:,}".replace(",", " ") if n < 10**7 else f"{Decimal(n):.1e}"
 
 
+def counted(paths: int) -> str:
+    return f"{integer(paths)} path{'s' * (paths != 1)}"
+
+
 # How many
 
 
@@ -158,7 +162,7 @@ class Paths(list):
         for k, (path, part) in enumerate(zip(self, shares, strict=True)):
             symbols = path.symbols if len(path.symbols) <= 12 else [*path.symbols[:6], "…", *path.symbols[-4:]]
             rows.append((str(k + 1), text.scientific(path.norm), text.percent(part), " · ".join(symbols) or "1"))
-        head = f"the strongest {len(self)} of {integer(self.total)} paths ({how})"
+        head = f"the strongest {len(self)} of {counted(self.total)} ({how})"
         return f"{head}\n{text.table(rows, '>>><')}\ntogether {text.percent(sum(shares))} of {gradient}"
 
 
