@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigrad.graph import Node
-from minigrad.inspection import text
+from minigrad.inspection import factors, text
 from minigrad.inspection.anomaly import watching
 from minigrad.inspection.measured import LIMIT, error_of_kernel, in_float64, is_float64, measured
 from minigrad.inspection.parts import TraceNode
@@ -158,12 +158,9 @@ def sums(trace: Trace) -> Check:
 def multiplied_out(trace: Trace) -> Check:
     """All local products applied anew, one after the other, from the seed down to every parameter."""
     check = Check("products multiplied out = grad, every parameter", limit(trace))
-    arrived = {trace[-1].index: trace.seed}
-    for edge in trace.edges():
-        part, at = edge.local.vjp(arrived[edge.output.index]), edge.input.index
-        arrived[at] = arrived[at] + part if at in arrived else part
+    parts = factors.multiplied_out(trace.edges(), trace.seed)
     for node in reached(trace):
-        check.add(node.check([arrived[node.index]]), "product", node.symbol)
+        check.add(node.check([parts[edge.index] for edge in node.incoming]), "product", node.symbol)
     zeros = sum(node.norm == 0 for node in reached(trace))
     check.note = f"({zeros} exactly 0)" if zeros else ""
     return check
