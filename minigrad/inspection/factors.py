@@ -246,7 +246,9 @@ def path_to(last: Edge, edges: Sequence[Edge]) -> list[Edge]:
 
 
 def in_chain(edge: Edge) -> str:
-    """The symbol of an edge, marked as a diagonal matrix where it acts on each element of an array."""
-    local = edge.local
-    diagonal = local.kind == "diagonal" and edge.upstream.size > 1 and not local.passes_on
-    return f"diag({edge.symbol})" if diagonal else edge.symbol
+    """The symbol of an edge as a factor: diag(…) where it acts on each element of an array, (−1) with its sign."""
+    symbol = edge.symbol
+    diagonal = edge.local.kind == "diagonal" and edge.upstream.size > 1
+    if diagonal and symbol not in ("I", "Σ", "−I", "−Σ"):
+        return f"diag({symbol})"
+    return f"({symbol})" if symbol.startswith("−") else symbol

@@ -65,9 +65,15 @@ class LocalJacobian:
         return self.node.arrays
 
     @property
+    def declared(self) -> float | None:
+        """The derivative, where the op's table has one number for all elements, such as −1 of a − b by b; else None."""
+        rule = self.node.op.rules[self.slot] if isinstance(self.node.op, Elementwise) else None
+        return None if callable(rule) else rule
+
+    @property
     def passes_on(self) -> bool:
         """Whether the upstream gradient is not multiplied at all: a declared derivative of 1."""
-        return isinstance(self.node.op, Elementwise) and self.node.op.rules[self.slot] == 1
+        return self.declared == 1
 
     @cached_property
     def diagonal(self) -> np.ndarray | None:

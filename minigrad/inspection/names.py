@@ -144,19 +144,26 @@ def symbol(edge: Any) -> str:
     """A local derivative as it is written in a chain of products."""
     node, slot, x = edge.output.vertex, edge.slot, edge.input.symbol
     if edge.local.passes_on:
-        if edge.contribution.shape != edge.upstream.shape:
-            return "Σ"  # over the axes that were broadcast
-        return "I" if edge.upstream.size > 1 else "1"
+        return one(edge)
     if node.op.name == "matmul":
         return f"{operand_name(edge, 1 - slot)}ᵀ"
     if node.op.name == "multiply":
         return operand_name(edge, 1 - slot)
     if node.op.kind == "loss":
         return f"∂{edge.output.symbol}/∂{x}"
+    if edge.local.declared == -1:
+        return f"−{one(edge)}"
     if isinstance(node.op, Elementwise):
         prime = PRIMES.get(node.op.name, f"{node.op.name}'")
         return f"{prime}({x})" if len(node.inputs) == 1 else f"∂{node.op.name}/∂{x}"
     return node.op.name
+
+
+def one(edge: Any) -> str:
+    """The derivative 1: of a number, of each element, or Σ over the axes that were broadcast."""
+    if edge.contribution.shape != edge.upstream.shape:
+        return "Σ"
+    return "I" if edge.upstream.size > 1 else "1"
 
 
 def operand_name(edge: Any, slot: int) -> str:

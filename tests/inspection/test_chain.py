@@ -137,3 +137,20 @@ def test_a_number_in_a_chain(number):
     chain = mg.trace(number * x).chain(to=x)
     assert str(chain).startswith("∂L/∂x = 2\n")
     assert chain.product == 2
+
+
+def test_a_declared_minus_one_is_written_as_it_is_on_paper():
+    a = mg.tensor([1.0, 2.0], requires_grad=True, name="a")
+    trace = mg.trace((-mg.tanh(a)).sum())
+    chain = trace.chain(to=a)
+    assert str(chain).startswith("∂L/∂a = diag(tanh'(a)) · (−I) · sum\n")
+    assert chain.latex().endswith(r"\, (-I) \, \operatorname{sum}")
+    assert str(trace.edges()[1]).startswith("−I [rms 1] × upstream")
+    changed = trace.what_if({"negative": 0.5}).chain(to=a)
+    assert str(changed).startswith("∂L/∂a = diag(tanh'(a)) · diag(negative'(tanh)) · sum\n")
+
+
+def test_a_broadcast_minus_one_sums():
+    a = mg.tensor([1.0, 2.0], requires_grad=True, name="a")
+    centred = a - mg.tensor(0.5, requires_grad=True, name="b")
+    assert str(mg.trace((centred * centred).sum()).chain(to="b")).startswith("∂L/∂b = (−Σ) · ")
