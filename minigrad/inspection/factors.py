@@ -166,7 +166,7 @@ class Factor:
     @property
     def formula(self) -> str:
         if self.single is not None:
-            return self.kind if self.kind in ("weight", "input") else self.single.formula
+            return self.kind if self.kind in ("weight", "input", "scale", "gate") else self.single.formula
         if len(self.lower) == 2:
             parts = zip(self.last, self.branches, strict=True)
             return ", ".join(f"{in_chain(e)} → {e.input.symbol[0]} {text.percent(b.share)}" for e, b in parts)
