@@ -120,7 +120,7 @@ class Factor:
 
     @property
     def passes_on(self) -> bool:
-        return self.single is not None and self.single.symbol in ("1", "I")
+        return self.single is not None and self.single.passes_on
 
     @property
     def kind(self) -> str:
@@ -214,7 +214,7 @@ class Branch:
         outputs = [edge.output.index for edge in self.edges]
         if len(set(outputs)) < len(outputs):  # the branch branches again
             return f"∂{self.edges[0].output.symbol}/∂{self.edges[-1].input.symbol}"
-        symbols = [symbol for edge in reversed(self.edges) if (symbol := in_chain(edge)) not in ("I", "1")]
+        symbols = [in_chain(edge) for edge in reversed(self.edges) if not edge.passes_on]
         if len(symbols) > 5:
             symbols[3:-1] = ["…"]
         return " · ".join(symbols) or "I"

@@ -201,6 +201,11 @@ class Edge(Item):
         return length(self.contribution) / upstream if upstream else None
 
     @property
+    def passes_on(self) -> bool:
+        """Whether what it sends is what arrived: not multiplied, and not summed over an axis that was broadcast."""
+        return self.local.passes_on and self.contribution.shape == self.upstream.shape
+
+    @property
     def symbol(self) -> str:
         """The local derivative as it is written in a chain: σ'(z1), W2ᵀ."""
         return symbol(self)

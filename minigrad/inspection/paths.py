@@ -126,8 +126,7 @@ class Path:
     @property
     def symbols(self) -> list[str]:
         """The factors from the target (left) to the output, without those that pass the gradient on unchanged."""
-        symbols = [in_chain(edge) for edge in reversed(self.edges)]
-        return [symbol for symbol in symbols if symbol not in ("1", "I")]
+        return [in_chain(edge) for edge in reversed(self.edges) if not edge.passes_on]
 
     def __str__(self) -> str:
         return " · ".join(self.symbols) or "1"

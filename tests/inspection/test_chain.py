@@ -154,3 +154,13 @@ def test_a_broadcast_minus_one_sums():
     a = mg.tensor([1.0, 2.0], requires_grad=True, name="a")
     centred = a - mg.tensor(0.5, requires_grad=True, name="b")
     assert str(mg.trace((centred * centred).sum()).chain(to="b")).startswith("∂L/∂b = (−Σ) · ")
+
+
+@pytest.mark.parametrize(("factor", "gain"), [(1.00001, 1.00001), (mg.tensor([3.0, 4.0], name="I"), 5 / 2**0.5)])
+def test_a_factor_that_is_written_like_one_is_none(factor, gain):
+    """What is left out of a product is what multiplies nothing, whatever its name."""
+    x = mg.tensor([1.0, 2.0], requires_grad=True, name="x")
+    trace = mg.trace((x * factor).sum())
+    chain = trace.chain(to=x)
+    assert np.allclose(chain.gains, [2**0.5, gain], rtol=1e-12)
+    assert len(trace.paths(to=x)[0].symbols) == 2
