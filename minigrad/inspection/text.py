@@ -48,8 +48,8 @@ def number(x: float | None, digits: int = 3) -> str:
 
 
 def scientific(x: float | None, digits: int = 2) -> str:
-    """`4.05e-01`: columns of these line up."""
-    return "—" if x is None else f"{x:.{digits}e}"
+    """`4.05e-01`: columns of these line up; before them stands the minus sign of all other numbers."""
+    return "—" if x is None else f"{'−' if x < 0 else ''}{abs(x):.{digits}e}"
 
 
 def fixed(x: float | None) -> str:
