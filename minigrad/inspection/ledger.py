@@ -51,7 +51,7 @@ class Ledger:
     def table(self) -> str:
         """One line per layer, from the output down."""
         used = [column for column in COLUMNS if any(row[column] for _, row in self.rows)]
-        lines = [["down to", *used, "total"]]
+        lines = [["layer", *used, "total"]]
         for name, row in [*self.rows, ("all", self.total)]:
             total = sum(row[column] for column in COLUMNS)
             lines.append([name, *(text.signed(row[column]) for column in used), text.signed(total)])
