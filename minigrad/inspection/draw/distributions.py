@@ -171,6 +171,6 @@ def lens(trace: Trace, path: paper.Path = None, ax: Axes | None = None) -> Figur
     paper.legend(ax, loc="lower right")
     ax.set_ylabel("largest |w| into the unit")
     strong = int(np.sum(ws * paper.slope(local, zs) >= 1))
-    ax.set_title(f"Units of {local.node.op.name} that can strengthen a gradient: {strong} of {len(zs)}", loc="left")
+    ax.set_title(f"{local.node.op.name} units that can strengthen a gradient: {strong} of {len(zs)}", loc="left")
     how = "each dot is a unit with its largest weight at its best sample; only in the coloured region |w·φ'| reaches 1."
     return paper.finished(ax, path, "z of the unit, where φ'(z) is largest in this batch", how)
