@@ -234,7 +234,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
 
 
 PRODUCTS = {
-    "inner": lambda a, b: np.dot(a, np.moveaxis(b, -1, -2) if np.ndim(b) > 1 else b),
+    "inner": lambda a, b: np.dot(a, np.moveaxis(b, -1, -2) if np.ndim(a) and np.ndim(b) > 1 else b),
     "vdot": lambda a, b: np.dot(np.ravel(a), np.ravel(b)),
     "vecdot": lambda a, b: np.sum(a * b, axis=-1),
     "matvec": lambda a, x: np.matmul(a, np.expand_dims(x, -1))[..., 0],

@@ -111,6 +111,8 @@ CASES = [  # a call of NumPy, and what it is called with
     (np.inner, R(3), R(3)),
     (np.inner, R(2, 3), R(4, 3)),
     (np.inner, np.array(2.0), R(3)),
+    (np.inner, np.array(2.0), R(4, 3)),
+    (np.inner, R(4, 3), np.array(2.0)),
     (np.vdot, R(2, 3), R(3, 2)),
     (np.vecdot, R(2, 3), R(3)),
     (np.kron, R(2, 3), R(3, 2)),
