@@ -42,7 +42,7 @@ log_softmax = primitive(
 def reduced(losses, reduction):
     """The losses of all samples as one number: their mean, their sum, or left as they are."""
     if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"reduction: {reduction!r} is not one of mean, sum, none")
+        raise ValueError(f"loss: reduction {reduction!r} is not one of mean, sum, none")
     return losses if reduction == "none" else (np.mean if reduction == "mean" else np.sum)(losses)
 
 
@@ -115,7 +115,7 @@ def cross_entropy_backward(g, y, p, logits, labels, reduction):
 def cross_entropy_definition(logits, labels, reduction="mean"):
     logits, labels = operand(logits), operand(labels)
     check_labels(values(logits), values(labels))
-    return reduced(negative_log_likelihood(log_softmax(logits), labels), reduction)
+    return operand(reduced(negative_log_likelihood(log_softmax(logits), labels), reduction))
 
 
 cross_entropy = fused(

@@ -252,9 +252,9 @@ WRONG = [
     ),
     (
         lambda: mg.cross_entropy(leaf(np.ones((2, 3))), [0, 1], "average"),
-        "cross_entropy: 'average' is not one of mean, sum, none",
+        "cross_entropy: reduction 'average' is not one of mean, sum, none",
     ),
-    (lambda: mg.mse(leaf([1.0]), [1.0], reduction="max"), "mse: 'max' is not one of mean, sum, none"),
+    (lambda: mg.mse(leaf([1.0]), [1.0], reduction="max"), "mse: reduction 'max' is not one of mean, sum, none"),
     (lambda: mg.dropout(leaf([1.0]), 1.5), "dropout: p must lie in [0, 1), not 1.5"),
     (lambda: mg.dropout(leaf([1.0]), -0.1), "dropout: p must lie in [0, 1), not -0.1"),
     (lambda: mg.dropout(leaf([1.0]), math.nan), "dropout: p must lie in [0, 1), not nan"),
@@ -280,6 +280,11 @@ WRONG = [
         "batch_norm: input (0, 3), gamma (3,) and beta (3,) must be (batch, features), (features,) and (features,)",
     ),
 ]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_the_loss_of_arrays_is_an_array(way, reduction):
+    assert type(mg.cross_entropy(np.ones((2, 3)), [0, 1], reduction)) is np.ndarray
 
 
 @pytest.mark.parametrize(("call", "sentence"), WRONG, ids=[sentence for _, sentence in WRONG])
