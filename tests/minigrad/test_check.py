@@ -81,6 +81,12 @@ def test_gradcheck_shows_the_worst_element():
     assert "1 of 3 elements differ" in str(caught.value)
 
 
+def test_a_slight_error_looks_like_no_slip():
+    log = mg.elementwise("log", np.log, [lambda y, x: 1 / x + 1e-5 * (x > 1)], ["1/x"])
+    with pytest.raises(AssertionError, match=r"1 of 3 elements differ$"):  # and not: it is transposed
+        mg.gradcheck(log, [0.5, 0.7, 2.0], rtol=1e-6)
+
+
 def test_gradcheck_names_the_order_and_the_input_that_is_wrong():
     half = mg.primitive(
         "half", lambda x: x * x, [lambda g, y, x: g * 2 * (x.data if isinstance(x, mg.Tensor) else x)], ["2x"]
@@ -129,6 +135,9 @@ def test_kinks_are_counted():
     report = mg.check_op(mg.relu, np.array([0.0, 1.0, -1.0, 2e-7]))
     assert report.ok
     assert "gradients against finite differences: 2 elements, 2 at a kink left out" in str(report)
+    steep = mg.elementwise("steep", lambda x: np.maximum(x, 0), [lambda y, x: 1.5 * (x > 0)], ["?"])
+    with pytest.raises(AssertionError, match="1 of 2 elements differ, 2 at a kink left out"):
+        mg.gradcheck(steep, [0.0, 1.0, -1.0, -1e-7])
 
 
 def test_a_wrong_rule_is_not_excused_by_a_kink():
