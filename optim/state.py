@@ -49,9 +49,10 @@ def restore(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     needed = set(saved(optimizer)) - set(arrays)
     if wrong := (needed - set(state)) | (set(state) - needed - set(arrays)):
         raise ValueError(f"{what}: missing, or without a place here: {', '.join(sorted(wrong))}")
+    numbers = {name: float(state[name]) for name in needed}  # whatever can fail comes before the first change
     fresh: dict[Tensor, dict[str, Any]] = {}
     for i, p in enumerate(optimizer.params):
-        fresh[p] = {"steps": int(state[f"{i}.steps"])}
+        fresh[p] = {"steps": int(numbers[f"{i}.steps"])}
     for key, (p, name) in arrays.items():
         if key in state:
             fresh[p][name] = value = np.array(state[key], dtype=p.dtype)
@@ -61,7 +62,7 @@ def restore(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
         lr = holder["lr"]
         if isinstance(lr, Schedule):
             for name in lr.state:
-                lr.state[name] = float(state[f"{key}.{name}"])
+                lr.state[name] = numbers[f"{key}.{name}"]
         elif not callable(lr):
-            holder["lr"] = float(state[key])
-    optimizer.state, optimizer.steps = fresh, int(state["steps"])
+            holder["lr"] = numbers[key]
+    optimizer.state, optimizer.steps = fresh, int(numbers["steps"])

@@ -114,6 +114,7 @@ def test_state_hangs_on_positions_not_on_names():
             lambda state: state.update({"0.velocity": np.ones(3)}),
             r"0.velocity has shape \(3,\), its parameter",
         ),
+        (lambda state: state.update({"steps": "three", "lr": 7.0}), "could not convert string to float: 'three'"),
     ],
 )
 def test_a_state_that_does_not_fit_changes_nothing(change, message):
