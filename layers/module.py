@@ -66,8 +66,8 @@ class Module:
 
     Notes
     -----
-    Arrays assigned to attributes are buffers: they belong to the state but are not trained. Attributes that
-    start with an underscore are nobody's business.
+    Arrays assigned to attributes are buffers: they belong to the state but are not trained; one whose name
+    starts with an underscore is nobody's business.
 
     Examples
     --------
