@@ -108,9 +108,9 @@ def identity(shape: Shape, rng: Rng = None, *, gain: float = 1.0) -> np.ndarray:
     return gain * np.eye(*shape)
 
 
-every = [zeros, ones, constant, normal, uniform, fan_in_uniform, xavier_uniform, xavier_normal, he_uniform]
-every += [he_normal, lecun_normal, orthogonal, identity]
-schemes = {scheme.__name__: scheme for scheme in every}
+by_name = [zeros, ones, normal, uniform, fan_in_uniform, xavier_uniform, xavier_normal, he_uniform, he_normal]
+by_name += [lecun_normal, orthogonal, identity]  # a constant needs its value
+schemes = {scheme.__name__: scheme for scheme in by_name}
 
 
 def make(layer: str, init: str | Callable | np.ndarray, shape: Shape, rng: Rng = None) -> np.ndarray:

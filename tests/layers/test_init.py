@@ -157,3 +157,13 @@ def test_lsuv_before_batch_norm():
     model = Sequential(Dense(3, 4), BatchNorm(4), Dense(4, 2))
     init.lsuv(model, np.random.default_rng(0).normal(size=(50, 3)), rng=0)
     assert np.isfinite(model[2].weight.data).all()
+
+
+@pytest.mark.parametrize("name", init.schemes)
+def test_a_layer_can_start_by_every_name_that_is_offered(name):
+    assert Dense(3, 4, init=name).weight.shape == (3, 4)
+
+
+def test_a_constant_without_its_value_is_not_offered():
+    with pytest.raises(ValueError, match=r"Dense: init='constant' is not one of zeros, ones"):
+        Dense(3, 4, init="constant")
