@@ -9,7 +9,7 @@ from typing import Any
 
 from minigrad import Tensor
 
-FRACTIONS = ("momentum", "decay", "betas")  # how much of the past is kept, below 1
+FRACTIONS = ("momentum", "decay")  # how much of the past is kept, below 1
 
 
 def tensors(caller: str, params: Iterable, allowed: type | tuple[type, ...] = Tensor) -> list:
