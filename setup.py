@@ -15,7 +15,7 @@ setup(
     package_dir={"": "."},
     packages=find_packages(include=["minigrad*", "layers*", "optim*", "demos*"]),
     package_data={
-        "minigrad": ["py.typed", "inspection/*.md"],
+        "minigrad": ["py.typed", "inspection/*.md", "kernels/packed/*.md"],
         "layers": ["py.typed"],
         "optim": ["py.typed"],
         "demos": ["data/*", "*.ipynb"],
