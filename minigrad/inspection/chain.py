@@ -3,13 +3,13 @@
 - `trace.chain(to=w)`: its factors, how much each lengthens or shortens the gradient, and what is left.
 - `trace.chain(to=w, sample=3)`: the same for one sample of the batch; `element=(0, 2)`: for one weight, in
   plain numbers along the strongest path of units.
-- `trace.chain(to=w, use=0)` or `path=edges`: only what comes through one use of w, or along one path.
+- `trace.chain(to=w, use=0)` or `path=trace.paths(to=w)[0]`: only what comes through one use of w, or along one path.
 - `chain.ledger()`: the chain in decades, told apart by cause.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,14 @@ def strongest_unit(edge: Edge, element: int) -> tuple[float, Edge, int, float]:
     return float(parts[at]), edge, at, float(slopes[at])
 
 
+def edges_of(path: Iterable[Edge], trace: Trace, target: TraceNode) -> list[Edge]:
+    """The edges of a path in backward order, as those of this trace; ValueError unless it leads to the target."""
+    edges = [Edge(trace, k) for k in sorted(edge.index for edge in path)]
+    if [trace.vertex(-1), *(edge.input for edge in edges)] != [*(edge.output for edge in edges), target]:
+        raise ValueError(f"chain: path must lead, edge after edge, from {trace.vertex(-1).symbol} to {target.symbol}")
+    return edges
+
+
 class Chain:
     """The product of local derivatives from the output of a trace down to one vertex.
 
@@ -46,7 +54,7 @@ class Chain:
         Only the loss of this one sample of the batch.
     element : tuple of int, or int, optional
         Write out the gradient of this one element of the target in plain numbers as well.
-    path : sequence of Edge, optional
+    path : Path or sequence of Edge, optional
         Follow only these edges, which lead from the output to the target.
     use : int, optional
         Follow only this one of the uses of the target, counted in backward order.
@@ -65,7 +73,7 @@ class Chain:
     Raises
     ------
     ValueError
-        By `trace.target`, if there is no gradient; for a sample, an element or a use that is not there.
+        By `trace.target`, if there is no gradient; for a sample, an element, a path or a use that is not there.
 
     Examples
     --------
@@ -92,7 +100,7 @@ class Chain:
         *,
         sample: int | None = None,
         element: tuple[int, ...] | int | None = None,
-        path: Sequence[Edge] | None = None,
+        path: Iterable[Edge] | None = None,
         use: int | None = None,
         norm: str = "l2",
     ) -> None:
@@ -110,7 +118,7 @@ class Chain:
         self.target = target
         self.norm = norm
         self.element = element
-        self.edges = edges_between(trace, target, use) if path is None else sorted(path, key=lambda edge: edge.index)
+        self.edges = edges_between(trace, target, use) if path is None else edges_of(path, trace, target)
         steps = factors_of(self.edges, trace.seed)
         self.product = steps[-1].gradient if steps else trace.seed
         self.factors = [factor for factor in steps if not factor.passes_on]
@@ -210,7 +218,7 @@ class Chain:
             return f"units   {name} = {product} = {text.number(along)}"
         return (
             f"units   {product} = {text.number(along)}, the strongest path of units: "
-            f"{100 * along / whole:.3g}% of {name} = {text.number(whole)}"
+            f"{text.number(100 * along / whole)}% of {name} = {text.number(whole)}"
         )
 
     def latex(self) -> str:

@@ -128,6 +128,9 @@ class Path:
         """The factors from the target (left) to the output, without those that pass the gradient on unchanged."""
         return [in_chain(edge) for edge in reversed(self.edges) if not edge.passes_on]
 
+    def __iter__(self) -> Iterator[Edge]:
+        return iter(self.edges)
+
     def __str__(self) -> str:
         return " · ".join(self.symbols) or "1"
 

@@ -11,14 +11,15 @@ from minigrad.inspection.trace import Trace
 
 
 class OneSample(LocalJacobian):
-    """A local derivative of a number by a batch, of which one row counts."""
+    """A local derivative of a number by a batch, of which one row counts; `whole` is that of all rows."""
 
-    def __init__(self, node: Node, slot: int, sample: int) -> None:
+    def __init__(self, node: Node, slot: int, sample: int, whole: LocalJacobian) -> None:
         super().__init__(node, slot)
         self.sample = sample
+        self.whole = whole
 
     def vjp(self, g: ArrayLike) -> np.ndarray:
-        return only(super().vjp(g), self.sample)
+        return only(self.whole.vjp(g), self.sample)
 
 
 def only(batch: np.ndarray, sample: int) -> np.ndarray:
@@ -47,8 +48,9 @@ def of_sample(trace: Trace, sample: int) -> Trace:
         raise ValueError(
             f"chain: there is no sample {sample} in a batch of {' or '.join(map(str, sorted(sizes)))} rows"
         )
-    instead: dict = {}
+    instead = {node: dict(slots) for node, slots in trace._instead.items()}  # what a what_if has put there stays
     for node, slot in spreads:
-        instead.setdefault(node, {})[slot] = OneSample(node, slot, sample)
+        found = instead.setdefault(node, {})
+        found[slot] = OneSample(node, slot, sample, found.get(slot) or LocalJacobian(node, slot))
     seed = trace.seed if spreads else only(trace.seed, sample)
     return Trace(trace.output, seed, trace._forward[::-1], trace._replaced, instead)

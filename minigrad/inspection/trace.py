@@ -244,7 +244,7 @@ class Trace:
         if not found:
             known = sorted({label for node in self.nodes for label in node.labels})
             near = difflib.get_close_matches(key, known, n=3, cutoff=0.4)
-            raise KeyError(f"nothing in this trace is called {key!r}; near it are {', '.join(near) or known[:5]}")
+            raise KeyError(f"nothing in this trace is called {key!r}; near it are {', '.join(near or known[:5])}")
         return found if "*" in key or "?" in key else found[0]
 
     def vertex(self, key: Any) -> TraceNode:

@@ -70,6 +70,22 @@ def test_a_chain_along_each_path_is_that_path():
     assert len(paths) == 3
     for path in paths:
         np.testing.assert_allclose(trace.chain(to=x, path=path.edges).product, path.contribution, rtol=1e-14)
+        np.testing.assert_array_equal(trace.chain(to=x, path=path).product, trace.chain(to=x, path=path.edges).product)
+
+
+def test_a_path_leads_to_the_target():
+    trace, model = mlp()
+    path = trace.paths(to=model[0].weight)[0]
+    for wrong in (path.edges[1:], path.edges[:-1], trace.paths(to=model[1].weight)[0], []):
+        with pytest.raises(ValueError, match="chain: path must lead, edge after edge, from L to W1"):
+            trace.chain(to=model[0].weight, path=wrong)
+
+
+def test_a_path_of_one_sample():
+    trace, model = mlp()
+    path = trace.paths(to=model[0].weight)[0]
+    parts = [trace.chain(to=model[0].weight, path=path, sample=i).product for i in range(5)]
+    np.testing.assert_allclose(sum(parts), path.contribution, rtol=1e-12)
 
 
 def test_branches_share_the_gradient():
@@ -164,3 +180,10 @@ def test_a_factor_that_is_written_like_one_is_none(factor, gain):
     chain = trace.chain(to=x)
     assert np.allclose(chain.gains, [2**0.5, gain], rtol=1e-12)
     assert len(trace.paths(to=x)[0].symbols) == 2
+
+
+def test_a_sample_of_what_if():
+    trace, model = mlp()
+    changed = trace.what_if({"kind:activation": 1.0})
+    parts = [changed.chain(to=model[0].weight, sample=i).product for i in range(5)]
+    np.testing.assert_allclose(sum(parts), changed[model[0].weight].grad, rtol=1e-12)
