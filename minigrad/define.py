@@ -43,8 +43,8 @@ def elementwise(
         `forward(*xs, **params) -> ndarray`; keyword parameters are those of the op.
     derivatives : sequence
         Per input `lambda y, *xs, **params: ∂y/∂x`, or a number, or None where there is no derivative.
-    formulas, latex : sequence of str
-        The local derivatives as traces print them.
+    formulas : sequence of str
+        The local derivatives as traces print them; `latex` the same for a paper, kept as `op.latex`.
     kind : str
         activation, linear, norm, loss, reduce, view or arithmetic; ledgers sum by it.
     numpy : callable, optional
