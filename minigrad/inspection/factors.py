@@ -193,6 +193,9 @@ class Factor:
         shape = self.gradient.shape
         return text.by(shape[1:] if self.kind == "activation" and len(shape) > 1 else shape)
 
+    def __repr__(self) -> str:
+        return f"<{self.symbol}, gain {text.fixed(self.gain)}>"
+
 
 class Branch:
     """One term of a sum: the part of the gradient that comes in through one edge.
@@ -218,6 +221,9 @@ class Branch:
         if len(symbols) > 5:
             symbols[3:-1] = ["…"]
         return " · ".join(symbols) or "I"
+
+    def __repr__(self) -> str:
+        return f"<{self.symbol}, share {text.percent(self.share)}>"
 
 
 def state_name(vertices: Sequence[TraceNode]) -> str:

@@ -187,3 +187,10 @@ def test_a_sample_of_what_if():
     changed = trace.what_if({"kind:activation": 1.0})
     parts = [changed.chain(to=model[0].weight, sample=i).product for i in range(5)]
     np.testing.assert_allclose(sum(parts), changed[model[0].weight].grad, rtol=1e-12)
+
+
+def test_factors_and_branches_show_themselves():
+    x = mg.tensor(0.0, requires_grad=True, name="x")
+    chain = mg.trace(2 * (x + mg.tanh(x))).chain(to=x)
+    assert str(chain.factors) == "[<2, gain 2.000>, <(I + tanh'(x)), gain 2.000>]"
+    assert str(chain.factors[1].branches) == "[<I, share 50.0%>, <tanh'(x), share 50.0%>]"
