@@ -220,7 +220,7 @@ class Branch:
         symbols = [in_chain(edge) for edge in reversed(self.edges) if not edge.passes_on]
         if len(symbols) > 5:
             symbols[3:-1] = ["…"]
-        return " · ".join(symbols) or "I"
+        return " · ".join(symbols) or in_chain(self.edges[-1])
 
     def __repr__(self) -> str:
         return f"<{self.symbol}, share {text.percent(self.share)}>"

@@ -192,5 +192,5 @@ def test_a_sample_of_what_if():
 def test_factors_and_branches_show_themselves():
     x = mg.tensor(0.0, requires_grad=True, name="x")
     chain = mg.trace(2 * (x + mg.tanh(x))).chain(to=x)
-    assert str(chain.factors) == "[<2, gain 2.000>, <(I + tanh'(x)), gain 2.000>]"
-    assert str(chain.factors[1].branches) == "[<I, share 50.0%>, <tanh'(x), share 50.0%>]"
+    assert str(chain.factors) == "[<2, gain 2.000>, <(1 + tanh'(x)), gain 2.000>]"
+    assert str(chain.factors[1].branches) == "[<1, share 50.0%>, <tanh'(x), share 50.0%>]"
