@@ -4,8 +4,8 @@
 - `lstm(x, h, c, w_input, w_hidden, bias)`: a cell state c that gates write to, forget and read.
 - `gru_gates(a, b, h)`: the gates of one step of a GRU, without slices of a weight.
 
-A definition calls its step once for every t and names what it computes: h[t], c[t], f[t] …; all steps at once are in
-`minigrad.ops.sequences`.
+A definition calls its step once for every t and names what it computes: h[t], c[t], f[t] …, a GRU's gates r, z and n;
+all steps at once are in `minigrad.ops.sequences`.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ def gru_gates_definition(a, b, h):
     b_r, b_z, b_n = gates(b, 3)
     r, z = sigmoid(a_r + b_r), sigmoid(a_z + b_z)
     n = tanh(a_n + r * b_n)
+    named({"r": r, "z": z, "n": n})
     return (1 - z) * n + z * h
 
 
@@ -66,7 +67,7 @@ def rnn_definition(x, h, w_input, w_hidden, bias, activation="tanh"):
     check_shapes("rnn", 1, x, w_input, w_hidden, bias, h=h)
     h, states = first_state(h, x, w_hidden), []
     for t in range(x.shape[1]):
-        step = named(t, rnn_step(x[:, t], h, w_input, w_hidden, bias, activation))
+        step = named(rnn_step(x[:, t], h, w_input, w_hidden, bias, activation), t)
         h = step["h"]
         states.append(h)
     return stack(states, axis=1)
@@ -76,17 +77,17 @@ def lstm_definition(x, h, c, w_input, w_hidden, bias):
     check_shapes("lstm", 4, x, w_input, w_hidden, bias, h=h, c=c)
     h, c, states = first_state(h, x, w_hidden), first_state(c, x, w_hidden), []
     for t in range(x.shape[1]):
-        step = named(t, lstm_step(x[:, t], h, c, w_input, w_hidden, bias))
+        step = named(lstm_step(x[:, t], h, c, w_input, w_hidden, bias), t)
         h, c = step["h"], step["c"]
         states.append(concatenate([h, c], axis=-1))
     return stack(states, axis=1)
 
 
-def named(t, step):
-    """The parts of step t, each with its name for traces: h[0], c[0] …"""
+def named(step, t=None):
+    """The parts of step t, each with its name for traces: h[0], c[0] …; without t: r, z, n."""
     for name, part in step.items():
         if isinstance(part, Tensor):
-            part.name = f"{name}[{t}]"
+            part.name = name if t is None else f"{name}[{t}]"
     return step
 
 
