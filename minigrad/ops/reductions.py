@@ -49,13 +49,13 @@ var = reduction(
     "var",
     lambda x, axis=None, keepdims=False, ddof=0: np.var(x, axis=axis, keepdims=keepdims, ddof=ddof),
     lambda g, y, x, axis, keepdims, ddof: kept(g * 2 / (count(x, y) - ddof), x, axis) * centred(x, axis),
-    "g·2(x−x̄)/n",
+    "g·2(x−x̄)/(n−ddof)",
 )
 std = reduction(
     "std",
     lambda x, axis=None, keepdims=False, ddof=0: np.std(x, axis=axis, keepdims=keepdims, ddof=ddof),
     lambda g, y, x, axis, keepdims, ddof: kept(over(g, y * (count(x, y) - ddof)), x, axis) * centred(x, axis),
-    "g·(x−x̄)/(n·std)",
+    "g·(x−x̄)/((n−ddof)·std)",
     doc="The standard deviation, with n − ddof in the denominator; its derivative is 0 where all elements are equal.",
 )
 
