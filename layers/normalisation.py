@@ -10,7 +10,7 @@ import minigrad as mg
 from layers import checks
 from layers.module import Module, Parameter
 from minigrad.op import operand
-from minigrad.ops.networks import moments
+from minigrad.ops.networks import running_moments
 
 
 class BatchNorm(Module):
@@ -66,16 +66,9 @@ class BatchNorm(Module):
             return (x - self.running_mean) / np.sqrt(self.running_var + self.eps) * self.gamma + self.beta
         if len(array) < 2:
             raise ValueError("BatchNorm: one row has no variance; train on batches of at least 2 rows, or call eval()")
-        self._follow(array)
+        running = self.running_mean, self.running_var  # new arrays take their place: graphs may hold these
+        self.running_mean, self.running_var = running_moments(array, *running, self.momentum)
         return mg.batch_norm(x, self.gamma, self.beta, self.eps)
-
-    def _follow(self, x: np.ndarray) -> None:
-        """Move the running statistics towards those of a batch; new arrays, since graphs may hold the old ones."""
-        mean, variance = moments(x)
-        n = len(x)
-        for name, value in (("running_mean", mean), ("running_var", variance * (n / (n - 1)))):
-            before = getattr(self, name)
-            setattr(self, name, ((1 - self.momentum) * before + self.momentum * value).astype(before.dtype))
 
 
 class LayerNorm(Module):

@@ -79,8 +79,8 @@ def normalise(draw, n):
 
 def normalise_backward(draw, n):
     x = matrix(draw, n)
-    mean, variance = twins["moments"].line(x)
-    return [call(matrix(draw, n), x, draw(COLUMNS), mean, abs(variance))]
+    _, mean, scale = twins["normalise"].line(x, draw(COLUMNS), draw(COLUMNS), 1e-5)
+    return [call(matrix(draw, n), x, draw(COLUMNS), mean, scale)]
 
 
 def tanh_step(draw, n):
@@ -148,7 +148,7 @@ EXAMPLES: dict[str, Callable] = {
     "bias_activation_backward": bias_activation_backward,
     "row_losses": row_losses,
     "row_losses_backward": row_losses_backward,
-    "moments": lambda draw, n: [call(matrix(draw, n))],
+    "running_moments": lambda draw, n: [call(matrix(draw, n), draw(COLUMNS), abs(draw(COLUMNS)), 0.1)],
     "normalise": normalise,
     "normalise_backward": normalise_backward,
     "tanh_step": tanh_step,

@@ -42,9 +42,23 @@ def moments_pass(x, mean, variance, total):
 
 
 @compiled
-def normalise_pass(x, gamma, beta, eps, y, mean, scale, slope, total):
-    moments_pass(x, mean, scale, total)
+def follow_pass(x, mean, variance, momentum):
     rows, columns = x.shape
+    moved_mean, moved_variance = np.empty(columns, x.dtype), np.empty(columns, x.dtype)
+    moments_pass(x, moved_mean, moved_variance, np.empty(columns))
+    number = x.dtype.type
+    keep, new, unbiased = number(1 - momentum), number(momentum), number(momentum * rows / (rows - 1))
+    for j in range(columns):
+        moved_mean[j] = keep * mean[j] + new * moved_mean[j]
+        moved_variance[j] = keep * variance[j] + unbiased * moved_variance[j]
+    return moved_mean, moved_variance
+
+
+@compiled
+def normalise_pass(x, gamma, beta, eps):
+    rows, columns = x.shape
+    y, mean, scale, slope = np.empty_like(x), np.empty_like(gamma), np.empty_like(gamma), np.empty_like(gamma)
+    moments_pass(x, mean, scale, np.empty(columns))
     one, small = x.dtype.type(1), x.dtype.type(eps)
     for j in range(columns):
         scale[j] = one / np.sqrt(scale[j] + small)
@@ -52,15 +66,15 @@ def normalise_pass(x, gamma, beta, eps, y, mean, scale, slope, total):
     for i in range(rows):
         for j in range(columns):
             y[i, j] = (x[i, j] - mean[j]) * slope[j] + beta[j]
+    return y, mean, scale
 
 
 @compiled
-def backward_pass(g, x, gamma, mean, scale, by_x, by_gamma, by_beta, rates, totals):
-    """Σ g·x̂ and Σ g over the batch, then γ/s·(g − Σg/B − x̂·Σgx̂/B); `totals` are float64."""
+def backward_pass(g, x, gamma, mean, scale):
+    """Σ g·x̂ and Σ g over the batch, then γ/s·(g − Σg/B − x̂·Σgx̂/B)."""
     rows, columns = x.shape
     whole = rows - rows % 4
-    weighted, plain = totals[0], totals[1]
-    totals[:] = 0
+    weighted, plain = np.zeros(columns), np.zeros(columns)
     for i in range(0, whole, 4):
         a, b, c, d = x[i], x[i + 1], x[i + 2], x[i + 3]
         g_a, g_b, g_c, g_d = g[i], g[i + 1], g[i + 2], g[i + 3]
@@ -72,7 +86,8 @@ def backward_pass(g, x, gamma, mean, scale, by_x, by_gamma, by_beta, rates, tota
         for j in range(columns):
             weighted[j] += g[i, j] * (x[i, j] - mean[j])
             plain[j] += g[i, j]
-    slope, shift, tilt = rates[0], rates[1], rates[2]
+    by_x, by_gamma, by_beta = np.empty_like(x), np.empty_like(gamma), np.empty_like(gamma)
+    slope, shift, tilt = np.empty_like(gamma), np.empty_like(gamma), np.empty_like(gamma)
     for j in range(columns):
         by_gamma[j] = weighted[j] * scale[j]
         by_beta[j] = plain[j]
@@ -82,27 +97,16 @@ def backward_pass(g, x, gamma, mean, scale, by_x, by_gamma, by_beta, rates, tota
     for i in range(rows):
         for j in range(columns):
             by_x[i, j] = slope[j] * (g[i, j] - (shift[j] + (x[i, j] - mean[j]) * tilt[j]))
+    return by_x, by_gamma, by_beta
 
 
-def moments(x):
-    mean, variance = np.empty((2, x.shape[1]), x.dtype)
-    moments_pass(np.ascontiguousarray(x), mean, variance, np.empty(x.shape[1]))
-    return mean, variance
+def running_moments(x, mean, variance, momentum):
+    return follow_pass(*map(np.ascontiguousarray, (x, mean, variance)), momentum)
 
 
 def normalise(x, gamma, beta, eps):
-    x, columns = np.ascontiguousarray(x), x.shape[1]
-    y, (mean, scale, slope) = np.empty(x.shape, x.dtype), np.empty((3, columns), x.dtype)
-    normalise_pass(x, gamma.ravel(), beta.ravel(), eps, y, mean, scale, slope, np.empty(columns))
-    return y, mean, scale
+    return normalise_pass(*map(np.ascontiguousarray, (x, gamma, beta)), eps)
 
 
-def normalise_backward(g, x, gamma, mean, scale):
-    g, x, columns = np.ascontiguousarray(g), np.ascontiguousarray(x), x.shape[1]
-    by_x, (by_gamma, by_beta), rates = (
-        np.empty(x.shape, x.dtype),
-        np.empty((2, columns), x.dtype),
-        np.empty((3, columns), x.dtype),
-    )
-    backward_pass(g, x, gamma.ravel(), mean, scale, by_x, by_gamma, by_beta, rates, np.empty((2, columns)))
-    return by_x, by_gamma, by_beta
+def normalise_backward(*arrays):
+    return backward_pass(*map(np.ascontiguousarray, arrays))

@@ -220,6 +220,14 @@ def moments_line(x):
     return mean, np.mean(np.square(x - mean), axis=0)
 
 
+def running_moments_line(x, mean, variance, momentum):
+    """Both, moved towards those of a batch (the variance unbiased) by so much of the way."""
+    batch_mean, batch_variance = moments_line(x)
+    unbiased = batch_variance * (len(x) / (len(x) - 1))
+    moved = (1 - momentum) * mean + momentum * batch_mean, (1 - momentum) * variance + momentum * unbiased
+    return tuple(array.astype(mean.dtype) for array in moved)
+
+
 def normalise_line(x, gamma, beta, eps):
     """y, and the μ and 1/s it was made with."""
     mean, variance = moments_line(x)
@@ -234,7 +242,7 @@ def normalise_backward_line(g, x, gamma, mean, scale):
     return gamma * scale * (g - (by_beta + normal * by_gamma) / len(x)), by_gamma, by_beta
 
 
-moments = twin("moments", moments_line, "normalising", why="5 times as fast, and more")
+running_moments = twin("running_moments", running_moments_line, "normalising", why="8 times as fast, and more")
 normalise = twin("normalise", normalise_line, "normalising", why="5 times as fast, and more")
 normalise_backward = twin("normalise_backward", normalise_backward_line, "normalising", why="4 to 7 times as fast")
 
