@@ -27,11 +27,14 @@ class Fused(Op):
             return self.pull_definition(node, g, xs)
         contributions = []
         products = self.backward(g, y, node.saved, *xs, **node.params)
-        for i, (source, x, product) in enumerate(zip(node.inputs, xs, products, strict=True)):
-            wanted = source is not None and source._requires_grad
-            if wanted and callable(product):  # a matrix product, put off until it is known to be needed
-                product = product()
-            contributions.append(self.fitted(product, i, x, x.shape) if wanted else None)
+        for source, x, product in zip(node.inputs, xs, products, strict=True):
+            if source is None or not source._requires_grad:
+                product = None
+            else:
+                if callable(product):  # a matrix product, put off until it is known to be needed
+                    product = product()
+                product = self.fitted(product, len(contributions), x, x.shape)
+            contributions.append(product)
         return contributions
 
     def contribution(self, node, i, g, y, xs):

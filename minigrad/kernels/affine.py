@@ -93,17 +93,18 @@ def bias_activation(z, b, activation):
             ONE_PASS[activation][0](z, np.ascontiguousarray(b))
             return z, None
         add_row(z, np.ascontiguousarray(b))
+    if activation is None:
+        return z, None
     return getattr(activations, activation)(z), z if activation in BY_INPUT else None
 
 
 def bias_activation_backward(g, y, z, b, activation):
-    if b is None:
-        return getattr(activations, f"{activation}_backward")(g, y, y if z is None else z), None
-    by_bias = np.zeros(b.shape, b.dtype)
-    if activation in ONE_PASS:
+    by_bias = None if b is None else np.zeros(b.shape, b.dtype)
+    if activation in ONE_PASS and b is not None:
         by_z = np.empty(g.shape, g.dtype)
         ONE_PASS[activation][1](np.ascontiguousarray(g), np.ascontiguousarray(y), by_z, by_bias)
-    else:
-        by_z = getattr(activations, f"{activation}_backward")(g, y, y if z is None else z)
-        sum_columns(by_z, by_bias)
+        return by_z, by_bias
+    by_z = g if activation is None else getattr(activations, f"{activation}_backward")(g, y, y if z is None else z)
+    if b is not None:
+        sum_columns(np.ascontiguousarray(by_z), by_bias)
     return by_z, by_bias

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy import ndarray
 
 Choice = Literal["auto", "numba", "numpy", "definition"]
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -100,15 +101,16 @@ class Twin:
 
         Where many arrays are worked on one after another, their `size` together counts.
         """
-        if _choice == "numpy" or type(x) is not np.ndarray:
+        if type(x) is not ndarray or _choice == "numpy":
             return False
-        least = self.least.get(x.dtype)
+        dtype = x.dtype
+        least = self.least.get(dtype)
         if _choice == "numba":
-            least = 0 if x.dtype in WORTHWHILE else None
+            least = 0 if dtype in WORTHWHILE else None
         if least is None or (x.size if size is None else size) < least:
             return False
-        for other in others:
-            if type(other) is np.ndarray and other.dtype != x.dtype and other.dtype.kind == "f":
+        for other in others:  # most are the same object, which is seen sooner than that they are equal
+            if type(other) is ndarray and other.dtype is not dtype and other.dtype != dtype and other.dtype.kind == "f":
                 return False
         return available()
 
@@ -123,7 +125,7 @@ class Twin:
 
 def arrays_among(params: Mapping) -> bool:
     """Whether a parameter is an array, which NumPy's line alone would broadcast."""
-    return any(type(p) is np.ndarray for p in params.values())
+    return any(type(p) is ndarray for p in params.values())
 
 
 def twin(name: str, line: Callable, home: str, least: Mapping = WORTHWHILE, why: str = "") -> Twin:

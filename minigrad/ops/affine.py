@@ -26,14 +26,17 @@ BY_INPUT = {"softplus", "silu", "gelu", "softsign"}  # φ' of the others can be 
 def bias_activation_line(z, b, activation):
     """φ(z + b) of the rows of a matrix, and z + b if φ' needs it; z may be overwritten."""
     z = z if b is None else z + b
+    if activation is None:
+        return z, None
     return activations[activation].forward(z), z if activation in BY_INPUT else None
 
 
 def bias_activation_backward_line(g, y, z, b, activation):
     """The gradients of z and of b."""
-    act = activations[activation]
-    local = act.local(0, y, (y if z is None else z,), act.defaults)
-    g = np.where(local, g, 0) if local.dtype == bool else g * local
+    if activation is not None:
+        act = activations[activation]
+        local = act.local(0, y, (y if z is None else z,), act.defaults)
+        g = np.where(local, g, 0) if local.dtype == bool else g * local
     return g, None if b is None else g.sum(axis=0)
 
 
@@ -67,20 +70,12 @@ def check_dense(x, w, b, activation):
 
 def dense_forward(x, w, b, activation):
     check_dense(x, w, b, activation)
-    z = product(rows(x), w)
-    if activation is None:
-        y, saved = z if b is None else z + b, None
-    else:
-        y, saved = bias_activation(z, b, activation)
+    y, saved = bias_activation(product(rows(x), w), b, activation)
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], w.shape[1]), saved
 
 
 def dense_backward(g, y, saved, x, w, b, activation):
-    g = rows(g)
-    if activation is None:
-        by_bias = None if b is None else g.sum(axis=0)
-    else:
-        g, by_bias = bias_activation_backward(g, rows(y), saved, b, activation)
+    g, by_bias = bias_activation_backward(rows(g), rows(y), saved, b, activation)
     return lambda: product(g, w.T).reshape(x.shape), lambda: product(rows(x).T, g), by_bias
 
 

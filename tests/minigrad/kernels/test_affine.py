@@ -34,7 +34,7 @@ def locked(x):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("activation", activations)
+@pytest.mark.parametrize("activation", [*activations, None])
 @pytest.mark.parametrize("layout", [np.asarray, strided, locked])
 def test_both_ways_equal_numpys_lines(activation, dtype, layout):
     rng = np.random.default_rng(0)
