@@ -20,9 +20,10 @@ def explained(name: str, error: Exception, xs: Iterable) -> Exception:
     if sentence:  # an op inside has said it; only the name is another one
         return kind(f"{name}: {message[sentence.end() :]}")
     if message.startswith("operands could not be broadcast together"):
-        requested = re.search(r"\]: \([\d,]*\)  and requested shape (\(.*\))", message)  # broadcast_to
-        verb = f"does not broadcast to {requested[1]}" if requested else "do not broadcast"
-        return kind(f"{name}: {listed(xs)} {verb}")
+        if requested := re.search(r"\]: \([\d,]*\)  and requested shape (\(.*\))", message):  # broadcast_to
+            return kind(f"{name}: {listed(xs)} does not broadcast to {requested[1]}")
+        if listed(xs).startswith("shapes"):  # else it failed on arrays of its own
+            return kind(f"{name}: {listed(xs)} do not broadcast")
     return kind(f"{name}: {listed(xs)}: {message}" if listed(xs) else f"{name}: {message}")
 
 

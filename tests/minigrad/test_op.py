@@ -305,6 +305,12 @@ def test_a_wrong_call_fails_at_the_call(call, kind, message):
         call(leaf(X))
 
 
+def test_a_forward_that_fails_on_arrays_of_its_own():
+    padded = mg.elementwise("padded", lambda x: x + np.zeros(len(x) + 1), [1], ["1"])
+    with pytest.raises(ValueError, match=r"padded: shape \(2,\): operands .* with shapes \(2,\) \(3,\)"):
+        padded([1.0, 2.0])
+
+
 # Fused
 
 
