@@ -222,8 +222,10 @@ class Edge(Item):
         if local.kind == "diagonal":
             size = local.diagonal.size
             factor = text.number(local.diagonal.item(), 4) if size == 1 else f"[rms {text.number(local.expected_gain)}]"
+        elif local.kind == "matrix":
+            factor = f"[{text.by(local.matrix.T.shape)}]"
         else:
-            factor = f"[{text.by(local.matrix.T.shape)}]" if local.kind == "matrix" else f"({local.formula})"
+            factor = f"({local.formula})" if local.formula else self.symbol
         return factor if factor == self.symbol else f"{self.symbol}{' = ' if local.shape == (1, 1) else ' '}{factor}"
 
     def __repr__(self) -> str:

@@ -366,3 +366,9 @@ def test_the_latex_of_a_chain_can_be_set(model):
         assert depth.min() >= 0
         assert depth[-1] == 0
     mathtext.MathTextParser("path").parse(f"${found}$")
+
+
+def test_an_op_without_formulas_prints_its_name():
+    double = mg.primitive("double", lambda x: 2 * x, [lambda g, y, x: 2 * g])
+    x = mg.tensor([1.0, 2.0], requires_grad=True, name="x")
+    assert str(mg.trace(double(x).sum()).edges()[1]) == "double × upstream [2, ‖·‖ 1.41] = [2, ‖·‖ 2.83], added to x"
