@@ -30,7 +30,7 @@ class batches:
     def __init__(self, x: ArrayLike, y: ArrayLike, size: int, rng: Generator | int | None = None) -> None:
         self.x, self.y, self.size, self.rng = array(x), array(y), size, generator(rng)
         if self.x.shape[:1] != self.y.shape[:1] or self.x.ndim == 0:
-            raise ValueError(f"x of shape {self.x.shape} and y of shape {self.y.shape} are not one y for each x")
+            raise ValueError(f"batches: x {self.x.shape} and y {self.y.shape} are not one y for each x")
         if not isinstance(size, Integral) or size < 1:
             raise ValueError(f"batches: size is a number of examples, 1 or more, not {size!r}")
 

@@ -87,9 +87,9 @@ def test_accuracy():
         (
             lambda: batches(X, Y[:9], 2),
             ValueError,
-            r"x of shape \(10, 2\) and y of shape \(9,\) are not one y",
+            r"batches: x \(10, 2\) and y \(9,\) are not one y",
         ),
-        (lambda: batches(1.0, 2.0, 2), ValueError, r"x of shape \(\) and y of shape \(\)"),
+        (lambda: batches(1.0, 2.0, 2), ValueError, r"batches: x \(\) and y \(\) are not"),
         (lambda: batches(X, Y, 0), ValueError, "batches: size is a number of examples, 1 or more, not 0"),
         (lambda: batches(X, Y, 2.0), ValueError, "batches: size .* not 2.0"),
         (lambda: split(X, Y[:9], 2), ValueError, "are not one y for each x"),
