@@ -75,7 +75,7 @@ def lag_matrix(self: Trace, states: str | Sequence) -> np.ndarray:
     found = [trace.target(h) for h in (trace[states] if isinstance(states, str) else states)]
     layers, shapes = sorted({h.scope for h in found}), {h.shape for h in found}
     if isinstance(states, str) and len(layers) > 1:
-        which = " or ".join(f"{layer}/{states}" for layer in layers)
+        which = " or ".join(f"{layer}/{states.rpartition('/')[2]}" for layer in layers)
         raise ValueError(f"lag_matrix: {states} are the states of {len(layers)} layers; say {which}")
     if len(shapes) != 1 or len(found[0].shape) != 2:
         raise ValueError(f"lag_matrix: states must all be (batch, n), not {' and '.join(map(str, sorted(shapes)))}")

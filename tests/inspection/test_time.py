@@ -123,8 +123,9 @@ def test_layers_are_told_apart_by_their_path():
     net = Sequential(Embedding(5, 3, rng=rng), LSTM(3, 4, layers=2, rng=rng))
     trace = mg.trace(mg.sum(net(np.array([[0, 3, 1], [2, 2, 4]]))))
     message = r"h\[\*\] are the states of 2 layers; say layers.1.layers.0/h\[\*\] or layers.1.layers.1/h\[\*\]"
-    with pytest.raises(ValueError, match=message):
-        trace.lag_matrix("h[*]")
+    for ambiguous in ("h[*]", "lstm/h[*]"):
+        with pytest.raises(ValueError, match=message):
+            trace.lag_matrix(ambiguous)
     assert trace.lag_matrix("layers.1.layers.0/h[*]").shape == (3, 3)
     assert trace.lag_matrix("layers.1.layers.1/c[*]").shape == (3, 3)
 
