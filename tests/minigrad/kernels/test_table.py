@@ -1,9 +1,9 @@
 """What `mg.kernels.table()` and `python -m minigrad.kernels` print, and the examples that they run."""
 
 import copy
-import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,11 @@ import pytest
 
 import minigrad as mg
 import optim  # noqa: F401 - it has kernels too
+from minigrad.kernels import __main__ as command
 from minigrad.kernels import listing, twins, use
 from minigrad.kernels.examples import EXAMPLES
 
+ROOT = Path(command.__file__).parents[2]
 DTYPES = ["float32", "float64"]
 
 
@@ -83,13 +85,25 @@ def test_ratios_stand_in_the_table(capsys):
 
 
 @pytest.mark.slow
-def test_the_command_compiles_and_measures_everything(tmp_path):
+def test_the_command_compiles_and_measures_everything(monkeypatch, capsys):
+    """In this process: what other tests have compiled is not compiled again."""
     pytest.importorskip("numba")
-    root = Path(__file__).parents[3]
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "minigrad.kernels"]
-    result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
-    lines = result.stdout.splitlines()
+    from minigrad.kernels import updates
+
+    monkeypatch.setattr(command, "ratio", partial(command.ratio, rounds=1))
+    assert command.main() == 0
+    lines = capsys.readouterr().out.splitlines()
     assert {line.split()[0] for line in lines if line} >= set(twins)
-    assert "–" not in result.stdout  # every one was measured
-    assert list(tmp_path.rglob("*adam_pass*.nbc"))  # those of the optimizers, too
+    assert "–" not in "".join(lines)  # every one was measured
+    assert lines[-1].startswith("compiled or loaded in ")
+    for dtype in DTYPES:  # those of the optimizers, too
+        assert any(dtype in str(signature) for signature in updates.adam_pass.signatures)
+    assert list(Path(updates.adam_pass.stats.cache_path).glob("*adam_pass*.nbc"))
+
+
+def test_the_command_without_numba():
+    """As it is called, in a new process."""
+    code = "import runpy, sys; sys.modules['numba'] = None; runpy.run_module('minigrad.kernels', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "kernels: Numba cannot be imported here, so NumPy computes everything\n"
