@@ -1,5 +1,6 @@
 """What every test and doctest starts with."""
 
+import gc
 import os
 
 for library in ("OPENBLAS", "MKL", "OMP"):  # read when NumPy is loaded; small products only wait for a second thread
@@ -14,6 +15,13 @@ from minigrad.define import numpy_overrides
 
 matplotlib.use("Agg")
 check_packages()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _only_what_a_module_makes_is_collected():
+    """All that is alive before it (thousands of tests) is left out when a test, or Python, collects garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
