@@ -22,10 +22,13 @@ def in_one_pass(name: str, why: str) -> Callable:
     """A decorator of `change`, which must not need its optimizer (`self`)."""
 
     def give(change: Callable) -> Callable:
-        def line(w, g, state, scale, heard, lr, **settings):
+        def line(w, g, state, scale, heard, squares, lr, **settings):
             moved = change(None, w, scaled(g, scale), state, lr, **settings)
+            if squares is not None:
+                squares[:] = sum_of_squares.line(w), sum_of_squares.line(moved)
+            if heard is not None:
+                heard[...] = moved
             w -= moved
-            return moved, sum_of_squares.line(moved)
 
         passes[change] = twin(name, line, "updates", why=why)
         return change
@@ -47,18 +50,21 @@ def move(
     """w ← w − change, in place, where the gradient counts `scale` times; then tell who wants to hear of it."""
     w, g, state, listeners, meters = p.data, p.grad, optimizer.state[p], optimizer.listeners, optimizer.meters
     state["steps"] += 1
-    weight = length(w) if meters else None  # now, when the move is about to read w as well
-    if kernel is not None and w.flags.carray:
-        heard = bool(listeners) or (bool(meters) and w.dtype == np.float64)  # whose squares may be 0 or infinite
-        change, squares = kernel(w, g, state, scale, heard, lr, **settings)
+    by_kernel = kernel is not None and w.flags.carray
+    squares = np.empty(2) if meters and by_kernel and w.dtype == np.float32 else None  # float64's may be 0 or infinite
+    measured = bool(meters) and squares is None
+    weight = length(w) if measured else None
+    if by_kernel:
+        change = np.empty_like(w) if listeners or measured else None
+        kernel(w, g, state, scale, change, squares, lr, **settings)
     else:
-        change, squares = optimizer.change(w, scaled(g, scale), state, lr, **settings), None
+        change = optimizer.change(w, scaled(g, scale), state, lr, **settings)
         w -= change
     p.written()  # the graph notices
     for listener in listeners:
         listener(p, scaled(g, scale), change)
     if meters:
-        moved = length(change) if squares is None else length(w if change is None else change, lambda x: squares)
+        weight, moved = (weight, length(change)) if measured else np.sqrt(squares)
         for meter in meters:
             meter(p, weight, scale * norm, moved)
 

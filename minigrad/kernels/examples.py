@@ -42,7 +42,7 @@ def contribution(name: str, **parameters: float) -> Callable:
 
 
 def update(settings: list[dict]) -> Callable:
-    return lambda draw, n: [call(draw(n), draw(n), {"steps": 1}, 0.5, False, 0.01, **some) for some in settings]
+    return lambda draw, n: [call(draw(n), draw(n), {"steps": 1}, 0.5, None, None, 0.01, **some) for some in settings]
 
 
 def matrix(draw, n, columns=COLUMNS):

@@ -1,8 +1,8 @@
 """Optimizers in one pass: a parameter, its gradient and what is remembered of it go through the processor once.
 
 - `sgd`, `adagrad`, `rmsprop`, `adam`, `adamw` move w in place by what `change` of the optimizer says, bit for bit:
-  no two operations are contracted into one, and none changes its place. They hand back the change if it is `heard`,
-  and the sum of its squares.
+  no two operations are contracted into one, and none changes its place. Where they are given arrays for it, and not
+  None, they write down the `change`, and the `squares`: Σw² before and Σchange².
 - `sum_of_squares(x)` in float64, by which gradients are measured, and found to be finite.
 
 A setting that is 0 is not applied at all: 0·∞ would be NaN.
@@ -18,7 +18,6 @@ from numba.extending import register_jitable
 from minigrad.kernels.compiler import compiled
 
 exact = compiled(fastmath=False)  # every operation rounds for itself, as in NumPy
-NOTHING = {np.dtype(name): np.empty(0, name) for name in ("float32", "float64")}
 
 
 @register_jitable(fastmath={"reassoc", "contract", "nsz"})
@@ -29,27 +28,29 @@ def with_square(total, x):
 
 
 @exact
-def descent_pass(w, g, change, scale, lr, weight_decay):
+def descent_pass(w, g, change, squares, scale, lr, weight_decay):
     number = w.dtype.type
     factor, rate, decay = number(scale), number(lr), number(weight_decay)
-    squares = 0.0
+    before = moved = 0.0
     for i in range(w.size):
         g_i = factor * g[i]
         if weight_decay:
             g_i += decay * w[i]
         step = rate * g_i
-        squares = with_square(squares, step)
-        if change.size:
+        if squares is not None:  # Numba leaves out what is None
+            before, moved = with_square(before, w[i]), with_square(moved, step)
+        if change is not None:
             change[i] = step
         w[i] -= step
-    return squares
+    if squares is not None:
+        squares[:] = before, moved
 
 
 @exact
-def momentum_pass(w, g, velocity, change, scale, lr, momentum, nesterov, weight_decay):
+def momentum_pass(w, g, velocity, change, squares, scale, lr, momentum, nesterov, weight_decay):
     number = w.dtype.type
     factor, rate, keep, decay = number(scale), number(lr), number(momentum), number(weight_decay)
-    squares = 0.0
+    before = moved = 0.0
     for i in range(w.size):
         g_i = factor * g[i]
         if weight_decay:
@@ -57,39 +58,43 @@ def momentum_pass(w, g, velocity, change, scale, lr, momentum, nesterov, weight_
         v = keep * velocity[i] + g_i
         velocity[i] = v
         step = rate * (g_i + keep * v if nesterov else v)
-        squares = with_square(squares, step)
-        if change.size:
+        if squares is not None:  # Numba leaves out what is None
+            before, moved = with_square(before, w[i]), with_square(moved, step)
+        if change is not None:
             change[i] = step
         w[i] -= step
-    return squares
+    if squares is not None:
+        squares[:] = before, moved
 
 
 @exact
-def scaled_pass(w, g, square, change, scale, lr, decay, share, eps):
+def scaled_pass(w, g, square, change, squares, scale, lr, decay, share, eps):
     """s ← decay·s + share·g² and w ← w − lr·g/(√s + eps)."""
     number = w.dtype.type
     factor, rate, keep, new, floor = number(scale), number(lr), number(decay), number(share), number(eps)
-    squares = 0.0
+    before = moved = 0.0
     for i in range(w.size):
         g_i = factor * g[i]
         s = keep * square[i] + new * (g_i * g_i)
         square[i] = s
         step = rate * g_i / (np.sqrt(s) + floor)
-        squares = with_square(squares, step)
-        if change.size:
+        if squares is not None:  # Numba leaves out what is None
+            before, moved = with_square(before, w[i]), with_square(moved, step)
+        if change is not None:
             change[i] = step
         w[i] -= step
-    return squares
+    if squares is not None:
+        squares[:] = before, moved
 
 
 @exact
-def adam_pass(w, g, mean, square, change, scale, rate, b1, b2, root, eps, weight_decay, shrinkage):
+def adam_pass(w, g, mean, square, change, squares, scale, rate, b1, b2, root, eps, weight_decay, shrinkage):
     """m ← b1·m + (1 − b1)·g, v ← b2·v + (1 − b2)·g² and w ← w − (rate·m/(root·√v + eps) + shrinkage·w)."""
     number = w.dtype.type
     factor, rated, rooted, floor = number(scale), number(rate), number(root), number(eps)
     keep_m, new_m, keep_v, new_v = number(b1), number(1 - b1), number(b2), number(1 - b2)
     decay, shrink = number(weight_decay), number(shrinkage)
-    squares = 0.0
+    before = moved = 0.0
     for i in range(w.size):
         g_i = factor * g[i]
         if weight_decay:
@@ -101,11 +106,13 @@ def adam_pass(w, g, mean, square, change, scale, rate, b1, b2, root, eps, weight
         step = rated * m / (np.sqrt(v) * rooted + floor)
         if shrinkage:
             step += shrink * w[i]
-        squares = with_square(squares, step)
-        if change.size:
+        if squares is not None:  # Numba leaves out what is None
+            before, moved = with_square(before, w[i]), with_square(moved, step)
+        if change is not None:
             change[i] = step
         w[i] -= step
-    return squares
+    if squares is not None:
+        squares[:] = before, moved
 
 
 @compiled(fastmath={"reassoc", "contract", "nsz"})
@@ -125,48 +132,40 @@ def remembered(state, name, w):
     return x.ravel()
 
 
-def room(w, heard):
-    """A flat array for what is subtracted from w, if somebody wants to hear of it."""
-    return np.empty(w.size, w.dtype) if heard else NOTHING[w.dtype]
+def flat(x):
+    return x if x is None else x.ravel()
 
 
-def sgd(w, g, state, scale, heard, lr, momentum, nesterov, weight_decay):
-    change = room(w, heard)
+def sgd(w, g, state, scale, change, squares, lr, momentum, nesterov, weight_decay):
     if momentum:
-        velocity = remembered(state, "velocity", w)
-        settings = scale, lr, momentum, nesterov, weight_decay
-        squares = momentum_pass(w.ravel(), g.ravel(), velocity, change, *settings)
+        velocity, settings = remembered(state, "velocity", w), (scale, lr, momentum, nesterov, weight_decay)
+        momentum_pass(w.ravel(), g.ravel(), velocity, flat(change), squares, *settings)
     else:
-        squares = descent_pass(w.ravel(), g.ravel(), change, scale, lr, weight_decay)
-    return change.reshape(w.shape) if heard else None, squares
+        descent_pass(w.ravel(), g.ravel(), flat(change), squares, scale, lr, weight_decay)
 
 
-def adagrad(w, g, state, scale, heard, lr, eps):
-    return scaled(w, g, state, scale, heard, lr, 1.0, 1.0, eps)
+def adagrad(w, g, state, scale, change, squares, lr, eps):
+    scaled(w, g, state, scale, change, squares, lr, 1.0, 1.0, eps)
 
 
-def rmsprop(w, g, state, scale, heard, lr, decay, eps):
-    return scaled(w, g, state, scale, heard, lr, decay, 1 - decay, eps)
+def rmsprop(w, g, state, scale, change, squares, lr, decay, eps):
+    scaled(w, g, state, scale, change, squares, lr, decay, 1 - decay, eps)
 
 
-def scaled(w, g, state, scale, heard, *settings):
-    change = room(w, heard)
-    squares = scaled_pass(w.ravel(), g.ravel(), remembered(state, "square", w), change, scale, *settings)
-    return change.reshape(w.shape) if heard else None, squares
+def scaled(w, g, state, scale, change, squares, *settings):
+    scaled_pass(w.ravel(), g.ravel(), remembered(state, "square", w), flat(change), squares, scale, *settings)
 
 
-def adam(w, g, state, scale, heard, lr, betas, eps, weight_decay, shrinkage=0.0):
-    change = room(w, heard)
+def adam(w, g, state, scale, change, squares, lr, betas, eps, weight_decay, shrinkage=0.0):
     (b1, b2), t = betas, state["steps"]
     rate, root = lr / (1 - b1**t), 1 / math.sqrt(1 - b2**t)
     mean, square = remembered(state, "mean", w), remembered(state, "square", w)
     settings = scale, rate, b1, b2, root, eps, weight_decay, shrinkage
-    squares = adam_pass(w.ravel(), g.ravel(), mean, square, change, *settings)
-    return change.reshape(w.shape) if heard else None, squares
+    adam_pass(w.ravel(), g.ravel(), mean, square, flat(change), squares, *settings)
 
 
-def adamw(w, g, state, scale, heard, lr, betas, eps, weight_decay):
-    return adam(w, g, state, scale, heard, lr, betas, eps, 0.0, lr * weight_decay)
+def adamw(w, g, state, scale, change, squares, lr, betas, eps, weight_decay):
+    adam(w, g, state, scale, change, squares, lr, betas, eps, 0.0, lr * weight_decay)
 
 
 def sum_of_squares(x):
