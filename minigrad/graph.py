@@ -44,7 +44,7 @@ class Node:
     saved : object
         What a fused op keeps for its backward kernel, else None.
     versions : int
-        Sum of the inputs' version counters. They only grow, so an equal sum means nothing was written to.
+        Sum of the inputs' version counters: these only grow, so it tells of every write. −1 once the output was.
     scope : str
         Path of the module that made it.
     seq : int

@@ -46,7 +46,7 @@ class Op:
         self.kind = kind
         self.names, self.defaults = signature(forward, self.arity)
         self.inputs_only = self.arity if self.arity == len(self.names) else -1  # a call of so many needs no sorting out
-        self.__doc__ = doc or f"{name}({', '.join(self.names)}), with local derivative {', '.join(self.formulas)}"
+        self.__doc__ = doc or f"{name}({', '.join(self.names)}); backward: {', '.join(filter(None, self.formulas))}"
 
     def __call__(self, *xs: Any, **params: Any) -> Any:
         if params or len(xs) != self.inputs_only:

@@ -53,7 +53,7 @@ def rows(x):
     return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
-def product(a, b):
+def times(a, b):
     """a·b of two matrices; a small product is over before a rule has been asked, and a.dot begins sooner."""
     return a.dot(b) if len(a) * b.size <= SMALL else matrix_product(a, b)
 
@@ -70,13 +70,13 @@ def check_dense(x, w, b, activation):
 
 def dense_forward(x, w, b, activation):
     check_dense(x, w, b, activation)
-    y, saved = bias_activation(product(rows(x), w), b, activation)
+    y, saved = bias_activation(times(rows(x), w), b, activation)
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], w.shape[1]), saved
 
 
 def dense_backward(g, y, saved, x, w, b, activation):
     g, by_bias = bias_activation_backward(rows(g), rows(y), saved, b, activation)
-    return lambda: product(g, w.T).reshape(x.shape), lambda: product(rows(x).T, g), by_bias
+    return lambda: times(g, w.T).reshape(x.shape), lambda: times(rows(x).T, g), by_bias
 
 
 def dense_definition(x, w, b, activation=None):
