@@ -2,3 +2,14 @@
 
 Each lesson is one file that reads as an example, and a function: `demos.mechanics.run()`.
 """
+
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+
+
+def __getattr__(name: str) -> ModuleType:
+    """A lesson is imported when it is asked for."""
+    if name.startswith("_") or find_spec(f"{__name__}.{name}") is None:
+        raise AttributeError(f"there is no lesson {name!r}; python -m demos lists them")
+    return import_module(f"{__name__}.{name}")

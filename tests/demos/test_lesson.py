@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import pytest
 
+import demos
 from demos import lesson
 from demos.lesson import Claim, Result, UserError, each, main, picture, require, table
 
@@ -210,6 +211,14 @@ def test_a_foreign_package_in_the_way_is_named(tmp_path, name):
 
 def test_the_packages_are_in_place_here():
     lesson.check_packages()
+
+
+def test_a_lesson_needs_no_import_of_its_own():
+    code = "import demos; print(demos.chain.run.__module__)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "demos.chain\n"
+    with pytest.raises(AttributeError, match="there is no lesson 'chian'"):
+        _ = demos.chian
 
 
 def test_the_command_as_a_command(tmp_path):
