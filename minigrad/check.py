@@ -186,13 +186,20 @@ def leaves_upstream_alone(case: Case) -> None:
     case.agree("on a second walk", [y.data, *(d.data for d in pulled(y, leaves, u))], case.results(u))
 
 
+LAYOUTS: dict[str, Callable[[np.ndarray], Tensor]] = {
+    "strided views": lambda x: Tensor(np.stack([x, x], axis=-1), requires_grad=True)[..., 0],
+    "arrays stored column by column": lambda x: Tensor(x.T.copy(), requires_grad=True).T,
+}
+
+
 def takes_any_layout(case: Case) -> None:
-    """Strided views with a transposed upstream; of an elementwise op, also single numbers and no elements at all."""
+    """Views with a transposed upstream; of an elementwise op, also single numbers and no elements at all."""
     u = cotangent(case.value().shape)
-    views = [Tensor(np.stack([x, x], axis=-1), requires_grad=True)[..., 0] for x in case.xs]
-    y = case(*views)
-    gradients = grad([np.transpose(y)], views, [u.T.copy()])
-    case.agree("for strided views", [y.data, *(g.data for g in gradients)], case.results(u))
+    for note, view in LAYOUTS.items():
+        views = [view(x) for x in case.xs]
+        y = case(*views)
+        gradients = grad([np.transpose(y)], views, [u.T.copy()])
+        case.agree(f"for {note}", [y.data, *(g.data for g in gradients)], case.results(u))
     if isinstance(case.f, Elementwise):
         full = written_out(case)
         for shape in [(), (0,)] if u.size else [(0,)]:

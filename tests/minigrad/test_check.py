@@ -124,11 +124,31 @@ KINKED = [
     (lambda x: x.max(), [1.0, 1.0, 0.5]),
     (lambda x: x * (x.data > 0.5), [0.5, 0.5 - 1e-7, 2.0]),
 ]
+BENT = [  # their slope jumps, or has a kink, at 0
+    (mg.abs, [0.0, 1.0, -2.0]),
+    (mg.softsign, [0.0, 1.0]),
+    (lambda x: x * mg.abs(x), [0.0, 1e-7, 1.0]),
+    (lambda x: mg.relu(x) ** 2, [0.0, -1.0, 1.0]),
+    (lambda x: mg.norm(x), [0.0, 0.0]),
+    (lambda x: mg.maximum(x, 2 * x), [0.0, 1.0]),
+]
 
 
 @pytest.mark.parametrize(("f", "x"), KINKED)
 def test_kinks_are_left_out(f, x):
     assert mg.gradcheck(f, x)
+
+
+@pytest.mark.parametrize(("f", "x"), BENT)
+def test_kinks_of_slopes_are_left_out(f, x):
+    assert mg.gradcheck(f, x, order=3)
+
+
+def test_a_curve_too_strong_for_the_step_is_no_error():
+    assert mg.gradcheck(mg.sqrt, [1e-5, 2e-6, 1.0])
+    wrong = mg.elementwise("wrong", np.sqrt, [lambda y, x: 0.6 / y], ["?"])
+    with pytest.raises(AssertionError, match="1 of 1 elements differ"):
+        mg.gradcheck(wrong, [1e-5])
 
 
 def test_kinks_are_counted():
@@ -227,6 +247,12 @@ SLIPS = [
     ),
     (primitive(np.square, writes_upstream), [X], [UPSTREAM], "the upstream gradient was [["),
     (primitive(needs_contiguous, lambda g, y, x: 3 * g), [X], [LAYOUTS], "value for strided views: expected [["),
+    (
+        elementwise(lambda x: np.exp(x.ravel("K").reshape(x.shape)), lambda y, x: y),
+        [],
+        [LAYOUTS],
+        "value for arrays stored column by column: expected [[",
+    ),
     (
         fused(lambda x: (x, None), lambda g, y, s, x: (g,), lambda x: 2 * x),
         [X],
