@@ -37,16 +37,16 @@ def measured(node: Node, slot: int, rng: np.random.Generator) -> Comparison:
     """Compare the derivative by one input; with a kink within the step, without the elements that have it."""
     x = node.arrays[slot]
     g, v = rng.normal(size=node.output.shape), rng.normal(size=x.shape)
-    best = np.inf
+    best, longest = np.inf, 0.0
     for h, floor in STEPS:
         u = v * np.maximum(np.abs(x), floor or x == 0)
-        error = difference(node, slot, g, u, h)
+        error, longest = difference(node, slot, g, u, h, longest)
         best = min(best, error)
         if best <= GOOD:
             break
         if best > LIMIT and (error > LIMIT or (h, floor) == STEPS[-1]):  # where y is not a number, other steps first
             kinks = rough(node, slot, u, h)
-            smooth = difference(node, slot, np.where(kinks, 0, g), u, h)
+            smooth, _ = difference(node, slot, np.where(kinks, 0, g), u, h)
             if smooth <= LIMIT:
                 return Comparison(smooth, int(np.sum(kinks)), error)
     return Comparison(best)
@@ -65,18 +65,24 @@ def changed(node: Node, slot: int, step: np.ndarray) -> np.ndarray:
     return np.asarray((node.op.definition or node.op.forward)(*xs, **node.params))
 
 
-def difference(node: Node, slot: int, g: np.ndarray, u: np.ndarray, h: float) -> float:
-    """Relative error of ⟨g, J·u⟩ by the rule; of a large one, what rounding leaves unexplained. Not where g is 0."""
+def difference(
+    node: Node, slot: int, g: np.ndarray, u: np.ndarray, h: float, longest: float = 0.0
+) -> tuple[float, float]:
+    """Relative error of ⟨g, J·u⟩ by the rule; of a large one, what rounding leaves unexplained. Not where g is 0.
+
+    A derivative of exactly 0, as of x³ at 0, is compared with the longest slope that other steps have met, which is
+    handed on: it must fall with the step.
+    """
     slope = (changed(node, slot, h * u) - changed(node, slot, -h * u)) / (2 * h)
     products, values = np.where(g == 0, 0, [g * slope, g * node.output])
     by_rule = LocalJacobian(node, slot).vjp(g) * u
     by_rule = np.sum(by_rule) if np.all(g) else np.nansum(by_rule)  # 0·∞ at an element left out
-    scale = max(abs(by_rule), abs(np.sum(products)), length(products))
+    scale = max(abs(by_rule), abs(np.sum(products)), length(products), 0.0 if by_rule else longest)
     rounding = 2 * np.finfo(np.float64).eps * length(values) / h
     error = abs(by_rule - np.sum(products))
     if not error <= LIMIT * scale:
         error = error if np.isnan(error) else max(error - rounding, 0)
-    return float(error / scale) if scale else 0.0
+    return float(error / scale) if scale else 0.0, scale
 
 
 def rough(node: Node, slot: int, u: np.ndarray, h: float) -> np.ndarray:

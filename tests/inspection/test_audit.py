@@ -256,3 +256,16 @@ def test_a_changed_value_is_refused(make_net):
     net.model[0].weight.data *= 2
     with pytest.raises(mg.GraphError, match="changed in place"):
         trace.audit()
+
+
+@pytest.mark.parametrize("f", [lambda x: x**3, lambda x: mg.sin(x) - x, mg.prod])
+def test_a_derivative_of_exactly_0(f):
+    """The difference falls with the step, and is nothing beside the longer ones."""
+    x = mg.tensor([0.0, 0.0, 0.0], requires_grad=True)
+    assert mg.trace(mg.sum(f(x))).audit().ok
+
+
+def test_a_0_that_is_wrong():
+    slip = mg.elementwise("slip", lambda x: x**3 + 1e-3 * x, [lambda y, x: 3 * x * x], ["3x²"])
+    audit = mg.trace(mg.sum(slip(mg.tensor([0.0, 0.0], requires_grad=True)))).audit()
+    assert [failure.op for failure in audit.failures] == ["slip"]
