@@ -216,9 +216,9 @@ class Chain:
         name = f"{self.derivative}[{', '.join(map(str, self.element))}]".removesuffix("[]")
         if np.isclose(along, whole):
             return f"units   {name} = {product} = {text.number(along)}"
+        of_whole = f"{text.number(100 * along / whole)}% of {name}" if whole else name
         return (
-            f"units   {product} = {text.number(along)}, the strongest path of units: "
-            f"{text.number(100 * along / whole)}% of {name} = {text.number(whole)}"
+            f"units   {product} = {text.number(along)}, the strongest path of units: {of_whole} = {text.number(whole)}"
         )
 
     def latex(self) -> str:

@@ -194,3 +194,10 @@ def test_factors_and_branches_show_themselves():
     chain = mg.trace(2 * (x + mg.tanh(x))).chain(to=x)
     assert str(chain.factors) == "[<2, gain 2.000>, <(1 + tanh'(x)), gain 2.000>]"
     assert str(chain.factors[1].branches) == "[<1, share 50.0%>, <tanh'(x), share 50.0%>]"
+
+
+def test_paths_of_units_that_cancel():
+    x = mg.tensor([1.0, 2.0], requires_grad=True, name="x")
+    w = np.array([[3.0, -3.0], [1.0, 1.0]])
+    text = str(mg.trace(mg.sum(x @ w)).chain(to=x, element=0))
+    assert "the strongest path of units: ∂L/∂x[0] = 0" in text
