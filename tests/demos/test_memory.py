@@ -140,9 +140,10 @@ def test_what_is_left_of_a_state(rows):
 
 @pytest.mark.slow
 def test_a_hundred_steps():
+    """In as much training as the LSTM needs, which is about half of the lesson's, the RNN learns nothing."""
     errors = {}
     for name in ("rnn", "lstm"):
-        found = train(network(name, 32, seed=0), length=100, steps=2500, limit=1.0, seed=0)
+        found = train(network(name, 32, seed=0), length=100, steps=1250, limit=1.0, seed=0)
         errors[name] = found["errors"][-1]
     assert errors["lstm"] < 0.01
     assert errors["rnn"] > 10 * errors["lstm"]
