@@ -240,7 +240,7 @@ class Trace:
             pattern = key.replace("[", "[[]")  # h[*] means the states h[0], h[1] …, not a set of letters
             found = [node for node in self.nodes if any(fnmatchcase(label, pattern) for label in node.labels)]
         else:
-            found = [node for node in self.nodes if key in node.labels][:1]
+            found = sorted((n for n in self.nodes if key in n.labels), key=lambda n: n.labels.index(key))[:1]
         if not found:
             known = sorted({label for node in self.nodes for label in node.labels})
             near = difflib.get_close_matches(key, known, n=3, cutoff=0.4)
@@ -270,7 +270,7 @@ class Trace:
 
     @cached_property
     def _labels(self) -> list[tuple[str, ...]]:
-        """What each vertex can be looked up by: names, alone and as scope/name, scope/op and scope/op:k."""
+        """What each vertex can be looked up by, first the strongest: name, scope/name, scope/op and scope/op:k."""
         count: Counter[str] = Counter()
         labels = []
         for i, (vertex, symbol) in enumerate(zip(self._vertices, self._symbols, strict=True)):

@@ -372,3 +372,13 @@ def test_an_op_without_formulas_prints_its_name():
     double = mg.primitive("double", lambda x: 2 * x, [lambda g, y, x: 2 * g])
     x = mg.tensor([1.0, 2.0], requires_grad=True, name="x")
     assert str(mg.trace(double(x).sum()).edges()[1]) == "double × upstream [2, ‖·‖ 1.41] = [2, ‖·‖ 2.83], added to x"
+
+
+def test_what_is_printed_is_found_under_that_name():
+    """The second add is the first that is called so: the one before adds a bias, and is z1."""
+    w, b = (mg.tensor(x, requires_grad=True) for x in (np.eye(2), np.ones(2)))
+    h = mg.tanh(np.ones((3, 2)) @ w + b) + mg.tensor(np.ones((3, 2)))
+    trace = mg.trace(mg.sum(mg.sigmoid(h) + mg.tensor(np.ones((3, 2)))))
+    assert [node.symbol for node in trace.nodes if node.op == "add"] == ["z1", "add", "add:2"]
+    assert [trace[node.symbol] for node in trace.nodes] == trace.nodes
+    assert trace["add:1"] == trace["z1"]
