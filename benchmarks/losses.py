@@ -22,7 +22,7 @@ with suppress(ImportError):
 
     torch.set_num_threads(1)
 
-SHAPES = [(128, 10), (128, 100), (128, 1000), (4096, 10)]
+SHAPES = [(32, 10), (128, 10), (128, 100), (128, 1000), (4096, 10)]
 one = np.ones((), np.float32)
 
 

@@ -27,6 +27,7 @@ FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 # A call below 2⁹ elements is over before a kernel would be loaded: small programs never wait for Numba.
 WORTHWHILE: Mapping[np.dtype, int] = MappingProxyType({FLOAT32: 512, FLOAT64: 512})
+MANY_CALLS: Mapping[np.dtype, int] = MappingProxyType({FLOAT32: 128, FLOAT64: 128})  # where NumPy needs a dozen calls
 
 
 def checked(choice: str, where: str = "kernels.use") -> str:
