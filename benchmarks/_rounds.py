@@ -32,7 +32,10 @@ class Ratio:
 
 
 def times(candidates: Mapping[str, Callable], rounds: int = 15, seconds: float = 0.01) -> dict[str, list[float]]:
-    """Seconds per call of each candidate in each round; in a round each runs for about so many `seconds`."""
+    """Seconds per call of each candidate in each round; in a round each runs for about so many `seconds`.
+
+    Before that it runs a third as long untimed: threads of the one before go on spinning for some milliseconds.
+    """
     calls = {}
     for name, run in candidates.items():
         run()  # whatever is done once: compiling, filling caches
@@ -40,6 +43,7 @@ def times(candidates: Mapping[str, Callable], rounds: int = 15, seconds: float =
     found: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, run in candidates.items():
+            duration(run, -(-calls[name] // 3))
             found[name].append(duration(run, calls[name]) / calls[name])
     return found
 

@@ -28,7 +28,7 @@ import numpy as np  # isort: skip
 
 import minigrad as mg
 from layers import LSTM, RNN, BatchNorm, CrossEntropy, Dense, Residual, Sequential
-from minigrad.kernels.matrices import has_packed
+from minigrad.kernels.matrices import blas_threads, has_packed
 from optim import SGD, Adam, clip_by_global_norm
 
 torch: Any = None
@@ -38,10 +38,10 @@ with suppress(ImportError):
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 Step = Callable[[], Any]
-BARS = {  # at most this share of PyTorch's time: with BLAS for products, and with our own products
-    "W1": (None, 0.75), "W2": (0.35, 0.3), "W3": (0.5, 0.5), "W4": (0.6, 0.45), "W5": (1.4, 1.0),
-    "W5 hidden 64": (None, 0.85), "W5 hidden 32": (None, 0.4), "W6": (0.4, 0.4), "W7": (0.35, 0.25),
-    "W8 256": (None, None), "W8 1024": (None, None),
+BARS = {  # at most this share: with BLAS for products, with our own products, and with two threads each
+    "W1": (None, 0.75, 1.1), "W2": (0.35, 0.3, 0.3), "W3": (0.5, 0.5, 0.5), "W4": (0.6, 0.45, 0.7),
+    "W5": (1.4, 1.0, 1.5), "W5 hidden 64": (None, 0.85, None), "W5 hidden 32": (None, 0.4, None),
+    "W6": (0.4, 0.4, 0.4), "W7": (0.35, 0.25, 0.25), "W8 256": (None, None, None), "W8 1024": (None, None, None),
 }  # fmt: skip
 
 
@@ -310,5 +310,6 @@ if __name__ == "__main__":
     for name in WORKLOADS:
         found = share(name)
         if "pytorch" in found:
-            report(name, found["pytorch"], "of PyTorch", at_most=BARS[name][has_packed()])
+            case = has_packed() if blas_threads() == 1 else 2
+            report(name, found["pytorch"], "of PyTorch", at_most=BARS[name][case])
         report(f"{name}", found["numpy"], "of NumPy")

@@ -44,7 +44,7 @@ def reduced(losses, reduction):
     """The losses of all samples as one number: their mean, their sum, or left as they are."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"loss: reduction {reduction!r} is not one of mean, sum, none")
-    return losses if reduction == "none" else (np.mean if reduction == "mean" else np.sum)(losses)
+    return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()
 
 
 def share(g, losses_shape, reduction):
