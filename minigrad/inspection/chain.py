@@ -204,11 +204,14 @@ class Chain:
         """The gradient of one element as a product of plain numbers, along the strongest path of units."""
         at = int(np.ravel_multi_index(self.element, self.target.shape))
         numbers, vertex = [], self.target
+        losses = {edge: factor.symbol for factor in self.factors if factor.whole_loss for edge in factor.edges}
         while vertex.incoming and vertex != self.trace.vertex(-1):
             best = max((strongest_unit(edge, at) for edge in vertex.incoming if edge in self.edges), key=lambda b: b[0])
             _, edge, at, slope = best
-            if not edge.local.passes_on:
-                numbers.append((edge.symbol.removesuffix("ᵀ"), slope))
+            if edge in losses and numbers and numbers[-1][0] == losses[edge]:
+                slope *= numbers.pop()[1]  # a loss is one number, however many steps it has
+            if edge in losses or not edge.local.passes_on:
+                numbers.append((losses.get(edge, edge.symbol.removesuffix("ᵀ")), slope))
             vertex = edge.output
         along = float(np.prod([slope for _, slope in numbers])) * float(self.trace.seed.flat[at])
         whole = float(self.product[self.element])

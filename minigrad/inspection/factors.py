@@ -3,7 +3,8 @@
 Walking back from the output, the products that were sent and have not yet arrived are the *front*. Where
 the whole front leads to one vertex, every path passes it, and the gradient there is all there is: a cut.
 Between two cuts lies one factor, a single local derivative or a sum of branches. In an LSTM the front never
-narrows to one vertex, but to the state [h, c] of a time step: that pair counts as one.
+narrows to one vertex, but to the state [h, c] of a time step: that pair counts as one. Within a loss that was
+opened up there is no cut: a cross-entropy is the one factor (p − t)/B.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
+from minigrad.graph import Node
 from minigrad.inspection import text
 from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.names import is_parameter, weight_slot
@@ -73,10 +75,19 @@ def factors_of(edges: Sequence[Edge], seed: np.ndarray) -> list[Factor]:
 def is_cut(front: Counter[int], trace: Trace, target: int) -> bool:
     """Whether the front leads to one vertex, or to the h and c of one step that lies above the target."""
     if len(front) != 2 or target in front:
-        return len(front) == 1
+        return len(front) == 1 and not is_inside_loss(trace, *front, target)
     (a, b), names = front, trace._symbols
     step = names[a][1:] == names[b][1:] and names[a][1:].startswith("[")
     return step and {names[a][0], names[b][0]} == {"h", "c"}
+
+
+def is_inside_loss(trace: Trace, i: int, target: int) -> bool:
+    """Whether a vertex is a step within a loss that was opened up, of which the target is none."""
+    vertex = trace._vertices[i]
+    fused = trace._within.get(vertex)
+    if fused is None or fused.op.kind != "loss" or trace._replaced[fused] is vertex:  # that is what it puts out
+        return False
+    return trace._within.get(trace._vertices[target]) is not fused
 
 
 class Factor:
@@ -122,13 +133,21 @@ class Factor:
     def passes_on(self) -> bool:
         return self.single is not None and self.single.passes_on
 
+    @cached_property
+    def fused(self) -> Node | None:
+        """The fused op, opened up, that all of the factor lies within."""
+        within = {edge.trace._within.get(edge.output.vertex) for edge in self.edges}
+        return within.pop() if len(within) == 1 else None
+
+    @property
+    def whole_loss(self) -> bool:
+        return self.single is None and self.kind == "loss"
+
     @property
     def kind(self) -> str:
         """What the factor does: activation, weight, norm, loss, skip (a sum of branches) …"""
-        within = {edge.trace._within.get(edge.output.vertex) for edge in self.edges}
-        fused = within.pop() if len(within) == 1 else None
-        if fused is not None and fused.kind in ("norm", "loss"):
-            return fused.kind  # all that BatchNorm or a loss was opened into
+        if self.fused is not None and self.fused.op.kind in ("norm", "loss"):
+            return self.fused.op.kind  # all that BatchNorm or a loss was opened into
         if self.single is None:
             return "skip"
         edge = self.single
@@ -157,6 +176,9 @@ class Factor:
         """As it is written in the product: diag(σ'(z1)), W2ᵀ, (I + W1ᵀ · diag(tanh'(z1)) · W2ᵀ)."""
         if self.single is not None:
             return in_chain(self.single)
+        if self.whole_loss:
+            (upper,), (lower,) = self.upper, self.lower
+            return f"∂{self.fused.op.name if upper.symbol == upper.op else upper.symbol}/∂{lower.symbol}"
         if len(self.lower) == 2:
             return f"∂{state_name(self.upper)}/∂{state_name(self.lower)}"
         if self.is_long:
@@ -167,6 +189,10 @@ class Factor:
     def formula(self) -> str:
         if self.single is not None:
             return self.kind if self.kind in ("weight", "input", "scale", "gate") else self.single.formula
+        if self.whole_loss:
+            lower, trace = self.lower[0].vertex, self.edges[0].trace
+            inputs = [x is not None and trace._vertex(x) is lower for x in self.fused.inputs]
+            return self.fused.op.formulas[inputs.index(True)]
         if len(self.lower) == 2:
             parts = zip(self.last, self.branches, strict=True)
             return ", ".join(f"{in_chain(e)} → {e.input.symbol[0]} {text.percent(b.share)}" for e, b in parts)

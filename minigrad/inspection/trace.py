@@ -28,7 +28,6 @@ from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.names import refined_kinds, symbols_of
 from minigrad.inspection.opened import opened
 from minigrad.inspection.parts import Edge, TraceNode
-from minigrad.op import Op
 from minigrad.tensor import Tensor
 
 
@@ -122,13 +121,13 @@ class Trace:
     # What there is
 
     @cached_property
-    def _within(self) -> dict[Node, Op]:
-        """Node → the fused op that it is a part of, where one was opened."""
+    def _within(self) -> dict[Node, Node]:
+        """Node → the node of the fused op that it is a part of, where one was opened."""
         within = {}
         for node, end in self._replaced.items():
             if node.op.definition and isinstance(end, Node):
                 inputs = {x.node for x in node.inputs if x is not None}
-                within.update(dict.fromkeys(order(end, until=inputs), node.op))
+                within.update(dict.fromkeys(order(end, until=inputs), node))
         return within
 
     @cached_property
@@ -277,7 +276,7 @@ class Trace:
             names = [*reversed(self._all_given.get(i, [])), symbol]
             if isinstance(vertex, Node):
                 scope = f"{vertex.scope}/" if vertex.scope else ""
-                layer = f"{self._within[vertex].name}/" if vertex in self._within else scope  # lstm/h[3]
+                layer = f"{self._within[vertex].op.name}/" if vertex in self._within else scope  # lstm/h[3]
                 path = scope + vertex.op.name
                 count[path] += 1
                 names += [*(at + name for at in (scope, layer) for name in names), path, f"{path}:{count[path]}"]
