@@ -63,6 +63,9 @@ class Ledger:
         rate = f"   (×{text.fixed(10 ** (inside / self.layers))} per layer)" if self.layers else ""
         return f"ledger  {' │ '.join(parts)} │ total {text.signed(self.total['total'])} decades{rate}"
 
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
 
 def begins_layer(factor: Any, weighed: bool) -> bool:
     """Whether a row begins with it: an activation, a block or step with weights in it, a second weight in a row."""

@@ -193,6 +193,7 @@ def test_factors_and_branches_show_themselves():
     x = mg.tensor(0.0, requires_grad=True, name="x")
     chain = mg.trace(2 * (x + mg.tanh(x))).chain(to=x)
     assert str(chain.factors) == "[<2, gain 2.000>, <(1 + tanh'(x)), gain 2.000>]"
+    assert repr(chain.ledger()) == f"<{chain.ledger()}>"
     assert str(chain.factors[1].branches) == "[<1, share 50.0%>, <tanh'(x), share 50.0%>]"
 
 
