@@ -28,6 +28,7 @@ BUDGETS = {
     "minigrad/numpy_extra.py": 250,
     "minigrad/check.py": 300,
     "minigrad/data.py": 90,
+    "minigrad/differences.py": 230,  # a kink shows in three ways
     "minigrad/ops/elementwise.py": 260,
     "minigrad/ops/reductions.py": 180,
     "minigrad/ops/shaping.py": 290,

@@ -146,9 +146,17 @@ def test_kinks_of_slopes_are_left_out(f, x):
 
 def test_a_curve_too_strong_for_the_step_is_no_error():
     assert mg.gradcheck(mg.sqrt, [1e-5, 2e-6, 1.0])
-    wrong = mg.elementwise("wrong", np.sqrt, [lambda y, x: 0.6 / y], ["?"])
+    wrong = mg.elementwise("wrong", np.sqrt, [lambda y, x: 0.501 / y], ["?"])
     with pytest.raises(AssertionError, match="1 of 1 elements differ"):
         mg.gradcheck(wrong, [1e-5])
+
+
+@pytest.mark.parametrize("offset", [1e9, 1e12])
+def test_rounding_excuses_nothing(offset):
+    """Differences of large numbers are rough, but not as a kink is."""
+    wrong = mg.elementwise("wrong", lambda x: x + offset, [lambda y, x: 1.5 + 0 * x], ["?"])
+    with pytest.raises(AssertionError, match="differ"):
+        mg.gradcheck(wrong, np.linspace(0.1, 1, 20))
 
 
 def test_kinks_are_counted():
