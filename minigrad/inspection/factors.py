@@ -83,11 +83,16 @@ def is_cut(front: Counter[int], trace: Trace, target: int) -> bool:
 
 def is_inside_loss(trace: Trace, i: int, target: int) -> bool:
     """Whether a vertex is a step within a loss that was opened up, of which the target is none."""
-    vertex = trace._vertices[i]
-    fused = trace._within.get(vertex)
-    if fused is None or fused.op.kind != "loss" or trace._replaced[fused] is vertex:  # that is what it puts out
+    loss = loss_of(trace, i)
+    if loss is None or trace._replaced[loss] is trace._vertices[i]:  # that is what it puts out
         return False
-    return trace._within.get(trace._vertices[target]) is not fused
+    return loss_of(trace, target) is not loss
+
+
+def loss_of(trace: Trace, i: int) -> Node | None:
+    """The loss that a vertex is a part of, where one was opened up."""
+    fused = trace._within.get(trace._vertices[i])
+    return fused if fused is not None and fused.op.kind == "loss" else None
 
 
 class Factor:

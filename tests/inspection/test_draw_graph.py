@@ -133,6 +133,18 @@ def test_equal_layers_are_one_box_from_first_to_last(deep):
     assert drawn[title][-1] == f"gain {ends}, mean {text.fixed(mean)} ▼"
 
 
+def test_a_cross_entropy_is_one_box_at_zoom_layer_and_its_steps_at_zoom_op(rng):
+    model = Sequential(Dense(4, 3, rng=0))
+    loss = mg.cross_entropy(model(rng.normal(size=(6, 4))), np.arange(6) % 3)
+    trace = mg.trace(loss)
+    drawn = boxes(trace.to_svg("layer"))
+    assert list(drawn)[1:] == ["L = cross_entropy"]
+    assert drawn["L = cross_entropy"][1].split() == ["L", "1", text.number(loss.item()), "│", "1"]
+    assert {"h1 = log_softmax(z1)", "L = mean(negative)"} < set(boxes(trace.to_svg("op")))
+    beside = mg.trace(loss + mg.sum(model[0].weight))
+    assert "mean = cross_entropy" in boxes(beside.to_svg("layer"))
+
+
 def test_equal_blocks_are_one_frame_with_the_shares_of_the_chain(residual):
     view = GraphView(residual)
     (frame,) = view.frames

@@ -15,6 +15,7 @@ import numpy as np
 
 from minigrad.graph import Node
 from minigrad.inspection.draw.boxes import STATE, Box, Wire, gain, into_parameter
+from minigrad.inspection.factors import loss_of
 from minigrad.inspection.parts import Edge
 from minigrad.inspection.trace import Trace
 
@@ -61,14 +62,14 @@ class GraphView:
         return [[i] for i, vertex in enumerate(self.trace._vertices) if isinstance(vertex, Node)]
 
     def _modules(self) -> list[list[int]]:
-        """Ops that one module computed in a row; outside of modules, the steps of a recurrence."""
+        """Ops that one module computed in a row; outside of modules, those of a loss, and the steps of a recurrence."""
         trace, groups, last = self.trace, [], None
         steps: set[int] = set()  # what leads to a state such as h[3]
         for (i,) in reversed(self._ops()):
             if not trace._vertices[i].scope and (i in steps or STATE.fullmatch(trace._symbols[i])):
                 steps.update([i, *(j for j in trace._sources[i] if j is not None)])
         for (i,) in self._ops():
-            module = trace._vertices[i].scope or ("steps" if i in steps else None)
+            module = trace._vertices[i].scope or loss_of(trace, i) or ("steps" if i in steps else None)
             if module is None or module != last:
                 groups.append([])
             groups[-1].append(i)

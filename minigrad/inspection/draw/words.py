@@ -10,6 +10,7 @@ import numpy as np
 from minigrad.arrays import length
 from minigrad.inspection import text
 from minigrad.inspection.draw.boxes import Box, Wire, mean
+from minigrad.inspection.factors import loss_of
 from minigrad.inspection.parts import Edge, TraceNode
 
 NUMBERS = 16  # an array of so many is written out
@@ -41,9 +42,15 @@ def lines_of(box: Box) -> list[str]:
 def title(box: Box) -> str:
     times = f"  ×{box.repeats}" if box.repeats > 1 else ""
     if len(box.copies[0]) > 1:
-        return span([node.scope or "recurrence" for node in box.last]) + times
+        return span([node.scope or outside_modules(node) for node in box.last]) + times
     op = "" if box.is_leaf else f" = {box.last[0].op if times else call(box.last[0])}"
     return span([node.symbol for node in box.last]) + op + times
+
+
+def outside_modules(node: TraceNode) -> str:
+    """What stands over several values that no module computed: L = cross_entropy, or a recurrence."""
+    loss = loss_of(node.trace, node.index)
+    return f"{node.symbol} = {loss.op.name}" if loss else "recurrence"
 
 
 def rows_of(box: Box) -> list[list[int]]:
