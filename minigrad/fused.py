@@ -6,7 +6,7 @@ derivatives, and what a trace shows in their place.
 
 from __future__ import annotations
 
-from minigrad.graph import order, walk
+from minigrad.graph import GraphError, order, walk
 from minigrad.op import Op, identity, signature
 from minigrad.tensor import Tensor, pull_tensors
 
@@ -27,6 +27,8 @@ class Fused(Op):
             return self.pull_definition(node, g, xs)
         contributions = []
         products = self.backward(g, y, node.saved, *xs, **node.params)
+        if len(products) != len(xs):
+            raise GraphError(f"{self.name}: backward returned {len(products)} gradients for {len(xs)} inputs")
         for source, x, product in zip(node.inputs, xs, products, strict=True):
             if source is None or not source._requires_grad:
                 product = None

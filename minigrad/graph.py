@@ -4,9 +4,7 @@
 - `order(node)`: everything a node was computed from, each node after all its users.
 - `walk(nodes, gradients, pull)`: send every node's gradient to its inputs and add up what arrives there.
 
-`backward()`, `grad()`, `trace()` and the split by path length are this same walk. They differ in what
-they send (`pull`): arrays, Tensors that carry a graph of their own, arrays that somebody writes down on
-the way, one array per path length.
+`backward()`, `grad()`, `trace()` and the split by path length are this same walk, with another `pull`.
 """
 
 from __future__ import annotations

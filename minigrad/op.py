@@ -65,11 +65,11 @@ class Op:
                     inputs.append(None)
                     arrays.append(x if type(x) in self.plain else as_array(x))
             y = self.forward(*arrays, **params)
+            y, saved = y if self.definition else (y, None)
+            if type(y) is not np.ndarray:  # in NumPy a 0-d result is a scalar
+                y = as_array(y)
         except (ValueError, TypeError, IndexError) as error:
             raise explained(self.name, error, [*arrays, *xs[len(arrays) :]]) from error
-        y, saved = y if self.definition else (y, None)
-        if type(y) is not np.ndarray:  # in NumPy a 0-d result is a scalar
-            y = np.asarray(y)
         if watches and watch():
             watch().computed(self, arrays, y)
         if record and state.recording and y.dtype.kind == "f":  # integers have no derivative
@@ -102,9 +102,12 @@ class Op:
         `y` and `xs` are the output and the inputs: arrays, or Tensors when the result is to carry a graph.
         """
         contributions = []
-        for i, x in enumerate(node.inputs):
-            wanted = x is not None and x._requires_grad
-            contributions.append(self.contribution(node, i, g, y, xs) if wanted else None)
+        try:
+            for i, x in enumerate(node.inputs):
+                wanted = x is not None and x._requires_grad
+                contributions.append(self.contribution(node, i, g, y, xs) if wanted else None)
+        except (TypeError, ValueError) as error:
+            raise GraphError(f"{self.name}: the rule for input {len(contributions)} failed: {error}") from error
         return contributions
 
     def contribution(self, node, i, g, y, xs):

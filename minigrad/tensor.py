@@ -93,6 +93,7 @@ class Tensor(Operators):
     def _like_data(self, value: ArrayLike, what: str) -> np.ndarray:
         """A copy of `value` with the shape and dtype of this tensor."""
         value = np.asarray(value)
+        accepted(value.dtype)
         try:
             full = value if value.shape == self.shape else np.broadcast_to(value, self.shape)
         except ValueError:
@@ -200,9 +201,7 @@ class Tensor(Operators):
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if self.requires_grad:
-            raise TypeError(
-                "this tensor requires gradients, an array would lose them: use .numpy(), or mg.stack a list"
-            )
+            raise TypeError("an array would lose the gradients of this tensor: use .numpy(), or mg.stack a list")
         return np.array(self._data, dtype=dtype, copy=copy)
 
     __hash__ = object.__hash__  # by identity: == compares elements

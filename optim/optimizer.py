@@ -30,6 +30,7 @@ class Optimizer:
     ----------
     params : iterable of Tensor, or of dict
         A dict is a group with settings of its own, `{"params": [w, b], "lr": 0.01}`; the rest it shares.
+        One with `requires_grad=False` is frozen: it stays where it is until that is set to True again.
     lr : float or callable
         The learning rate, or a function of the step: a schedule. The first step is step 0.
     **settings
@@ -60,8 +61,9 @@ class Optimizer:
         self.state: dict[Tensor, dict[str, Any]] = {}
         if not self.params:
             raise ValueError(f"{self.kind}: there are no parameters to train; does the model have any?")
+        trainable = any(p.requires_grad for p in self.params)  # some may be frozen, and be trained later
         for i, p in enumerate(self.params):
-            if not (p.requires_grad and p.is_leaf):
+            if not (trainable and p.is_leaf):
                 raise ValueError(f"{self.kind}: {self._name(i)} is not a leaf that requires gradients")
             if p in self.state:
                 raise ValueError(f"{self.kind}: {self._name(i)} is given twice")

@@ -16,6 +16,10 @@ from minigrad.kernels.pool import threads
 __all__ = ["Twin", "choice", "table", "threads", "twin", "twins", "use"]
 
 
+def __dir__() -> list[str]:
+    return sorted([*__all__, *twins])
+
+
 def __getattr__(name: str) -> Any:
     if name in twins:
         return twins[name]

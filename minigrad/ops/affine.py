@@ -53,13 +53,20 @@ def rows(x):
     return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
+def like(x, y):
+    """The rows of y along the axes that x has before its last."""
+    return y if x.ndim == 2 else y.reshape(*x.shape[:-1], y.shape[1])
+
+
 def times(a, b):
     """a·b of two matrices; a small product is over before a rule has been asked, and a.dot begins sooner."""
     return a.dot(b) if len(a) * b.size <= SMALL else matrix_product(a, b)
 
 
 def check_dense(x, w, b, activation):
-    """ValueError unless the shapes fit and the activation is known."""
+    """An error unless the shapes fit and the activation is known."""
+    if x is None:
+        raise TypeError("dense: the input is None; does the forward before it return what it computed?")
     if not x.ndim or w.ndim != 2 or x.shape[-1] != w.shape[0]:
         raise ValueError(f"dense: input {x.shape} and weight {w.shape} must be (..., inputs), (inputs, outputs)")
     if b is not None and b.shape != w.shape[1:]:
@@ -71,12 +78,12 @@ def check_dense(x, w, b, activation):
 def dense_forward(x, w, b, activation):
     check_dense(x, w, b, activation)
     y, saved = bias_activation(times(rows(x), w), b, activation)
-    return y if x.ndim == 2 else y.reshape(*x.shape[:-1], w.shape[1]), saved
+    return like(x, y), saved
 
 
 def dense_backward(g, y, saved, x, w, b, activation):
     g, by_bias = bias_activation_backward(rows(g), rows(y), saved, b, activation)
-    return lambda: times(g, w.T).reshape(x.shape), lambda: times(rows(x).T, g), by_bias
+    return lambda: like(x, times(g, w.T)), lambda: times(rows(x).T, g), by_bias
 
 
 def dense_definition(x, w, b, activation=None):

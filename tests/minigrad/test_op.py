@@ -463,6 +463,34 @@ def test_a_wrong_definition_is_refused_at_once(define, error, message):
         define()
 
 
+@pytest.mark.parametrize(
+    ("derivative", "message"),
+    [
+        (lambda y, x: None, "mine: the rule for input 0 failed: unsupported operand"),
+        (lambda y, x: np.ones(3), "mine: the rule for input 0 failed: operands could not be broadcast"),
+        (lambda y, x: np.ones((4, 2)), r"mine: the rule for input 0 returned shape \(4, 2\), where shape \(2,\)"),
+    ],
+)
+def test_a_rule_that_fails_says_whose_it_is(derivative, message):
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    y = mg.elementwise("mine", np.sin, [derivative], ["?"])(x)
+    with pytest.raises(mg.GraphError, match=message):
+        y.backward([1.0, 1.0])
+    assert x.grad is None
+
+
+def test_a_forward_returns_numbers():
+    with pytest.raises(TypeError, match=r"mine: shape \(2,\): tensors hold float32, .* not object"):
+        mg.elementwise("mine", lambda x: None, [1], ["1"])(mg.tensor([1.0, 2.0]))
+
+
+def test_a_fused_op_sends_something_to_each_input():
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    y = mg.fused("mine", lambda a: (2 * a, None), lambda g, y, saved, a: (), lambda a: 2 * a)(x)
+    with pytest.raises(mg.GraphError, match="mine: backward returned 0 gradients for 1 inputs"):
+        y.backward([1.0, 1.0])
+
+
 # Who computes
 
 

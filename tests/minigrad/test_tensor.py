@@ -704,3 +704,14 @@ def test_a_computed_tensor_cannot_be_cut_off_by_its_flag():
         y.requires_grad = False
     y.sum().backward()
     np.testing.assert_array_equal(x.grad, [2, 4])
+
+
+@pytest.mark.parametrize("nothing", [None, [None, 1.0], "text"])
+def test_what_is_no_number_is_no_data(nothing):
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(TypeError, match="tensors hold float32"):
+        x.data = nothing
+    np.testing.assert_array_equal(x.data, [1, 2])
+    if nothing is not None:
+        with pytest.raises(TypeError, match="tensors hold float32"):
+            x.grad = nothing

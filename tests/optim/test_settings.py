@@ -204,3 +204,16 @@ def test_the_same_parameter_twice():
         SGD([w, b, w], lr=0.1)
     with pytest.raises(ValueError, match="SGD: parameter 'b' is given twice"):
         SGD([{"params": [w, b]}, {"params": [b]}], lr=0.1)
+
+
+def test_a_frozen_parameter_stays_until_it_is_trained_again():
+    w, frozen = parameter(1.0), parameter(1.0)
+    frozen.requires_grad = False
+    optimizer = SGD([w, frozen], lr=0.5)
+    for expected in (1.0, 0.5):
+        optimizer.zero_grad()
+        (w + frozen).backward()
+        optimizer.step()
+        assert frozen.data == expected
+        frozen.requires_grad = True
+    assert w.data == 0

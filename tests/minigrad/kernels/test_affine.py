@@ -138,3 +138,8 @@ def test_nan_comes_through(activation):
         assert np.isnan(by_z[0, 0])
         assert np.isnan(by_b[0])
     assert np.isfinite(by_z[1]).all()
+
+
+def test_an_input_that_was_forgotten():
+    with pytest.raises(TypeError, match="dense: the input is None; does the forward before it return"):
+        mg.dense(None, np.ones((2, 3)), None)
