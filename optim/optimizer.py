@@ -29,8 +29,7 @@ class Optimizer:
     Parameters
     ----------
     params : iterable of Tensor, or of dict
-        A dict is a group with settings of its own, `{"params": [w, b], "lr": 0.01}`; the rest it shares.
-        One with `requires_grad=False` is frozen: it stays where it is until that is set to True again.
+        A dict is a group with settings of its own, `{"params": [w, b], "lr": 0.01}`. Frozen tensors are left alone.
     lr : float or callable
         The learning rate, or a function of the step: a schedule. The first step is step 0.
     **settings
