@@ -489,7 +489,7 @@ def test_a_monitor_that_hears_nothing_says_so():
         with pytest.raises(mg.GraphError, match="no gradient of the model"):
             monitor.step()
         mg.grad(CrossEntropy()(model(x), labels), model[0].weight)
-        with pytest.raises(mg.GraphError, match="not to grad"):
+        with pytest.raises(mg.GraphError, match="not grad"):
             monitor.step()
         CrossEntropy()(network("relu", seed=5)(x), labels).backward()  # another model
         with pytest.raises(mg.GraphError):
@@ -844,3 +844,29 @@ def test_the_core_does_not_need_it(tmp_path):
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert str(tmp_path) in result.stdout
     assert "False" in result.stdout
+
+
+def test_a_step_that_nobody_asked_for_does_not_count():
+    model, (x, labels) = network("relu"), data()
+    optimizer = SGD(model.parameters(), lr=0.1)
+    norms = []
+    with mg.GradientMonitor(model, optimizer) as monitor:
+        for i in range(5):
+            optimizer.zero_grad()
+            h = model(x)
+            CrossEntropy()(h, labels).backward()
+            if i % 2 == 0:
+                monitor.step()
+                norms.append(norm(h.data))
+            optimizer.step()
+    np.testing.assert_allclose(monitor.history["activation_norm/layers.1"], norms, rtol=1e-12)
+
+
+def test_after_the_optimizer_it_is_too_late():
+    model, (x, labels) = network("relu"), data()
+    optimizer = SGD(model.parameters(), lr=0.1)
+    with mg.GradientMonitor(model, optimizer) as monitor:
+        CrossEntropy()(model(x), labels).backward()
+        optimizer.step()
+        with pytest.raises(mg.GraphError, match=r"call it between backward\(\) .* and optimizer\.step\(\)"):
+            monitor.step()

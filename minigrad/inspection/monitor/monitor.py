@@ -158,8 +158,8 @@ class GradientMonitor:
             self._measure()
             if not self.heard:
                 raise GraphError(
-                    "GradientMonitor.step: no gradient of the model came by since the last step; it listens to "
-                    "backward(), not to grad(), and in the thread that made it"
+                    "GradientMonitor.step: no gradient of the model came by since the last step; call it between "
+                    "backward() (not grad()) and optimizer.step(), in the thread that made the monitor"
                 )
             self._record()
         self.steps += 1
@@ -210,6 +210,10 @@ class GradientMonitor:
     @timed
     def _moved(self, parameter: Tensor, weight: float, gradient: float, change: float) -> None:
         """Called by the optimizer for each parameter that it has moved."""
+        if self.walk or self.heard:  # a step that was not to be recorded is over
+            self.walk, self.heard = [], False
+            for layer in self.layers.values():
+                layer.start()
         if parameter in self.waiting:
             name = self.names[parameter]
             self.waiting.remove(parameter)
