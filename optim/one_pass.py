@@ -38,7 +38,7 @@ def in_one_pass(name: str, why: str) -> Callable:
 
 def kernels_of(optimizer: Any) -> tuple[Callable, Callable | None]:
     """What sums squares, and what makes a whole move in one pass; how many numbers there are in all decides."""
-    if not sum_of_squares.serves(*(p.data for p in optimizer.params), size=optimizer.size):
+    if not sum_of_squares.serves(optimizer.params[0].data, size=optimizer.size):
         return sum_of_squares.line, None
     one_pass = passes.get(getattr(optimizer.change, "__func__", None))
     return sum_of_squares.kernel, one_pass and one_pass.kernel
