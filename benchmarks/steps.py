@@ -16,6 +16,7 @@ One thread each; `OPENBLAS_NUM_THREADS=2 MKL_NUM_THREADS=2 OMP_NUM_THREADS=2` in
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,7 +30,7 @@ import numpy as np  # isort: skip
 import minigrad as mg
 from layers import LSTM, RNN, BatchNorm, CrossEntropy, Dense, Residual, Sequential
 from minigrad.kernels.matrices import blas_threads, has_packed
-from optim import SGD, Adam, clip_by_global_norm
+from optim import SGD, Adam
 
 torch: Any = None
 with suppress(ImportError):
@@ -56,16 +57,14 @@ def classes(batch: int, count: int = 10) -> np.ndarray:
 # minigrad's side: a model, its optimizer, and what a step does
 
 
-def training(model: Any, optimizer: Any, x: np.ndarray, t: np.ndarray, clip: float | None = None) -> Step:
+def training(model: Any, optimizer: Any, x: np.ndarray, t: np.ndarray, clip: float = math.inf) -> Step:
     loss_of = CrossEntropy() if t.dtype.kind == "i" else mg.mse
 
     def step() -> float:
         optimizer.zero_grad()
         loss = loss_of(model(x), t)
         loss.backward()
-        if clip:
-            clip_by_global_norm(optimizer.params, clip)
-        optimizer.step()
+        optimizer.step(clip)
         return loss.item()
 
     return step
@@ -132,7 +131,7 @@ class Blocks(torch.nn.Module if torch else object):
         return self.head(x)
 
 
-def torch_training(model: Any, optimizer: Any, x: np.ndarray, t: np.ndarray, clip: float | None = None) -> Step:
+def torch_training(model: Any, optimizer: Any, x: np.ndarray, t: np.ndarray, clip: float = math.inf) -> Step:
     x, t = torch.tensor(x), torch.tensor(t)
     loss_of = torch.nn.functional.mse_loss if t.dtype.is_floating_point else torch.nn.functional.cross_entropy
 
@@ -140,7 +139,7 @@ def torch_training(model: Any, optimizer: Any, x: np.ndarray, t: np.ndarray, cli
         optimizer.zero_grad()
         loss = loss_of(model(x), t)
         loss.backward()
-        if clip:
+        if clip < math.inf:
             torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
         optimizer.step()
         return loss.item()
@@ -195,7 +194,7 @@ def torch_net(layers: list[Dense], activation: str) -> Any:
 def mlp(sizes: list[int], activation: str, batch: int, target: np.ndarray, **how: Any) -> tuple[Step, Step | None]:
     """Dense layers trained by gradient descent, with PyTorch's words for the same in `how`."""
     model, layers = dense_net(sizes, activation)
-    x, clip, lr = numbers(batch, sizes[0]), how.pop("clip", None), how.pop("lr", 0.1)
+    x, clip, lr = numbers(batch, sizes[0]), how.pop("clip", math.inf), how.pop("lr", 0.1)
     step = training(model, SGD(model.parameters(), lr, **how), x, target, clip)
     if torch is None:
         return step, None
