@@ -17,7 +17,7 @@ class Fused(Op):
     def __init__(self, name, forward, backward, definition, formulas, kind, doc, fresh):
         names, defaults = signature(definition, None)
         super().__init__(name, forward, [None] * (len(names) - len(defaults)), formulas, kind, doc=doc)
-        self.names, self.defaults = names, defaults
+        self.names, self.defaults, self.inputs_only = names, defaults, self.arity
         self.backward = backward
         self.definition = definition
         self.fresh = fresh

@@ -45,12 +45,12 @@ class Op:
         self.latex = latex or self.formulas
         self.kind = kind
         self.names, self.defaults = signature(forward, self.arity)
-        self.inputs_only = self.arity if self.arity == len(self.names) else -1  # a call of so many needs no sorting out
+        optional = self.arity and self.defaults.keys() == set(self.names[self.arity :])
+        self.inputs_only = self.arity if optional else -1  # a call with so many and no more needs no sorting out
         self.__doc__ = doc or f"{name}({', '.join(self.names)}); backward: {', '.join(filter(None, self.formulas))}"
 
     def __call__(self, *xs: Any, **params: Any) -> Any:
-        if params or len(xs) != self.inputs_only:
-            xs, params = self.bind(xs, params)
+        xs, params = (xs, self.defaults) if len(xs) == self.inputs_only and not params else self.bind(xs, params)
         inputs, arrays, versions, record = [], [], 0, False
         try:
             if self.definition and choice() == "definition":
@@ -84,7 +84,7 @@ class Op:
 
     def bind(self, xs, params):
         """Sort the arguments of a call into inputs and parameters, in the order of the forward's signature."""
-        if self.arity is None:
+        if self.arity is None or (len(xs) == self.inputs_only and params.keys() <= self.defaults.keys()):
             return xs, {**self.defaults, **params}
         if len(xs) == len(self.names) and not params:  # everything by position: the quick way
             return xs[: self.arity], dict(zip(self.names[self.arity :], xs[self.arity :], strict=True))
