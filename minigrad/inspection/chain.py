@@ -203,7 +203,8 @@ class Chain:
     def in_numbers(self) -> str:
         """The gradient of one element as a product of plain numbers, along the strongest path of units."""
         at = int(np.ravel_multi_index(self.element, self.target.shape))
-        numbers, vertex = [], self.target
+        numbers: list[tuple[str, float]] = []
+        vertex = self.target
         losses = {edge: factor.symbol for factor in self.factors if factor.whole_loss for edge in factor.edges}
         while vertex.incoming and vertex != self.trace.vertex(-1):
             best = max((strongest_unit(edge, at) for edge in vertex.incoming if edge in self.edges), key=lambda b: b[0])

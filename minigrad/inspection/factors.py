@@ -75,7 +75,7 @@ def factors_of(edges: Sequence[Edge], seed: np.ndarray) -> list[Factor]:
 def is_cut(front: Counter[int], trace: Trace, target: int) -> bool:
     """Whether the front leads to one vertex, or to the h and c of one step that lies above the target."""
     if len(front) != 2 or target in front:
-        return len(front) == 1 and not is_inside_loss(trace, *front, target)
+        return len(front) == 1 and not is_inside_loss(trace, next(iter(front)), target)
     (a, b), names = front, trace._symbols
     step = names[a][1:] == names[b][1:] and names[a][1:].startswith("[")
     return step and {names[a][0], names[b][0]} == {"h", "c"}
