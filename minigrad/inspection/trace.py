@@ -113,8 +113,9 @@ class Trace:
 
     def _write_down(self, node: Node, g: np.ndarray) -> list:
         contributions = list(pull(node, g))
-        for slot, local in self._instead.get(node, {}).items():
-            contributions[slot] = local.vjp(g)
+        if node in self._instead:
+            for slot, local in self._instead[node].items():
+                contributions[slot] = local.vjp(g)
         self._sent.append((node, g, contributions))
         return contributions
 

@@ -169,4 +169,4 @@ def adamw(w, g, state, scale, change, squares, lr, betas, eps, weight_decay):
 
 
 def sum_of_squares(x):
-    return squares_pass(x.ravel(order="K"))
+    return squares_pass(x.ravel("K"))
