@@ -1,17 +1,16 @@
-"""Recurrent layers beside the same without kernels, and one training step of each beside PyTorch's.
+"""Recurrent layers beside the same without kernels.
 
-`python -m benchmarks.recurrent` prints all; each `track_` function is a benchmark of its own.
+`python -m benchmarks.recurrent` prints all; each `track_` function is a benchmark of its own. Training steps with them,
+beside PyTorch's, are among `benchmarks.steps`.
 """
 
 from __future__ import annotations
 
-from benchmarks import steps
 from benchmarks._rounds import Ratio, ratio, report, times  # before NumPy: it sets the number of threads
 
 import numpy as np  # isort: skip
 
 import minigrad as mg
-from minigrad.kernels.matrices import has_packed
 
 # Name → the op, its gates, then batch, time, inputs, hidden
 LAYERS = {
@@ -20,8 +19,6 @@ LAYERS = {
     "lstm 64 to 64": (mg.lstm, 4, 32, 64, 64, 64),
     "lstm 32 to 32": (mg.lstm, 4, 16, 32, 32, 32),
 }
-# At most this share of PyTorch's step: with NumPy's BLAS for products, and with the packed product
-TRAINING = {"W4": (0.6, 0.45), "W5": (1.4, 1.0), "W5 hidden 64": (1.05, 0.85), "W5 hidden 32": (0.5, 0.4)}
 
 
 def there_and_back(layer: str, dtype: str = "float32") -> Ratio:
@@ -68,9 +65,6 @@ def main() -> None:
             report(f"{layer} {dtype}", there_and_back(layer, dtype), "of NumPy")
     for dtype in ("float32", "float64"):
         report(f"gru_gates {dtype}", gru_gates(dtype=dtype), "of NumPy")
-    if steps.torch is not None:
-        for name, bars in TRAINING.items():
-            report(f"training step {name}", steps.share(name)["pytorch"], "of PyTorch", at_most=bars[has_packed()])
 
 
 if __name__ == "__main__":
