@@ -98,7 +98,7 @@ def save(path: Path, text: Text, model: Sequential, optimizer: Adam) -> None:
 
 def resume(path: Path, text: Text, model: Sequential, optimizer: Adam) -> None:
     """Take over what `save` wrote, if there is such a file; UserError if it does not fit."""
-    if not files.npz(path).exists():
+    if not Path(files.npz(path)).exists():
         return
     try:
         state = files.read(path)
