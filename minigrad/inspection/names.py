@@ -156,6 +156,8 @@ def symbol(edge: Any) -> str:
     if isinstance(node.op, Elementwise):
         prime = PRIMES.get(node.op.name, f"{node.op.name}'")
         return f"{prime}({x})" if len(node.inputs) == 1 else f"∂{node.op.name}/∂{x}"
+    if node.op.kind == "view" and not edge.output.symbol.startswith(node.op.name):  # a part that has a name
+        return f"∂{edge.output.symbol}/∂{x}"
     return node.op.name
 
 

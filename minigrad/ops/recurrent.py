@@ -35,14 +35,16 @@ def rnn_step(x, h, w_input, w_hidden, bias, activation="tanh"):
 def lstm_step(x, h, c, w_input, w_hidden, bias):
     """Everything that one step computes, by name (Hochreiter and Schmidhuber, 1997; Gers et al., 2000).
 
-    i, f, g, o = σ, σ, tanh, σ of the four parts of z = xₜ·W_input + hₜ₋₁·W_hidden + b;
+    i, f, g, o = σ, σ, tanh, σ of the four parts z_i, z_f, z_g, z_o of z = xₜ·W_input + hₜ₋₁·W_hidden + b;
     cₜ = f·cₜ₋₁ + i·g and hₜ = o·tanh cₜ.
     """
     z = matmul(x, w_input) + matmul(h, w_hidden) + bias
-    i, f, g, o = gates(z, 4)
-    i, f, g, o = sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
+    z_i, z_f, z_g, z_o = gates(z, 4)
+    i, f, g, o = sigmoid(z_i), sigmoid(z_f), tanh(z_g), sigmoid(z_o)
     c = f * c + i * g
-    return {"z": z, "i": i, "f": f, "g": g, "o": o, "c": c, "h": o * tanh(c)}
+    tanh_c = tanh(c)
+    parts = {"z_i": z_i, "z_f": z_f, "z_g": z_g, "z_o": z_o, "tanh_c": tanh_c}
+    return {"z": z, "i": i, "f": f, "g": g, "o": o, "c": c, "h": o * tanh_c} | parts
 
 
 def gru_step(x, h, w_input, w_hidden, bias):

@@ -162,7 +162,8 @@ def test_the_steps_of_a_recurrence_are_one_box(lstm):
     drawn = boxes(lstm.to_svg())
     assert list(drawn) == ["layers.0  ×20", "square = square(h[19])", "L = mean(square)"]
     lines = drawn["layers.0  ×20"]
-    assert [line.split()[0] for line in lines[1:-1]] == [*(f"{name}[0]" for name in "zifgoch"), "W1", "W2", "b2"]
+    steps = ["z", "i", "f", "g", "o", "c", "tanh_c", "h"]
+    assert [line.split()[0] for line in lines[1:-1]] == [*(f"{name}[0]" for name in steps), "W1", "W2", "b2"]
     c = next(line for line in lines if line.startswith("c[0] … c[19]"))
     assert c.endswith(f"│ {rms(lstm['c[0]'].grad)} … {rms(lstm['c[19]'].grad)}")
     f = next(line for line in lines if line.startswith("f[0] … f[19]"))

@@ -99,10 +99,10 @@ class Box:
 
     @cached_property
     def states(self) -> dict[tuple, list[int]]:
-        """Values within the box that are named after a step of time: h → h[0], h[1] …"""
+        """Values within the box that are named after a step of time, parts of others left out: h → h[0], h[1] …"""
         found: dict[tuple, list[int]] = {}
         for i in (i for values in self.copies for i in values if len(values) > 1):
-            if match := STATE.fullmatch(self.trace._symbols[i]):
+            if self.trace[i].kind != "view" and (match := STATE.fullmatch(self.trace._symbols[i])):
                 found.setdefault(match.groups(), []).append(i)
         return found
 
