@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,7 @@ SATURATED = {
     "hard_tanh": (0.0, float(np.nextafter(np.float32(1), np.float32(0)))),
 }
 ENOUGH = 256  # samples before a unit may be called dead
+NEVER = -1  # when a unit was active last that never was
 
 
 def squares_in_blocks(x: np.ndarray) -> float:
@@ -71,25 +73,26 @@ active = twin(
 )
 
 
-def of_model(walk: Sequence[tuple[Node, np.ndarray]], parameters: Container) -> Iterator[tuple]:
-    """(node, gradient, whether a layer puts it out) of what was computed with these parameters, in forward order.
+def put_out_by(node: Node) -> list[Node]:
+    """What modules put out, of a node's inputs: what is used outside its module, or by a loss."""
+    sources = [x.node for x in node.inputs if x is not None and x.node is not None]
+    return [source for source in sources if source.scope != node.scope or node.op.kind == "loss"]
 
-    What is used outside its module, or by a loss, is what the module puts out. A node without parameters belongs
-    to those whose outputs it uses.
+
+def of_model(walk: Sequence[tuple[Node, Any]], parameters: Container) -> Iterator[tuple[Node, Any]]:
+    """What was computed with these parameters, in forward order.
+
+    A node without parameters belongs to those whose outputs it uses.
     """
-    put_out = {node for node, _ in walk[:1] if node.output.ndim}
-    for node, _ in walk:
-        sources = [x.node for x in node.inputs if x is not None and x.node is not None]
-        put_out.update(source for source in sources if source.scope != node.scope or node.op.kind == "loss")
     mine: set[Node] = set()
-    for node, g in reversed(walk):
+    for node, look in reversed(walk):
         inputs = [x for x in node.inputs if x is not None]
         leaves = [x for x in inputs if x.node is None]
         own = any(x in parameters for x in leaves)
         foreign = any(x.requires_grad for x in leaves)
         if own or (not foreign and any(x.node in mine for x in inputs)):
             mine.add(node)
-            yield node, g, node in put_out and node.op.kind != "loss"
+            yield node, look
 
 
 def activations_of(node: Node) -> Sequence[tuple[str, np.ndarray]]:
@@ -104,63 +107,101 @@ def activations_of(node: Node) -> Sequence[tuple[str, np.ndarray]]:
     return [(name, node.output)] if name == "relu" or name in SATURATED else []
 
 
+def norm_and_zeros(x: np.ndarray) -> tuple[float, int]:
+    """‖x‖, and how many elements are exactly 0."""
+    squares, zeros = squares_and_zeros(x)
+    return finite_or_infinite(arrays.length(x, lambda x: squares)), zeros
+
+
 def by_unit(x: np.ndarray) -> np.ndarray:
     """An array as (samples, units): units are its last axis."""
     return x.reshape(-1, x.shape[-1] if x.ndim else 1)
 
 
+class Look:
+    """What is kept of a node's output and of the gradient there: a few numbers, for each unit at most.
+
+    It is taken as the gradient arrives, when both arrays are in the processor's cache: the gradient has just been
+    made, and the output is what the node's rule reads next.
+
+    Attributes
+    ----------
+    outputs : dict
+        "activation" and "gradient" → (norm, zeros, elements), if a module puts the output out.
+    counts : dict
+        The same names → a histogram, if there are to be any.
+    active : list
+        (which units were active, samples) of each ReLU.
+    saturated, bounded : int
+        Of so many elements of bounded activations so many are saturated.
+    totals : list
+        (quantity, sum for each unit, samples), if there are to be maps of units.
+    """
+
+    @np.errstate(all="ignore")
+    def __init__(self, outputs: Mapping, activations: Sequence, count: Callable | None, maps: bool) -> None:
+        self.outputs = {what: (*norm_and_zeros(x), x.size) for what, x in outputs.items()}
+        self.counts = {what: count(x) for what, x in outputs.items()} if count else {}
+        self.active: list[tuple[np.ndarray, int]] = []
+        self.saturated = self.bounded = 0
+        self.totals: list[tuple[str, np.ndarray, int]] = []
+        for activation, y in activations:
+            if activation == "relu":
+                samples = by_unit(y)
+                self.active.append((active(samples), len(samples)))
+            else:
+                self.saturated += int(beyond(y, *SATURATED[activation]))
+                self.bounded += y.size
+        if maps:
+            for what, x in outputs.items():
+                self.add_up(f"{what}_rms", np.square(x, dtype=np.float64))
+            for activation, y in activations:
+                if activation == "relu":
+                    self.add_up("active", y > 0)
+                else:
+                    middle, bound = SATURATED[activation]
+                    self.add_up("saturated", np.abs(y - middle) > bound)
+
+    def add_up(self, quantity: str, x: np.ndarray) -> None:
+        samples = by_unit(x)
+        self.totals.append((quantity, samples.sum(axis=0), len(samples)))
+
+
 class Layer:
     """Sums over one step, and what each unit did since the last reset."""
 
-    def __init__(self, name: str, window: int | None, maps: bool) -> None:
-        self.name, self.window, self.maps = name, window, maps
+    def __init__(self, name: str, window: int | None) -> None:
+        self.name, self.window = name, window
         self.relus: dict[int, Units] = {}  # by how many units there are
         self.reset()
         self.start()
 
     def reset(self) -> None:
         """Begin a new window."""
-        self.totals: dict[str, list] = {}  # quantity → [sum for each unit, samples]
+        self.totals: dict[str, tuple[np.ndarray, int]] = {}  # quantity → sum for each unit, samples
         for units in self.relus.values():
             units.reset()
 
     def start(self) -> None:
         """Begin a step."""
-        self.sums: dict[str, list] = {}  # "activation" or "gradient" → [norm, elements, zeros]
+        self.sums: dict[str, tuple[float, int, int]] = {}  # "activation" or "gradient" → norm, zeros, elements
         self.saturated = self.bounded = 0
 
-    def put_out(self, what: str, x: np.ndarray) -> None:
-        """Take in an output of the layer, or the gradient that arrived there."""
-        norm, size, zeros = self.sums.get(what, (0.0, 0, 0))
-        squares, more_zeros = squares_and_zeros(x)
-        more = finite_or_infinite(arrays.length(x, lambda x: squares))
-        self.sums[what] = [math.hypot(norm, more), size + x.size, zeros + more_zeros]
-        if self.maps:
-            self.add_up(f"{what}_rms", np.square(x, dtype=np.float64))
-
-    def activated(self, activation: str, y: np.ndarray) -> None:
-        """Take in what an activation within the layer put out."""
-        if activation == "relu":
-            samples = by_unit(y)
-            units = self.relus.get(samples.shape[1])
-            if units is None:
-                units = self.relus[samples.shape[1]] = Units(samples.shape[1], self.window)
-            units.hear(samples)
-            if self.maps:
-                self.add_up("active", y > 0)
-        else:
-            middle, bound = SATURATED[activation]
-            self.saturated += int(beyond(y, middle, bound))
-            self.bounded += y.size
-            if self.maps:
-                self.add_up("saturated", np.abs(y - middle) > bound)
-
-    def add_up(self, quantity: str, x: np.ndarray) -> None:
-        samples = by_unit(x)
-        total, n = self.totals.get(quantity, (0.0, 0))
-        if np.shape(total) not in ((), samples.shape[1:]):  # another number of units: start again
-            total, n = 0.0, 0
-        self.totals[quantity] = [total + samples.sum(axis=0), n + len(samples)]
+    def take(self, look: Look) -> None:
+        """Take in what one of its nodes computed, and what arrived there."""
+        for what, (more, more_zeros, elements) in look.outputs.items():
+            norm, zeros, size = self.sums.get(what, (0.0, 0, 0))
+            self.sums[what] = math.hypot(norm, more), zeros + more_zeros, size + elements
+        self.saturated, self.bounded = self.saturated + look.saturated, self.bounded + look.bounded
+        for units, samples in look.active:
+            if units.size not in self.relus:
+                self.relus[units.size] = Units(units.size, self.window)
+            self.relus[units.size].hear(units, samples)
+        for quantity, sums, samples in look.totals:
+            total, n = self.totals.get(quantity, (0.0, 0))
+            if np.shape(total) != sums.shape:  # none yet, or another number of units: start again
+                total, n = np.zeros_like(sums), 0
+            self.totals[quantity] = total + sums, n + samples
 
     def unit_map(self) -> dict[str, np.ndarray]:
         """Quantity → average for each unit since the last reset."""
@@ -169,7 +210,7 @@ class Layer:
 
     def finish(self) -> Iterator[tuple[str, float]]:
         """(quantity, value) of this step; the next one begins."""
-        for what, (norm, size, zeros) in self.sums.items():
+        for what, (norm, zeros, size) in self.sums.items():
             if size:
                 yield f"{what}_norm", norm
                 yield f"{what}_rms", norm / math.sqrt(size)
@@ -178,10 +219,9 @@ class Layer:
             yield "saturated", self.saturated / self.bounded
         judged = [units for units in self.relus.values() if units.seen >= ENOUGH]
         if judged:
-            n, dead = sum(len(units.ever) for units in judged), [units.dead() for units in judged]
-            yield "dead", sum(map(np.count_nonzero, dead)) / n
-            born = (np.count_nonzero(silent & ~units.ever) for silent, units in zip(dead, judged, strict=True))
-            yield "born_dead", sum(born) / n
+            n, dead = sum(units.last.size for units in judged), sum(units.dead() for units in judged)
+            yield "dead", dead / n
+            yield "born_dead", (dead and sum(units.born_dead() for units in judged)) / n
         for units in self.relus.values():
             units.next_batch()
         self.start()
@@ -191,25 +231,27 @@ class Units:
     """When each ReLU unit was active last, counted in samples."""
 
     def __init__(self, n: int, window: int | None) -> None:
-        self.ever = np.zeros(n, bool)
+        self.last = np.full(n, NEVER)
         self.window = window
         self.reset()
 
     def reset(self) -> None:
         self.seen = 0
-        self.last = np.zeros(len(self.ever), np.int64)
+        self.last = np.minimum(self.last, 0)
         self.starts = deque([0], self.window)  # how many samples came before each batch of the window
 
-    def hear(self, y: np.ndarray) -> None:
-        """Take in outputs (samples, units)."""
-        self.seen += len(y)
-        units = active(y)
+    def hear(self, units: np.ndarray, samples: int) -> None:
+        """Take in which units were active in so many samples."""
+        self.seen += samples
         self.last[units] = self.seen
-        self.ever |= units
 
-    def dead(self) -> np.ndarray:
-        """Which units were silent all through the window."""
-        return self.seen - self.last >= max(ENOUGH, self.seen - self.starts[0])
+    def dead(self) -> int:
+        """How many units were silent all through the window."""
+        return int(np.count_nonzero(self.last <= min(self.seen - ENOUGH, self.starts[0])))
+
+    def born_dead(self) -> int:
+        """How many of them were so from the beginning."""
+        return int(np.count_nonzero(self.last == NEVER))
 
     def next_batch(self) -> None:
         if self.window is not None:

@@ -66,12 +66,16 @@ class Histograms(Rows):
         super().begin(step)
         self.recorded += 1
 
-    def add(self, name: str, x: np.ndarray) -> None:
-        """Count the elements of x for this step."""
+    def count(self, x: np.ndarray) -> np.ndarray:
+        """How many elements of x lie in each bin, of those that are looked at in this step."""
+        k = -(-x.size // SAMPLE) | 1  # odd, so that it takes from all columns of a matrix
+        return octaves(x if k == 1 else np.ravel(x)[self.recorded % k :: k])
+
+    def add(self, name: str, counts: np.ndarray) -> None:
+        """Add what was counted to the row of this step."""
         if name not in self.counts:
             self.counts[name] = np.zeros((len(self.steps), len(EDGES) - 1), np.int64)
-        k = -(-x.size // SAMPLE) | 1  # odd, so that it takes from all columns of a matrix
-        self.counts[name][self.length - 1] += octaves(x if k == 1 else np.ravel(x)[self.recorded % k :: k])
+        self.counts[name][self.length - 1] += counts
 
     def halve(self) -> None:
         for counts in self.counts.values():

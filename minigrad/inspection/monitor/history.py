@@ -70,29 +70,36 @@ class History(Rows, Mapping):
         self.sums = np.zeros((capacity, 16))
         self.counts = np.zeros((capacity, 16), np.uint32)
         self.recent: deque[dict[str, float]] = deque(maxlen=3)  # the last steps by themselves
-        self.noted: dict[str, float] = {}  # what is not yet in the table
+        self.noted: list[tuple[int, dict[str, float]]] = []  # (row, values) of steps that are not yet in the table
+        self.entered = 0  # how many values of the first of them are
 
     def begin(self, step: int) -> None:
-        self.enter()
+        if len(self.noted) == 64:  # the table is out of the cache when a step ends: it pays to go there seldom
+            self.enter()
         super().begin(step)
         self.recent.append({})
+        self.noted.append((self.length - 1, self.recent[-1]))
 
     def put(self, key: str, value: float) -> None:
-        """Note the value of a key in this step."""
-        self.recent[-1][key] = self.noted[key] = value
+        """Note the value of a key in this step, once."""
+        self.recent[-1][key] = value
 
     def enter(self) -> None:
-        """Add what was noted to the last row, all keys at once."""
-        if not self.noted:
-            return
-        places = np.array([self.columns.setdefault(key, len(self.columns)) for key in self.noted])
-        while len(self.columns) > self.sums.shape[1]:
-            self.sums, self.counts = (np.concatenate([x, np.zeros_like(x)], axis=1) for x in (self.sums, self.counts))
-        self.sums[self.length - 1][places] += list(self.noted.values())
-        self.counts[self.length - 1][places] += 1
-        self.noted.clear()
+        """Add what was noted to the table."""
+        for row, values in self.noted:
+            places = [self.columns.setdefault(key, len(self.columns)) for key in values][self.entered :]
+            while len(self.columns) > self.sums.shape[1]:
+                wider = (np.concatenate([x, np.zeros_like(x)], axis=1) for x in (self.sums, self.counts))
+                self.sums, self.counts = wider
+            self.sums[row, places] += list(values.values())[self.entered :]
+            self.counts[row, places] += 1
+            self.entered = 0
+        self.noted = self.noted[-1:]  # the last step may bring more
+        self.entered = len(self.recent[-1]) if self.noted else 0
 
     def halve(self) -> None:
+        self.enter()
+        self.noted, self.entered = [], 0
         for table in (self.sums, self.counts):
             table[: len(table) // 2] = table[::2] + table[1::2]
             table[len(table) // 2 :] = 0

@@ -20,7 +20,15 @@ import numpy as np
 
 from minigrad.files import npz, replacing
 from minigrad.graph import GraphError, Node
-from minigrad.inspection.monitor.activity import Layer, activations_of, finite_or_infinite, length, of_model
+from minigrad.inspection.monitor.activity import (
+    Layer,
+    Look,
+    activations_of,
+    finite_or_infinite,
+    length,
+    of_model,
+    put_out_by,
+)
 from minigrad.inspection.monitor.histogram import Histograms
 from minigrad.inspection.monitor.history import History
 from minigrad.settings import state
@@ -130,8 +138,9 @@ class GradientMonitor:
         self.histograms = Histograms()
         self.layers: dict[str, Layer] = {}  # by scope, in the order of the forward pass
         self.steps = 0
-        self.walk: list[tuple[Node, np.ndarray]] = []  # what was heard and is not yet measured
-        self.heard = False  # whether something of this step was measured
+        self.walk: list[tuple[Node, Look | None]] = []  # what was heard and is not yet in the layers
+        self.put_out: set[Node] = set()  # of them, and those to come, what modules put out
+        self.heard = False  # whether something of this step was the model's
         self.waiting: set[Tensor] = set()  # parameters that the optimizer has yet to move
         self.used: list[float] = []  # norms of the gradients that it used
         self.closed = False
@@ -143,10 +152,19 @@ class GradientMonitor:
     @timed
     def _hear(self, node: Node, g: np.ndarray) -> None:
         """Called by `backward()` for each node, younger ones first."""
-        if self.steps % self.every == 0 and not self.closed:
-            if self.walk and node.seq >= self.walk[-1][0].seq:  # another backward() of the same step
-                self._measure()
-            self.walk.append((node, g))
+        if self.steps % self.every or self.closed:
+            return
+        if self.walk and node.seq >= self.walk[-1][0].seq:  # another backward() of the same step
+            self._take_in()
+        if not self.walk and node.output.ndim:  # a result that nobody uses
+            self.put_out.add(node)
+        self.put_out.update(put_out_by(node))
+        put_out = node in self.put_out and node.op.kind != "loss"
+        outputs = {"activation": node.output, "gradient": g} if put_out else {}
+        activations = activations_of(node)
+        count = None if self.level == "norms" else self.histograms.count
+        look = Look(outputs, activations, count, self.level == "full") if outputs or activations else None
+        self.walk.append((node, look))
 
     @timed
     def step(self) -> None:
@@ -155,7 +173,7 @@ class GradientMonitor:
             raise GraphError("GradientMonitor.step: the monitor is closed")
         self.waiting, self.used = set(), []
         if self.steps % self.every == 0:
-            self._measure()
+            self._take_in()
             if not self.heard:
                 raise GraphError(
                     "GradientMonitor.step: no gradient of the model came by since the last step; call it between "
@@ -164,26 +182,23 @@ class GradientMonitor:
             self._record()
         self.steps += 1
 
-    @np.errstate(all="ignore")
-    def _measure(self) -> None:
-        """Take in what was heard, and let go of it."""
-        walk, self.walk = self.walk, []
-        for node, g, put_out in of_model(walk, self.names):
+    def _take_in(self) -> None:
+        """Hand what was heard to the layers, in forward order."""
+        for node, look in of_model(self.walk, self.names):
             if not self.heard:
                 self.heard = True
                 self.histograms.begin(self.steps)
-            activations = activations_of(node)
-            if node.scope not in self.layers and (put_out or activations):
-                name = node.scope or type(self.model).__name__
-                self.layers[node.scope] = Layer(name, self.window, maps=self.level == "full")
-            layer = self.layers.get(node.scope)
-            for activation, y in activations:
-                layer.activated(activation, y)
-            if put_out:
-                for what, x in (("activation", node.output), ("gradient", g)):
-                    layer.put_out(what, x)
-                    if self.level != "norms":
-                        self.histograms.add(f"{what}/{layer.name}", x)
+            if look is not None:
+                if node.scope not in self.layers:
+                    self.layers[node.scope] = Layer(node.scope or type(self.model).__name__, self.window)
+                layer = self.layers[node.scope]
+                layer.take(look)
+                for what, counts in look.counts.items():
+                    self.histograms.add(f"{what}/{layer.name}", counts)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.walk, self.put_out = [], set()
 
     @np.errstate(all="ignore")
     def _record(self) -> None:
@@ -203,7 +218,7 @@ class GradientMonitor:
             if p not in self.waiting:  # else the optimizer says it, which has to read the parameter anyway
                 self.history.put(f"weight_norm/{name}", length(p.data))
             if self.level != "norms":
-                self.histograms.add(f"gradient/{name}", p.grad)
+                self.histograms.add(f"gradient/{name}", self.histograms.count(p.grad))
         if moving:
             self.history.put("global_norm", math.hypot(*(gradients[p] for p in moving)))
 
@@ -211,7 +226,8 @@ class GradientMonitor:
     def _moved(self, parameter: Tensor, weight: float, gradient: float, change: float) -> None:
         """Called by the optimizer for each parameter that it has moved."""
         if self.walk or self.heard:  # a step that was not to be recorded is over
-            self.walk, self.heard = [], False
+            self._forget()
+            self.heard = False
             for layer in self.layers.values():
                 layer.start()
         if parameter in self.waiting:
@@ -234,7 +250,8 @@ class GradientMonitor:
     def close(self) -> None:
         """Stop listening; what was recorded stays."""
         self.closed = True
-        self.walk, self.waiting = [], set()
+        self._forget()
+        self.waiting = set()
         state.listeners = tuple(listener for listener in state.listeners if listener != self._hear)
         if self.optimizer is not None:
             self.optimizer.meters[:] = [other for other in self.optimizer.meters if other != self._moved]
