@@ -136,7 +136,7 @@ def test_gradients_too_small_for_float32_squares_are_not_zero():
 
 @pytest.mark.parametrize("scale", [1.0, 1e-25, 1e25])
 def test_norms_of_large_float32_arrays(scale):
-    from minigrad.inspection.monitor.activity import length
+    from minigrad.inspection.monitor.looks import length
 
     x = (np.random.default_rng(0).normal(size=(301, 123)) * scale).astype(np.float32)
     with np.errstate(over="ignore"):
@@ -472,7 +472,7 @@ def test_another_thread_can_close_it():
     thread.start()
     thread.join()
     CrossEntropy()(model(x), labels).backward()
-    assert monitor.walk == []
+    assert monitor.walk.looks == []
     monitor.close()
     assert state.listeners == ()
 
@@ -571,7 +571,7 @@ def test_ten_thousand_steps_in_bounded_memory():
 
     def held(monitor):
         arrays = [monitor.history.sums, monitor.history.counts, *monitor.histograms.counts.values()]
-        return sum(a.nbytes for a in arrays), len(monitor.walk), len(monitor.waiting), len(monitor.used)
+        return sum(a.nbytes for a in arrays), len(monitor.walk.looks), len(monitor.waiting), len(monitor.used)
 
     with mg.GradientMonitor(model, optimizer, level="full") as monitor:
         train(model, optimizer, 300, monitor)
@@ -587,10 +587,10 @@ def test_a_step_lets_go_of_the_graph():
     optimizer = SGD(model.parameters(), lr=0.01)
     with mg.GradientMonitor(model, optimizer) as monitor:
         train(model, optimizer, 3, monitor)
-        assert monitor.walk == []
+        assert monitor.walk.looks == []
         for _ in range(3):  # without step(): what is held does not pile up
             CrossEntropy()(model(data()[0]), data()[1]).backward()
-        assert len(monitor.walk) == 3
+        assert len(monitor.walk.looks) == 3
 
 
 # Histograms and maps

@@ -20,17 +20,10 @@ import numpy as np
 
 from minigrad.files import npz, replacing
 from minigrad.graph import GraphError, Node
-from minigrad.inspection.monitor.activity import (
-    Layer,
-    Look,
-    activations_of,
-    finite_or_infinite,
-    length,
-    of_model,
-    put_out_by,
-)
 from minigrad.inspection.monitor.histogram import Histograms
 from minigrad.inspection.monitor.history import History
+from minigrad.inspection.monitor.layer import Layer
+from minigrad.inspection.monitor.looks import Walk, finite_or_infinite, length
 from minigrad.settings import state
 from minigrad.tensor import Tensor
 
@@ -138,8 +131,7 @@ class GradientMonitor:
         self.histograms = Histograms()
         self.layers: dict[str, Layer] = {}  # by scope, in the order of the forward pass
         self.steps = 0
-        self.walk: list[tuple[Node, Look | None]] = []  # what was heard and is not yet in the layers
-        self.put_out: set[Node] = set()  # of them, and those to come, what modules put out
+        self.walk = Walk()  # what was heard and is not yet in the layers
         self.heard = False  # whether something of this step was the model's
         self.waiting: set[Tensor] = set()  # parameters that the optimizer has yet to move
         self.used: list[float] = []  # norms of the gradients that it used
@@ -152,19 +144,10 @@ class GradientMonitor:
     @timed
     def _hear(self, node: Node, g: np.ndarray) -> None:
         """Called by `backward()` for each node, younger ones first."""
-        if self.steps % self.every or self.closed:
-            return
-        if self.walk and node.seq >= self.walk[-1][0].seq:  # another backward() of the same step
-            self._take_in()
-        if not self.walk and node.output.ndim:  # a result that nobody uses
-            self.put_out.add(node)
-        self.put_out.update(put_out_by(node))
-        put_out = node in self.put_out and node.op.kind != "loss"
-        outputs = {"activation": node.output, "gradient": g} if put_out else {}
-        activations = activations_of(node)
-        count = None if self.level == "norms" else self.histograms.count
-        look = Look(outputs, activations, count, self.level == "full") if outputs or activations else None
-        self.walk.append((node, look))
+        if self.steps % self.every == 0 and not self.closed:
+            if self.walk.is_before(node):
+                self._take_in()
+            self.walk.hear(node, g, self.histograms.count if self.level != "norms" else None, self.level == "full")
 
     @timed
     def step(self) -> None:
@@ -184,21 +167,18 @@ class GradientMonitor:
 
     def _take_in(self) -> None:
         """Hand what was heard to the layers, in forward order."""
-        for node, look in of_model(self.walk, self.names):
+        for scope, look in self.walk.of_model(self.names):
             if not self.heard:
                 self.heard = True
                 self.histograms.begin(self.steps)
             if look is not None:
-                if node.scope not in self.layers:
-                    self.layers[node.scope] = Layer(node.scope or type(self.model).__name__, self.window)
-                layer = self.layers[node.scope]
+                if scope not in self.layers:
+                    self.layers[scope] = Layer(scope or type(self.model).__name__, self.window)
+                layer = self.layers[scope]
                 layer.take(look)
                 for what, counts in look.counts.items():
                     self.histograms.add(f"{what}/{layer.name}", counts)
-        self._forget()
-
-    def _forget(self) -> None:
-        self.walk, self.put_out = [], set()
+        self.walk = Walk()
 
     @np.errstate(all="ignore")
     def _record(self) -> None:
@@ -225,9 +205,8 @@ class GradientMonitor:
     @timed
     def _moved(self, parameter: Tensor, weight: float, gradient: float, change: float) -> None:
         """Called by the optimizer for each parameter that it has moved."""
-        if self.walk or self.heard:  # a step that was not to be recorded is over
-            self._forget()
-            self.heard = False
+        if self.walk.looks or self.heard:  # a step that was not to be recorded is over
+            self.walk, self.heard = Walk(), False
             for layer in self.layers.values():
                 layer.start()
         if parameter in self.waiting:
@@ -250,8 +229,7 @@ class GradientMonitor:
     def close(self) -> None:
         """Stop listening; what was recorded stays."""
         self.closed = True
-        self._forget()
-        self.waiting = set()
+        self.walk, self.waiting = Walk(), set()
         state.listeners = tuple(listener for listener in state.listeners if listener != self._hear)
         if self.optimizer is not None:
             self.optimizer.meters[:] = [other for other in self.optimizer.meters if other != self._moved]

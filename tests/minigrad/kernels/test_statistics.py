@@ -9,8 +9,8 @@ import minigrad as mg
 
 pytest.importorskip("numba")
 pytest.importorskip("minigrad.inspection.monitor", reason="the room of the monitor was taken out")
-from minigrad.inspection.monitor.activity import SATURATED, active, beyond, length, squares_and_zeros
 from minigrad.inspection.monitor.histogram import EDGES, octaves
+from minigrad.inspection.monitor.looks import SATURATED, active, beyond, length, squares_and_zeros
 
 every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
