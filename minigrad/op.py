@@ -87,7 +87,7 @@ class Op:
         if self.arity is None or (len(xs) == self.inputs_only and params.keys() <= self.defaults.keys()):
             return xs, {**self.defaults, **params}
         if len(xs) == len(self.names) and not params:  # everything by position: the quick way
-            return xs[: self.arity], dict(zip(self.names[self.arity :], xs[self.arity :], strict=True))
+            return xs[: self.arity], dict(zip(self.names[self.arity :], xs[self.arity :], strict=False))
         positional = dict(zip(self.names, xs, strict=False))
         given = {**self.defaults, **positional, **params}
         if len(positional) < len(xs) or positional.keys() & params.keys() or given.keys() != set(self.names):

@@ -14,6 +14,7 @@ import numpy as np
 from minigrad import Tensor
 from minigrad.arrays import length, sum_of_squares
 from minigrad.kernels import Twin, twin
+from minigrad.kernels.dispatch import MANY_CALLS
 
 passes: dict[Callable, Twin] = {}  # change → the kernel that equals it
 
@@ -30,7 +31,7 @@ def in_one_pass(name: str, why: str) -> Callable:
                 heard[...] = moved
             w -= moved
 
-        passes[change] = twin(name, line, "updates", why=why)
+        passes[change] = twin(name, line, "updates", MANY_CALLS, why)
         return change
 
     return give
@@ -38,9 +39,9 @@ def in_one_pass(name: str, why: str) -> Callable:
 
 def kernels_of(optimizer: Any) -> tuple[Callable, Callable | None]:
     """What sums squares, and what makes a whole move in one pass; how many numbers there are in all decides."""
-    if not sum_of_squares.serves(optimizer.params[0].data, size=optimizer.size):
-        return sum_of_squares.line, None
     one_pass = passes.get(getattr(optimizer.change, "__func__", None))
+    if not (one_pass or sum_of_squares).serves(optimizer.params[0].data, size=optimizer.size):
+        return sum_of_squares.line, None
     return sum_of_squares.kernel, one_pass and one_pass.kernel
 
 
@@ -48,19 +49,31 @@ def move(
     optimizer: Any, p: Tensor, norm: float, scale: float, lr: float, settings: dict, kernel: Callable | None
 ) -> None:
     """w ← w − change, in place, where the gradient counts `scale` times; then tell who wants to hear of it."""
-    w, g, state, listeners, meters = p.data, p.grad, optimizer.state[p], optimizer.listeners, optimizer.meters
+    w, state = p.data, optimizer.state[p]
     state["steps"] += 1
-    by_kernel = kernel is not None and w.flags.carray
-    squares = np.empty(2) if meters and by_kernel and w.dtype == np.float32 else None  # float64's may be 0 or infinite
+    if not w.flags.carray:
+        kernel = None
+    if optimizer.listeners or optimizer.meters:
+        return move_and_tell(optimizer, p, norm, scale, lr, settings, kernel)
+    if kernel:
+        kernel(w, p.grad, state, scale, None, None, lr, **settings)
+    else:
+        w -= optimizer.change(w, scaled(p.grad, scale), state, lr, **settings)
+    p.written()  # the graph notices
+
+
+def move_and_tell(optimizer, p, norm, scale, lr, settings, kernel):
+    w, g, state, listeners, meters = p.data, p.grad, optimizer.state[p], optimizer.listeners, optimizer.meters
+    squares = np.empty(2) if meters and kernel and w.dtype == np.float32 else None  # float64's may be 0 or infinite
     measured = bool(meters) and squares is None
     weight = length(w) if measured else None
-    if by_kernel:
+    if kernel:
         change = np.empty_like(w) if listeners or measured else None
         kernel(w, g, state, scale, change, squares, lr, **settings)
     else:
         change = optimizer.change(w, scaled(g, scale), state, lr, **settings)
         w -= change
-    p.written()  # the graph notices
+    p.written()
     for listener in listeners:
         listener(p, scaled(g, scale), change)
     if meters:

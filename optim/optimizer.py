@@ -130,11 +130,11 @@ class Optimizer:
         """Parameter → ‖g‖; FloatingPointError if a gradient is not finite."""
         norms = {}
         for i, p in enumerate(self.params):
-            if p.grad is not None:
-                norms[p] = length(p.grad, sum_of_squares)
-                if not (math.isfinite(norms[p]) or np.isfinite(p.grad).all()):
-                    message = f"the gradient of {self._name(i)} is not finite; nothing changed"
-                    raise FloatingPointError(f"{self.kind}: {message}")
+            if (g := p.grad) is not None:
+                norms[p] = norm = length(g, sum_of_squares)
+                if not (math.isfinite(norm) or np.isfinite(g).all()):
+                    what = f"{self.kind}: the gradient of {self._name(i)}"
+                    raise FloatingPointError(f"{what} is not finite; nothing changed")
         return norms
 
     def change(self, w: Any, g: Any, state: dict, lr: float, *args: Any, **settings: Any) -> np.ndarray:

@@ -44,7 +44,9 @@ def reduced(losses, reduction):
     """The losses of all samples as one number: their mean, their sum, or left as they are."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"loss: reduction {reduction!r} is not one of mean, sum, none")
-    return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()
+    if reduction == "mean":  # of a few numbers .mean() takes three times as long
+        return losses.sum() / losses.size if type(losses) is np.ndarray else losses.mean()
+    return losses if reduction == "none" else losses.sum()
 
 
 def share(g, losses_shape, reduction):
@@ -95,9 +97,7 @@ def row_losses_backward_line(p, g, labels):
 
 
 row_losses = twin("row_losses", row_losses_line, "losses", MANY_CALLS, "5 to 7 times as fast, in float64 3 to 6")
-row_losses_backward = twin(
-    "row_losses_backward", row_losses_backward_line, "losses", MANY_CALLS, "2 to 4 times as fast"
-)
+row_losses_backward = twin("row_losses_backward", row_losses_backward_line, "losses", MANY_CALLS, "2 to 4 × as fast")
 
 
 def cross_entropy_forward(logits, labels, reduction):
