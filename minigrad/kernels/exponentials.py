@@ -13,7 +13,7 @@ True
 
 The largest errors found, in units of the last place (float32, float64):
 
-    exp_of      1.1, 1.2    expm1_of  1.0, 1.4    tanh_of      2.5, 2.7
+    exp_of      1.1, 1.2    expm1_of  1.0, 1.4    tanh_of     4.95, 2.7
     sigmoid_of  2.3, 2.3    log1p_of  2.0, 2.0    softplus_of  2.6, 2.7
 
 In `normal_cdf_of` it grows like x²/2, as in the x² that any float64 can hold.
@@ -173,12 +173,28 @@ def expm1_of(x):
     return expm1_near(kept(x, -c.end - c.end, c.end))
 
 
-@helper
-def tanh_of(x):
-    """tanh x = (e²ˣ − 1)/(e²ˣ − 1 + 2)."""
+# In float32, tanh x = x·P(x²)/Q(x²) up to END, where that is 1.
+# Found by weighted least squares (Lawson, 1961) for the smallest of largest errors in last places, P(0) = Q(0), so that
+# tiny x stay as they are; rounded, and then moved by single bits while that made the worst of all x better.
+END = np.float32(7.9299917)
+P = tuple(map(np.float32, (0.017742261, 25.832485, 4242.3394, 160143.11, 1192081.6)))
+Q = tuple(map(np.float32, (1.0, 404.0893, 31132.77, 557503.56, 1192081.6)))
+
+
+def tanh_single(x):
+    x = kept(x, -END, END)
+    return x * (polynomial(P, x * x) / polynomial(Q, x * x))
+
+
+def tanh_double(x):
     c, two = numbers_of(x), type(x)(2)
     e = expm1_near(kept(two * x, -c.end, c.end))
     return e / (e + two)
+
+
+@by_dtype(tanh_single, tanh_double)
+def tanh_of(x):
+    """tanh x = (e²ˣ − 1)/(e²ˣ − 1 + 2) in float64; in float32 a ratio of polynomials, faster by a third."""
 
 
 @helper

@@ -136,7 +136,7 @@ def logistic(x):
 
 TRUTH = {  # name → (values, slopes by x), the largest errors of both in units of the last place
     "sigmoid": (logistic, None, 2.5, 0),
-    "tanh": (np.tanh, None, 3, 0),
+    "tanh": (np.tanh, None, {np.float32: 5, np.float64: 3}, 0),
     "elu": (lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), None, 1.5, 0),
     "softplus": (lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))), logistic, 3, 2.5),
     "softsign": (lambda x: x / (1 + np.abs(x)), lambda x: 1 / (1 + np.abs(x)) ** 2, 2, 4),
@@ -171,6 +171,8 @@ needs_longdouble = pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason
 @pytest.mark.parametrize("name", TRUTH)
 def test_values_and_slopes_are_exact_to_a_few_last_places(name, dtype):
     values, slopes, worst_value, worst_slope = TRUTH[name]
+    if isinstance(worst_value, dict):
+        worst_value = worst_value[dtype]
     x = everywhere(dtype, step=20_011)
     with np.errstate(all="ignore"):
         y = twins[name].kernel(x)
@@ -235,6 +237,20 @@ def test_the_helpers_are_exact_to_a_few_last_places(name, truth, low, high, wors
     with np.errstate(all="ignore"):
         found = np.array([getattr(exponentials, name)(v) for v in x], dtype)
         assert in_last_places(found, truth(x.astype(np.longdouble))).max() < worst
+
+
+def test_tanh_in_float32_is_odd_bounded_by_one_and_exact_for_tiny_numbers():
+    tanh, numbers = twins["tanh"].kernel, np.finfo(np.float32)
+    x = everywhere(np.float32, step=20_011)
+    y = tanh(x)
+    np.testing.assert_array_equal(tanh(-x), -y)
+    assert (np.abs(y) <= 1).all()
+    far = np.array([8.1, 9.1, 100, numbers.max, np.inf], np.float32)
+    assert (tanh(far) == 1).all()
+    tiny = np.array([0.0, numbers.smallest_subnormal, 3e-39, numbers.tiny, 1e-20], np.float32)
+    for v in (tiny, -tiny):
+        np.testing.assert_array_equal(tanh(v).view(np.int32), v.view(np.int32))  # with the sign of −0.0
+    assert np.isnan(tanh(np.array([np.nan], np.float32))[0])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
