@@ -353,6 +353,13 @@ def test_inputs_without_a_rule_are_handed_on():
     assert mg.check_op(mg.dense, X, W, None, activation="relu").ok
 
 
+def test_float32_beside_integers_is_no_fault():
+    assert mg.check_op(mg.power, np.abs(X) + 0.3, np.array([1, 2, 3])).ok
+    assert mg.check_op(mg.matmul, X, np.arange(6).reshape(3, 2)).ok
+    widened = elementwise(lambda x, n: x * n * np.float64(1), lambda y, x, n: np.float64(1) * n, None)
+    assert [v.property for v in mg.check_op(widened, X, np.array([1, 2, 3])).failures] == ["float32 and float64 kept"]
+
+
 def test_examples_keep_their_values():
     x = X.copy()
     mg.check_op(elementwise(in_place, lambda y, x: x > 0), x)
