@@ -62,7 +62,7 @@ ELEMENTWISE = {
     "deg2rad radians": lambda x: x * (math.pi / 180),
     "rad2deg degrees": lambda x: x * (180 / math.pi),
     "sinc": lambda x: np.sin(math.pi * np.where(x == 0, 1e-20, x)) / (math.pi * np.where(x == 0, 1e-20, x)),
-    "positive conjugate real real_if_close copy": lambda x: identity(x),
+    "copy positive conjugate real real_if_close": lambda x: identity(x),
     "nan_to_num": lambda x, **limits: np.where(np.isfinite(x.data), x, np.nan_to_num(x.data, **limits)),
 }
 
@@ -243,7 +243,7 @@ PRODUCTS = {
 }
 
 for names, function in {**ELEMENTWISE, **SHAPES, **SUMS, **PRODUCTS}.items():
-    function.__name__ = names.split()[0].split(".")[-1]
+    function.__name__ = function.__qualname__ = names.split()[0].split(".")[-1]  # as errors call it
     like(*names.split())(function)
 
 Tensor.__mod__ = lambda self, other: np.remainder(self, other)

@@ -316,6 +316,9 @@ def test_float32_stays_float32(dtype):
         (lambda x: np.array_split(x, 2, axis=5), ValueError, "array_split: shape (2, 3): axis 5 is out of bounds"),
         (lambda x: np.hstack([x, x[0]]), ValueError, "hstack: "),
         (lambda x: np.average(x, returned=True), TypeError, "average() got an unexpected keyword argument 'returned'"),
+        (lambda x: np.take(x, 0, mode="wrap"), TypeError, "take() got an unexpected keyword argument 'mode'"),
+        (lambda x: np.nansum(x, where=True), TypeError, "nansum() got an unexpected keyword argument 'where'"),
+        (lambda x: np.copy(x, order="C"), TypeError, "copy() got an unexpected keyword argument 'order'"),
     ],
 )
 def test_the_sentence_of_a_wrong_call(call, kind, sentence):
