@@ -135,7 +135,7 @@ def along(x, axis, index):
 
 bordered = primitive(
     "pad",
-    lambda x, widths, value: np.pad(x, widths, constant_values=value),
+    lambda x, widths, value: np.pad(x, widths or 0, constant_values=value),  # a single number has no axis
     [lambda g, y, x, widths, value: g[tuple(slice(w, w + n) for (w, _), n in zip(widths, x.shape, strict=True))]],
     ["g without the border"],
     kind="view",

@@ -68,6 +68,7 @@ CALLS = [  # name, shape of x, arguments
     ("pad", (2, 3), (((1, 0), (2, 3)),)),
     ("pad", (2, 3), (((1, 2),),)),
     ("pad", (0,), (2,)),
+    ("pad", (), (1,)),
     *[("pad", (3, 4), (2, mode)) for mode in ("edge", "reflect", "symmetric", "wrap")],
     *[("pad", (2,), ((5, 7), mode)) for mode in ("edge", "reflect", "symmetric", "wrap")],
     ("diag", (3,), ()),
