@@ -21,6 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 
+@np.errstate(divide="ignore")  # of no classes at all there is ln 0
 def log_probabilities(x, axis=-1):
     """ln softmax, finite for finite x: what lies below the lowest number is that number."""
     difference, _ = below_largest(x, axis)
@@ -247,9 +248,7 @@ def normalise_backward_line(g, x, gamma, mean, scale):
 
 running_moments = twin("running_moments", running_moments_line, "normalising", MANY_CALLS, "8 times as fast, and more")
 normalise = twin("normalise", normalise_line, "normalising", MANY_CALLS, "5 times as fast, and more")
-normalise_backward = twin(
-    "normalise_backward", normalise_backward_line, "normalising", MANY_CALLS, "4 to 7 times as fast"
-)
+normalise_backward = twin("normalise_backward", normalise_backward_line, "normalising", MANY_CALLS, "4 to 7 × as fast")
 
 
 def batch_norm_forward(x, gamma, beta, eps):

@@ -137,6 +137,13 @@ def test_nothing_to_reduce(dtype, name):
     assert gradient(lambda x: getattr(mg, name)(x, axis=1), x, [1.0, 1.0]).shape == (2, 0)
 
 
+@pytest.mark.parametrize("f", [mg.softmax, mg.log_softmax], ids=["softmax", "log_softmax"])
+def test_probabilities_of_no_classes(dtype, f):
+    x = leaf(np.zeros((2, 0)), dtype)
+    assert f(x).shape == (2, 0)
+    assert gradient(f, x, np.zeros((2, 0))).shape == (2, 0)
+
+
 @pytest.mark.parametrize("name", REFERENCES)
 def test_no_rows_to_reduce(dtype, name):
     x = leaf(np.zeros((0, 3)), dtype)
