@@ -23,6 +23,8 @@ def accepted(dtype: np.dtype) -> np.dtype:
 
 def as_array(x: Any) -> np.ndarray:
     """An operand that is not a Tensor, as an array that ops accept; lists of floats get the default dtype."""
+    if x is None:
+        raise TypeError("the input is None; does the forward before it return what it computed?")
     array = np.asarray(x)
     if array.dtype not in COMMON:
         accepted(array.dtype)
@@ -52,9 +54,7 @@ def length(x: np.ndarray, sum_of_squares: Callable = sum_of_squares) -> float:
     squares = sum_of_squares(x)
     if 1e-290 < squares < math.inf or x.dtype == np.float32:
         return math.sqrt(squares)
-    x = x.astype(np.float64)
     largest = float(np.max(np.abs(x), initial=0.0))
     if largest == 0 or not np.isfinite(largest):
         return largest
-    x = x / largest
-    return largest * float(np.vdot(x, x)) ** 0.5
+    return largest * math.sqrt(squares_in_float64(x / largest))

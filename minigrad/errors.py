@@ -12,8 +12,10 @@ import numpy as np
 def explained(name: str, error: Exception, xs: Iterable) -> Exception:
     """`error`, raised by NumPy or by an op inside, as one sentence about the function `name` called with `xs`."""
     kinds = (np.exceptions.AxisError, IndexError, ValueError, TypeError)
-    kind = next(kind for kind in kinds if isinstance(error, kind))
+    kind = next((kind for kind in kinds if isinstance(error, kind)), TypeError)  # None has no shape, says Python
     message = str(error)
+    if message.startswith("the input is None"):  # the shapes of the others have nothing to do with it
+        return kind(f"{name}: {message}")
     if re.match(rf"{name}\(\) ", message):  # Python's own sentence about missing and unknown arguments
         return kind(message)
     sentence = re.match(r"(?!axis|source|destination)\w+: (?!Input operand)", message)

@@ -33,7 +33,7 @@ class Op:
     """A function on arrays; called with a Tensor that requires a gradient, it also records a Node."""
 
     definition: Callable | None = None
-    plain: tuple[type, ...] = (type(None),)  # what is handed on as it is: an input that was left out
+    plain: tuple[type, ...] = (type(None),)  # what is handed on as it is: an input (not the first) that was left out
     fresh: bool = False  # whether each contribution is an array made for it, which nobody else holds
 
     def __init__(self, name, forward, rules, formulas=None, kind="arithmetic", latex=None, doc=None):
@@ -63,12 +63,12 @@ class Op:
                     record = record or x._requires_grad
                 else:
                     inputs.append(None)
-                    arrays.append(x if type(x) in self.plain else as_array(x))
+                    arrays.append(x if type(x) in self.plain and (arrays or x is not None) else as_array(x))
             y = self.forward(*arrays, **params)
             y, saved = y if self.definition else (y, None)
             if type(y) is not np.ndarray:  # in NumPy a 0-d result is a scalar
-                y = as_array(y)
-        except (ValueError, TypeError, IndexError) as error:
+                y = as_array(np.array(y) if y is None else y)  # None is no number either
+        except (ValueError, TypeError, IndexError, AttributeError) as error:
             raise explained(self.name, error, [*arrays, *xs[len(arrays) :]]) from error
         if watches and watch():
             watch().computed(self, arrays, y)

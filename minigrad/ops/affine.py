@@ -65,8 +65,6 @@ def times(a, b):
 
 def check_dense(x, w, b, activation):
     """An error unless the shapes fit and the activation is known."""
-    if x is None:
-        raise TypeError("dense: the input is None; does the forward before it return what it computed?")
     if not x.ndim or w.ndim != 2 or x.shape[-1] != w.shape[0]:
         raise ValueError(f"dense: input {x.shape} and weight {w.shape} must be (..., inputs), (inputs, outputs)")
     if b is not None and b.shape != w.shape[1:]:

@@ -509,3 +509,33 @@ def test_an_unknown_choice_says_where_it_came_from():
     environment = {**os.environ, "MINIGRAD_KERNELS": "cuda"}
     result = subprocess.run([sys.executable, "-c", "import minigrad"], env=environment, capture_output=True, text=True)
     assert "MINIGRAD_KERNELS: 'cuda' is not one of" in result.stderr
+
+
+@pytest.mark.parametrize("way", ["numpy", "definition"])
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("tanh", lambda: mg.tanh(None)),
+        ("softmax", lambda: mg.softmax(None)),
+        ("transpose", lambda: mg.transpose(None)),
+        ("matmul", lambda: mg.matmul(None, X)),
+        ("norm", lambda: mg.norm(None)),
+        ("maximum", lambda: mg.maximum(leaf(X), None)),
+        ("cross_entropy", lambda: mg.cross_entropy(None, [0, 1])),
+        ("dropout", lambda: mg.dropout(None, 0.5)),
+    ],
+)
+def test_none_is_no_input(way, name, call):
+    """What a forward without `return` hands on."""
+    with mg.kernels.use(way), pytest.raises(TypeError, match=f"^{name}: the input is None; does the forward before it"):
+        call()
+
+
+def test_an_input_that_cannot_be_left_out():
+    for name, call in {
+        "matmul": lambda: leaf(X) @ None,
+        "batch_norm": lambda: mg.batch_norm(leaf(X), None, None),
+        "cross_entropy": lambda: mg.cross_entropy(leaf(X), None),
+    }.items():
+        with mg.kernels.use("numpy"), pytest.raises(TypeError, match=f"^{name}: shape .*'NoneType' object has no"):
+            call()
