@@ -130,6 +130,7 @@ def getitem(x, index):
 
 def along(x, axis, index):
     """x[…, index, …] at `axis`."""
+    x = operand(x)
     return getitem(x, (slice(None),) * checked_axis(axis, x.ndim) + (index,))
 
 

@@ -279,6 +279,7 @@ def test_lists_beside_tensors():
     for ufunc in (np.fmod, np.remainder, np.copysign, np.logaddexp2, np.fmax, np.float_power):
         np.testing.assert_allclose(ufunc(abs(x), [2.0, 4.0]).data, ufunc(abs(x).data, [2.0, 4.0]))
         np.testing.assert_allclose(ufunc([2.0, 4.0], x).data, ufunc([2.0, 4.0], x.data))
+    assert np.trapezoid([2.0, 4.0], x).item() == np.trapezoid([2.0, 4.0], x.data)
 
 
 def test_float32_stays_float32(dtype):
