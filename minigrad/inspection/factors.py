@@ -245,10 +245,15 @@ class Branch:
 
     @property
     def symbol(self) -> str:
-        outputs = [edge.output.index for edge in self.edges]
-        if len(set(outputs)) < len(outputs):  # the branch branches again
-            return f"∂{self.edges[0].output.symbol}/∂{self.edges[-1].input.symbol}"
-        symbols = [in_chain(edge) for edge in reversed(self.edges) if not edge.passes_on]
+        into: dict[TraceNode, list[Edge]] = defaultdict(list)
+        for edge in self.edges:
+            into[edge.input].append(edge)
+        row = [self.edges[-1]]
+        while len(above := into[row[-1].output]) == 1:
+            row += above
+        symbols = [in_chain(edge) for edge in row if not edge.passes_on]
+        if above:  # the branch branches again
+            symbols.append(f"∂{self.edges[0].output.symbol}/∂{row[-1].output.symbol}")
         if len(symbols) > 5:
             symbols[3:-1] = ["…"]
         return " · ".join(symbols) or in_chain(self.edges[-1])

@@ -155,7 +155,8 @@ def symbol(edge: Any) -> str:
         return f"−{one(edge)}"
     if isinstance(node.op, Elementwise):
         prime = PRIMES.get(node.op.name, f"{node.op.name}'")
-        return f"{prime}({x})" if len(node.inputs) == 1 else f"∂{node.op.name}/∂{x}"
+        is_last = node is edge.trace._vertices[-1]  # ∂L/∂x is the name of the whole gradient
+        return f"{prime}({x})" if len(node.inputs) == 1 else f"∂{node.op.name if is_last else edge.output.symbol}/∂{x}"
     if node.op.kind == "view" and not edge.output.symbol.startswith(node.op.name):  # a part that has a name
         return f"∂{edge.output.symbol}/∂{x}"
     return node.op.name

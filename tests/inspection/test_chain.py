@@ -115,6 +115,23 @@ def test_a_step_of_an_lstm_is_one_factor():
         assert sum(branch.share for branch in step.branches) == pytest.approx(1, rel=1e-12)
 
 
+def test_branches_that_branch_again_are_told_apart():
+    """What they do alone is written out, and behind it where they branch."""
+    layer = LSTM(2, 3, rng=0)
+    trace = mg.trace(mg.sum(layer(np.random.default_rng(1).normal(size=(4, 4, 2)))))
+    (whole,) = [factor for factor in trace.chain(to=layer.layers[0].w_hidden).factors if factor.branches]
+    steps = [f"{before} · ∂h[3]/∂z[{t}]" for t, before in ((3, "h[2]ᵀ"), (2, "h[1]ᵀ"), (1, "h[0]ᵀ"), (0, "xᵀ"))]
+    assert [branch.symbol for branch in whole.branches] == steps
+
+
+def test_ops_of_one_name_are_told_apart():
+    x = mg.tensor(2.0, requires_grad=True, name="x")
+    y = x**2
+    assert mg.trace(y / 2 + 10 / y).chain(to=x).symbols == ["∂power/∂x", "(∂divide:2/∂power + ∂divide/∂power)"]
+    y.name = "y"
+    assert mg.trace(y / 2).chain(to=x).symbols == ["∂y/∂x", "∂divide/∂y"]
+
+
 def test_rms_is_free_of_the_width():
     trace, model = mlp()
     chain = trace.chain(to=model[0].weight, norm="rms")
