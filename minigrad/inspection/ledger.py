@@ -61,7 +61,8 @@ class Ledger:
         parts = [f"{column} {text.signed(self.total[column])}" for column in COLUMNS if self.total[column]]
         inside = sum(self.total[column] for column in INSIDE)
         rate = f"   (×{text.fixed(10 ** (inside / self.layers))} per layer)" if self.layers else ""
-        return f"ledger  {' │ '.join(parts)} │ total {text.signed(self.total['total'])} decades{rate}"
+        parts.append(f"total {text.signed(self.total['total'])} decades{rate}")
+        return f"ledger  {' │ '.join(parts)}"
 
     def __repr__(self) -> str:
         return f"<{self}>"

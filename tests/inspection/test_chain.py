@@ -214,6 +214,13 @@ def test_factors_and_branches_show_themselves():
     assert str(chain.factors[1].branches) == "[<1, share 50.0%>, <tanh'(x), share 50.0%>]"
 
 
+def test_a_chain_without_factors():
+    x = mg.tensor(2.0, requires_grad=True, name="x")
+    chain = mg.trace(x).chain(to=x)
+    assert str(chain).splitlines()[0] == "∂x/∂x = 1"
+    assert str(chain.ledger()) == "ledger  total 0.00 decades"
+
+
 def test_paths_of_units_that_cancel():
     x = mg.tensor([1.0, 2.0], requires_grad=True, name="x")
     w = np.array([[3.0, -3.0], [1.0, 1.0]])

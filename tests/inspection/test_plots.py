@@ -423,6 +423,7 @@ def test_dashboard(monitor, tmp_path):
             lambda: draw.spectrum(mg.trace(mg.exp(mg.tensor([[0.0]], requires_grad=True, name="x")))),
             "only one layer on the way to x",
         ),
+        (lambda: mg.trace(mg.tensor(2.0, requires_grad=True, name="x")).plot(), "∂x/∂x has no factor that changes it"),
         (lambda: draw.through_time(plain(1)[0]), r"nothing in this trace is called h\[t\] or c\[t\]"),
         (lambda: draw.unit_map(plain(1, None)[0]), "there is no activation in this trace"),
         (lambda: draw.lens(plain(1, None)[0]), "there is no activation behind a weight"),

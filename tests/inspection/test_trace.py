@@ -372,6 +372,15 @@ def test_an_op_without_formulas_prints_its_name():
     assert str(mg.trace(double(x).sum()).edges()[1]) == "double × upstream [2, ‖·‖ 1.41] = [2, ‖·‖ 2.83], added to x"
 
 
+def test_what_is_in_a_trace():
+    x, other = (mg.tensor(2.0, requires_grad=True, name=name) for name in ("x", "other"))
+    trace = mg.trace(mg.tanh(x))
+    for key in (x, "x", "tanh", "t*", 0, trace[x]):
+        assert key in trace
+    for key in (other, "other", "o*", 2, mg.trace(mg.tanh(x))[x]):
+        assert key not in trace
+
+
 def test_what_is_printed_is_found_under_that_name():
     """The second add is the first that is called so: the one before adds a bias, and is z1."""
     w, b = (mg.tensor(x, requires_grad=True) for x in (np.eye(2), np.ones(2)))

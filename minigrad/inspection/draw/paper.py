@@ -118,6 +118,8 @@ class Layers:
             states = [node for node in found if node.name == "h[0]"]
             to = states[-1] if states else next((node for node in found if node.kind == "parameter"), found[0])
         self.chain = Chain(trace, trace.target(to))
+        if not len(self.chain):
+            raise ValueError(f"there is nothing to draw: {self.chain.derivative} has no factor that changes it")
         self.ledger = self.chain.ledger()
         self.names = [name for name, _ in self.ledger.rows][::-1]
         self.places = self.ledger.places[::-1]
