@@ -353,6 +353,11 @@ def test_path_lengths():
         assert all(sign * bar.get_height() > 0 for bar in container)
 
 
+def test_lengths_are_whole_numbers():
+    ax = plain(2)[0].by_path_length("W1").plot().axes[0]  # one path
+    assert all(tick == round(tick) for tick in ax.get_xticks())
+
+
 def test_shares_of_nothing_are_a_dash():
     ax = dead()[0].by_path_length("W1").plot().axes[0]
     assert not ax.containers

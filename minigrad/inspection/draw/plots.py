@@ -140,7 +140,7 @@ def path_lengths(parts: PathLengths, path: paper.Path = None, ax: Axes | None = 
         ax.text(length, 0, "—", ha="center", va="bottom", fontsize=8)
     ax.axhline(0, color="black", linewidth=0.8)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.xaxis.set_major_locator(MaxNLocator(20, integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(20, integer=True, min_n_ticks=1))
     ax.set(xlim=(lengths[0] - width, lengths[-1] + width), ylabel=f"share of {whole}")
     counts, many = ax.twinx(), [float(min(parts.counts[length], 10**300)) for length in lengths]
     counts.plot(lengths, many, ".--", color="0.45", linewidth=1, label="paths")
