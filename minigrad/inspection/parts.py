@@ -219,14 +219,15 @@ class Edge(Item):
         local = self.local
         if local.passes_on:
             return self.symbol
+        numbers = local.matrix if local.diagonal is None else local.diagonal
+        if numbers is not None and local.shape == (1, 1):
+            factor = text.number(numbers.item(), 4)
+            return factor if factor == self.symbol else f"{self.symbol} = {factor}"
         if local.kind == "diagonal":
-            size = local.diagonal.size
-            factor = text.number(local.diagonal.item(), 4) if size == 1 else f"[rms {text.number(local.expected_gain)}]"
-        elif local.kind == "matrix":
-            factor = f"[{text.by(local.matrix.T.shape)}]"
-        else:
-            factor = f"({local.formula})" if local.formula else self.symbol
-        return factor if factor == self.symbol else f"{self.symbol}{' = ' if local.shape == (1, 1) else ' '}{factor}"
+            return f"{self.symbol} [rms {text.number(local.expected_gain)}]"
+        if local.kind == "matrix":
+            return f"{self.symbol} [{text.by(local.matrix.T.shape)}]"
+        return f"{self.symbol} ({local.formula})" if local.formula else self.symbol
 
     def __repr__(self) -> str:
         return f"<{self}>"

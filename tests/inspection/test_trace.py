@@ -259,6 +259,16 @@ def test_an_edge_is_one_sentence():
     ]
 
 
+def test_a_product_with_a_matrix_of_one_number_shows_it():
+    w = mg.tensor([[-0.5]], requires_grad=True, name="w")
+    x = mg.tensor([[3.0]], requires_grad=True, name="x")
+    assert [str(edge) for edge in mg.trace(mg.sum(x @ w)).edges()] == [
+        "sum (g to every summand) × upstream 1 = 1, added to z1",
+        "wᵀ = −0.5 × upstream 1 = −0.5, added to x",
+        "xᵀ = 3 × upstream 1 = 3, added to w",
+    ]
+
+
 def test_a_node_lists_its_contributions():
     x = mg.tensor(3.0, requires_grad=True, name="x")
     lines = str(mg.trace(x * x)[x]).split("\n")
