@@ -193,7 +193,8 @@ class Factor:
     @property
     def formula(self) -> str:
         if self.single is not None:
-            return self.kind if self.kind in ("weight", "input", "scale", "gate") else self.single.formula
+            part = self.single.output.kind if self.kind == "norm" else self.kind
+            return part if part in ("weight", "input", "scale", "gate") else self.single.formula
         if self.whole_loss:
             lower, trace = self.lower[0].vertex, self.edges[0].trace
             inputs = [x is not None and trace._vertex(x) is lower for x in self.fused.inputs]

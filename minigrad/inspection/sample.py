@@ -43,8 +43,10 @@ def of_sample(trace: Trace, sample: int) -> Trace:
         for slot, x in enumerate(node.inputs)
         if x is not None and x.requires_grad and node.output.ndim == 0 and node.arrays[slot].ndim > 0
     ]
-    sizes = {node.arrays[slot].shape[0] for node, slot in spreads} or {len(trace.seed) if trace.seed.ndim else 0}
-    if len(sizes) != 1 or not -min(sizes) <= sample < min(sizes):
+    sizes = {node.arrays[slot].shape[0] for node, slot in spreads} or {*trace.seed.shape[:1]}
+    if not sizes:
+        raise ValueError(f"chain: there is no batch of samples: {trace[-1].symbol} is computed from single numbers")
+    if len(sizes) != 1 or sample not in range(-min(sizes), min(sizes)):
         raise ValueError(
             f"chain: there is no sample {sample} in a batch of {' or '.join(map(str, sorted(sizes)))} rows"
         )

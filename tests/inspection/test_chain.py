@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from layers import LSTM, MSE, RNN, Dense, Residual, Sequential
+from layers import LSTM, MSE, RNN, BatchNorm, Dense, LayerNorm, Residual, Sequential
 
 
 def neurons(weight, depth=50):
@@ -41,6 +41,21 @@ def test_chains_of_all_samples_add_up_to_the_gradient():
         assert np.prod(chain.gains) == pytest.approx(np.linalg.norm(chain.product), rel=1e-12)
     with pytest.raises(ValueError, match="no sample 5 in a batch of 5 rows"):
         trace.chain(to=weight, sample=5)
+    with pytest.raises(ValueError, match=r"no sample 0\.5 in a batch of 5 rows"):
+        trace.chain(to=weight, sample=0.5)
+
+
+def test_single_numbers_have_no_samples():
+    x = mg.tensor(2.0, requires_grad=True, name="x")
+    with pytest.raises(ValueError, match="no batch of samples: L is computed from single numbers"):
+        mg.trace(mg.tanh(x)).chain(to=x, sample=0)
+
+
+@pytest.mark.parametrize("norm", [BatchNorm, LayerNorm])
+def test_the_gain_of_a_norm_is_called_a_scale(norm):
+    model = Sequential(Dense(2, 3, rng=0), norm(3))
+    chain = mg.trace(mg.sum(mg.square(model(np.eye(2))))).chain(to=model[0].weight)
+    assert [factor.formula for factor in chain.factors if factor.symbol == "diag(γ1)"] == ["scale"]
 
 
 def test_a_sample_is_the_net_run_on_it_alone():
