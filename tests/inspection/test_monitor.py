@@ -174,6 +174,17 @@ def test_several_backward_passes_before_a_step_are_one_batch():
         np.testing.assert_allclose(halves[key], whole[key], rtol=1e-12, err_msg=key)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_output_counts_whichever_backward_pass_comes_first(order):
+    model, x = network("relu"), data()[0]
+    outputs = [model(x), model(2 * x)]
+    with mg.GradientMonitor(model) as monitor:
+        for y in outputs[::order]:
+            y.backward(np.ones(y.shape))
+        monitor.step()
+    np.testing.assert_allclose(monitor.history["activation_norm/layers.1"], [norm([y.data for y in outputs])])
+
+
 def test_modules_of_every_kind_have_a_row_and_the_loss_has_none():
     mg.seed(0)
     model = Sequential(Dense(6, 8), BatchNorm(8), ReLU(), Residual(Dense(8, 8, "tanh")), Dropout(0.5), Dense(8, 3))

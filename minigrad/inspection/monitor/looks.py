@@ -149,6 +149,7 @@ class Walk:
     def __init__(self) -> None:
         self.looks: list[tuple[Node, Look | None]] = []
         self.put_out: set[Node] = set()  # of these nodes, and those to come, what modules put out
+        self.used: set[Node] = set()  # what these nodes were computed from
 
     def is_before(self, node: Node) -> bool:
         """Whether this node cannot belong to it: another `backward()` has begun."""
@@ -159,9 +160,10 @@ class Walk:
 
         A module puts out what is used outside of it, or by a loss, or by nobody.
         """
-        if not self.looks and node.output.ndim:
+        if node not in self.used and node.output.ndim:
             self.put_out.add(node)
         sources = [x.node for x in node.inputs if x is not None and x.node is not None]
+        self.used.update(sources)
         self.put_out.update(x for x in sources if x.scope != node.scope or node.op.kind == "loss")
         put_out = node in self.put_out and node.op.kind != "loss"
         outputs = {"activation": node.output, "gradient": g} if put_out else {}
