@@ -121,9 +121,11 @@ def symbols_of(
             if i == last:
                 call(i, "L" if vertex.output.size == 1 else "y")
             elif kind in OUTPUTS and layer:
-                if kind == "bias" and names[inputs[0] or 0] == f"z{layer}":  # z is what the activation meets
-                    taken[f"z{layer}"] -= 1
-                    call(inputs[0], f"hW{layer}")
+                last_z = f"z{layer}" if taken[f"z{layer}"] == 1 else f"z{layer}:{taken[f'z{layer}']}"
+                for j in (j for j in inputs if kind == "bias" and j is not None and names[j] == last_z):
+                    if given[j] is None:
+                        taken[f"z{layer}"] -= 1  # z is what the activation meets
+                        call(j, f"hW{layer}")
                 call(i, f"{OUTPUTS[kind]}{layer}")
             else:
                 call(i, vertex.op.name)

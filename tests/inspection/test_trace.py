@@ -382,6 +382,27 @@ def test_an_op_without_formulas_prints_its_name():
     assert str(mg.trace(double(x).sum()).edges()[1]) == "double × upstream [2, ‖·‖ 1.41] = [2, ‖·‖ 2.83], added to x"
 
 
+def test_a_layer_that_is_used_twice_has_its_names_twice():
+    layer = Dense(2, 2, "tanh", rng=0)
+    trace = mg.trace(mg.sum(layer(layer(np.ones((3, 2))))))
+    symbols = [node.symbol for node in trace.nodes if node.op not in ("leaf", "sum")]
+    assert symbols == ["hW1", "z1", "h1", "hW1:2", "z1:2", "h1:2"]
+
+
+def test_a_bias_may_come_first():
+    w, b = (mg.tensor(x, requires_grad=True) for x in (np.eye(2), np.ones(2)))
+    trace = mg.trace(mg.sum(mg.tanh(b + np.ones((3, 2)) @ w)))
+    assert [node.symbol for node in trace.nodes] == ["W1", "hW1", "b1", "z1", "h1", "L"]
+
+
+def test_a_product_keeps_the_name_it_was_given():
+    w, b = (mg.tensor(x, requires_grad=True) for x in (np.eye(2), np.ones(2)))
+    z = np.ones((3, 2)) @ w
+    z.name = "z1"
+    trace = mg.trace(mg.sum(mg.tanh(z + b)))
+    assert [node.symbol for node in trace.nodes] == ["W1", "z1", "b1", "z1:2", "h1", "L"]
+
+
 def test_what_is_in_a_trace():
     x, other = (mg.tensor(2.0, requires_grad=True, name=name) for name in ("x", "other"))
     trace = mg.trace(mg.tanh(x))
