@@ -2,8 +2,8 @@
 
 A tensor keeps the name it was given, unless that is a path, such as layers.0.weight, which is too long for
 a formula. All others get the symbol they have on paper, counted in forward order: weights W1 W2 …, biases
-b1 …, pre-activations z1 …, activations h1 …, the input x, the output y, the target t and the loss L. Whatever
-is left is called by its op: add, add:2 ….
+b1 …, pre-activations z1 …, activations h1 …, the input x, the output y, the target t and the loss L. Leaves of
+an expression of single numbers, such as a·b + c, are v1 v2 …. Whatever is left is called by its op: add, add:2 ….
 """
 
 from __future__ import annotations
@@ -104,6 +104,7 @@ def symbols_of(
         if name is not None:
             call(i, name)
     last = len(vertices) - 1
+    expression, numbers = is_expression(vertices), 0
     for i, (vertex, inputs, kind) in enumerate(zip(vertices, sources, kinds, strict=True)):
         if not isinstance(vertex, Node):
             continue  # a leaf is named by its first user
@@ -114,7 +115,10 @@ def symbols_of(
         for slot, j in leaves:
             if names[j] is None:  # an op may use a leaf twice
                 data = kinds[j] == "constant" or (kind == "weight" and slot != weight_slot(vertex))
-                call(j, ("t" if kind == "loss" else "x") if data else leaf_name(vertex.op, slot, kind, layer))
+                if expression and kinds[j] == "parameter":
+                    call(j, f"v{(numbers := numbers + 1)}")
+                else:
+                    call(j, ("t" if kind == "loss" else "x") if data else leaf_name(vertex.op, slot, kind, layer))
         if kind == "loss" and inputs[0] is not None and given[inputs[0]] is None and not taken["y"]:
             call(inputs[0], "y")
         if names[i] is None:
@@ -133,6 +137,13 @@ def symbols_of(
         if name is None:
             call(i, "x")
     return names
+
+
+def is_expression(vertices: Sequence) -> bool:
+    """Whether this is arithmetic with single numbers, such as (a·b + c)·d: of a and b neither is the weight."""
+    nodes = [vertex for vertex in vertices if isinstance(vertex, Node)]
+    products = (node for node in nodes if node.op.name == "multiply")
+    return any(all(map(is_parameter, node.inputs)) for node in products) and not any(x.output.ndim for x in nodes)
 
 
 def leaf_name(op: Any, slot: int, kind: str, layer: int) -> str:

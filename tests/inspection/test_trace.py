@@ -395,6 +395,13 @@ def test_a_bias_may_come_first():
     assert [node.symbol for node in trace.nodes] == ["W1", "hW1", "b1", "z1", "h1", "L"]
 
 
+def test_leaves_of_an_expression_are_no_weights():
+    a, b, c, d = (mg.tensor(x, requires_grad=True) for x in (2.0, -3.0, 10.0, -2.0))
+    trace = mg.trace((a * b + c) * d)
+    assert [trace[leaf].symbol for leaf in (a, b, c, d)] == ["v1", "v2", "v3", "v4"]
+    assert str(trace.chain(to=a)).startswith("∂L/∂v1 = v2 · v4\n")
+
+
 def test_a_product_keeps_the_name_it_was_given():
     w, b = (mg.tensor(x, requires_grad=True) for x in (np.eye(2), np.ones(2)))
     z = np.ones((3, 2)) @ w
