@@ -287,6 +287,13 @@ def box_of(gain):
     return GraphView(mg.trace(x * gain), "op").boxes[-1]
 
 
+def test_of_two_numbers_neither_is_the_weight():
+    a, b = (mg.tensor(x, requires_grad=True, name=name) for x, name in ((2.0, "a"), (-3.0, "b")))
+    trace = mg.trace(a * b)
+    assert boxes(trace.to_svg())["L = multiply(a, b)"][-1] == "gain 3.000 and 2.000 ▲"
+    assert "to b: upstream × a, gain 2.000" in trace.to_dot()  # not b, as the op calls its second operand
+
+
 # In three languages
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from minigrad.arrays import length
 from minigrad.inspection.factors import share
-from minigrad.inspection.names import weight_slot
+from minigrad.inspection.names import is_parameter, weight_slot
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.trace import Trace
 
@@ -159,5 +159,6 @@ def into_parameter(edge: Edge) -> bool:
     op, leaf = edge.output, edge.input
     if leaf.kind != "parameter":
         return False
-    is_weight = op.kind == "weight" and edge.slot == weight_slot(op.vertex)
+    each_other = op.op == "multiply" and all(map(is_parameter, op.vertex.inputs))  # a·b: neither is the weight
+    is_weight = op.kind == "weight" and edge.slot == weight_slot(op.vertex) and not each_other
     return is_weight or op.kind in ("bias", "scale") or "." in leaf.name

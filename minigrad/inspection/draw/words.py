@@ -102,7 +102,8 @@ def tooltip(box: Box) -> str:
     lines = [node.name if node.op == "leaf" else f"{node.symbol} = {call(node)}" for node in nodes]
     lines += [f"… {rest} more"] if rest > 0 else []
     for edge in (Edge(box.trace, k) for wire in box.wires for k in wire.copies[0][:3]):
-        local = f"{edge.symbol}: {edge.formula}" if edge.formula else edge.symbol
+        says_all = not edge.formula or edge.output.op == "multiply" or edge.local.declared is not None
+        local = edge.symbol if says_all else f"{edge.symbol}: {edge.formula}"
         lines.append(f"to {edge.input.symbol}: upstream × {local}, gain {text.fixed(edge.gain)}")
     node = box.last[0]
     lines.append(f"{node.symbol}: ‖value‖ {text.number(length(node.value))} │ ‖grad‖ {text.number(node.norm)}")
