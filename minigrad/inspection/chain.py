@@ -20,7 +20,7 @@ from minigrad.inspection.factors import edges_between, factors_of
 from minigrad.inspection.ledger import Ledger
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.pictures import picture
-from minigrad.inspection.sample import of_sample
+from minigrad.inspection.sample import of_row, of_sample
 from minigrad.inspection.trace import Trace
 
 
@@ -118,6 +118,7 @@ class Chain:
         self.target = target
         self.norm = norm
         self.element = element
+        self.sample = sample
         self.edges = edges_between(trace, target, use) if path is None else edges_of(path, trace, target)
         steps = factors_of(self.edges, trace.seed)
         self.product = steps[-1].gradient if steps else trace.seed
@@ -173,6 +174,8 @@ class Chain:
     def _row(self, k: int) -> tuple[str, ...]:
         factor = self.factors[k]
         local = factor.local
+        if local is not None and self.sample is not None:
+            local = of_row(local, self.sample, factor.kind)
         small = local is not None and (local.kind != "linear" or local.shape[0] * local.shape[1] <= 10_000)
         return (
             str(k),

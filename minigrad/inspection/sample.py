@@ -29,6 +29,19 @@ def only(batch: np.ndarray, sample: int) -> np.ndarray:
     return kept
 
 
+def of_row(local: LocalJacobian, sample: int, kind: str) -> LocalJacobian:
+    """The derivative that this row alone meets, if rows have different ones: slopes, and xᵀ of a weight."""
+    node, y = local.node, local.node.output
+    differ = y.ndim > 1 and (local.kind == "diagonal" or (kind == "input" and local.slot == 1))
+    if not differ or type(local) is not LocalJacobian:
+        return local
+    arrays = tuple(x[[sample]] if np.ndim(x) == y.ndim and len(x) == len(y) else x for x in local.arrays)
+    if kind == "input":
+        arrays = arrays[0], local.arrays[1]
+    row = Node(node.op, node.inputs, arrays, node.params, y[[sample]], node.saved, node.versions)
+    return LocalJacobian(row, local.slot)
+
+
 def of_sample(trace: Trace, sample: int) -> Trace:
     """The same trace, walked again for the loss of one sample of the batch.
 
