@@ -75,6 +75,8 @@ def counter(trace: Trace, count: str | Callable[[Edge], bool] | None) -> tuple[C
     """The function that says of an edge whether it counts, and the same in words."""
     if count is None:
         return lambda edge: True, "every edge"
+    if not (isinstance(count, str) or callable(count)):
+        raise TypeError(f"by_path_length: count is a kind, a pattern of modules or a function of edges, not {count!r}")
     if not isinstance(count, str):
         return lambda edge: bool(count(edge)), "the chosen edges"
     kinds, scopes = {node.kind for node in trace.nodes}, {node.scope for node in trace.nodes} - {""}

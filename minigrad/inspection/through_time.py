@@ -13,6 +13,7 @@ import numpy as np
 
 from minigrad.inspection.jacobian import each
 from minigrad.inspection.local import DENSE_LIMIT
+from minigrad.inspection.parts import TraceNode
 from minigrad.inspection.paths import Many, along
 from minigrad.inspection.trace import Trace
 
@@ -72,7 +73,10 @@ def lag_matrix(self: Trace, states: str | Sequence) -> np.ndarray:
            [0.25, 0.5 , 1.  ]])
     """
     trace = self.opened()
-    found = [trace.target(h) for h in (trace[states] if isinstance(states, str) else states)]
+    named = trace[states] if isinstance(states, str) else states
+    if isinstance(named, TraceNode):
+        raise ValueError(f"lag_matrix: {states!r} is one value; give a pattern such as 'h[*]', or a list of states")
+    found = [trace.target(h) for h in named]
     layers, shapes = sorted({h.scope for h in found}), {h.shape for h in found}
     if isinstance(states, str) and len(layers) > 1:
         which = " or ".join(f"{layer}/{states.rpartition('/')[2]}" for layer in layers)

@@ -169,10 +169,8 @@ class Trace:
     def _all_given(self) -> dict[int, list[str]]:
         """The names that tensors were given; a state that a pack handed on may have several."""
         given: dict[int, list[str]] = defaultdict(list)
-        for x in [
-            *(x for node in [*self._replaced, *self._forward] for x in node.inputs if x is not None),
-            self.output,
-        ]:
+        inputs = (x for node in [*self._replaced, *self._forward] for x in node.inputs if x is not None)
+        for x in [*inputs, self.output]:
             if x.name is not None and (position := self._position(x)) is not None:
                 given[position].append(x.name)
         return given
@@ -228,6 +226,8 @@ class Trace:
                 raise KeyError(f"the tensor {key.name or key.shape} is not part of this trace")
             return TraceNode(self, position)
         if isinstance(key, (int, np.integer)):
+            if not -len(self._vertices) <= key < len(self._vertices):
+                raise IndexError(f"this trace has {len(self._vertices)} nodes: there is no node {key}")
             return TraceNode(self, range(len(self._vertices))[key])
         if hasattr(key, "named_modules"):  # what it computed, and what the modules in it did
             found = [node for node in self.nodes if key.scope is not None and node.within(key.scope)]

@@ -137,6 +137,8 @@ def test_refusals():
         trace.lag_matrix("c[*]")
     with pytest.raises(ValueError, match=r"states must all be \(batch, n\), not \(\) and \(2, 3\)"):
         trace.lag_matrix(["h[0]", trace[-1]])
+    with pytest.raises(ValueError, match=r"'h\[0\]' is one value; give a pattern such as 'h\[\*\]', or a list"):
+        trace.lag_matrix("h[0]")
 
 
 def test_states_are_found_by_the_name_of_the_op_that_computed_them():

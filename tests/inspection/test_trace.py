@@ -137,7 +137,7 @@ def test_by_tensor_name_and_position(trace, model, x):
     assert trace[model[0].weight] == trace["layers.0.weight"] == trace["W1"]
     assert trace[-1].kind == "loss"
     assert trace[np.int64(0)] == trace[0]
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match=f"this trace has {len(trace.nodes)} nodes: there is no node 99"):
         trace[99]
 
 
