@@ -275,6 +275,17 @@ def test_spectrum():
     np.testing.assert_allclose(marks[0], every, rtol=1e-10)
 
 
+@pytest.mark.parametrize("batch", [4, 5])
+def test_the_spectrum_of_layers_that_share_a_weight(batch):
+    """The weight is where the chain ends, and no layer, even if it has as many rows as the batch."""
+    layer = Dense(4, 4, "tanh", rng=0)
+    trace = mg.trace(mg.sum(Sequential(layer, layer, layer, Dense(4, 1, rng=1))(np.ones((batch, 4)))))
+    (ax,) = draw.spectrum(trace, sample=3).axes
+    above, below = trace.chain(to=layer.weight).ledger().places[:2]
+    values = np.linalg.svd(trace.jacobian(above, below, sample=3), compute_uv=False)
+    np.testing.assert_allclose(line(ax, "to the next layer, largest"), values[:1], rtol=1e-10)
+
+
 def test_rounding_errors_are_no_singular_values():
     w = np.outer(np.arange(1.0, 5), np.arange(1.0, 5))  # of rank 1
     model = Sequential(*(Dense(4, 4, "tanh", bias=False, init=w / 30) for _ in range(4)))
@@ -418,6 +429,11 @@ def test_dashboard(monitor, tmp_path):
     labels = [ax.get_xlabel() for ax in figure.axes]
     assert ("step" in labels) == (monitor is not None)
     assert "time step" in [ax.get_xlabel() for ax in draw.dashboard(recurrent(RNN, 4)).axes]
+
+
+def test_dashboard_without_activations():
+    figure = draw.dashboard(plain(3, None)[0])
+    assert "length of the paths, counting every edge" in [ax.get_xlabel() for ax in figure.axes]
 
 
 @pytest.mark.parametrize(

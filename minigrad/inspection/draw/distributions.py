@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.scale import SymmetricalLogTransform
 
 from minigrad.inspection.draw import paper
+from minigrad.inspection.draw.boxes import into_parameter
 from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.names import weight_slot
 from minigrad.inspection.parts import TraceNode
@@ -88,10 +89,12 @@ def shade_flat(ax: Axes, activations: list[LocalJacobian]) -> None:
 def spectrum(trace: Trace, to: Any = None, sample: int = 0, path: paper.Path = None, ax: Axes | None = None) -> Figure:
     """Singular values of ∂(next layer)/∂(layer), and of ∂(last layer)/∂(layer), for one sample."""
     layers = paper.Layers(trace, to)
-    hidden = slice(None, -1 if len(layers.names) > 3 else None)  # the last is the loss, of few directions
+    target = layers.chain.target
+    is_weight = layers.places[0] == [target] and any(map(into_parameter, target.incoming))  # of several layers
+    hidden = slice(int(is_weight), -1 if len(layers.names) > 3 else None)  # the last is the loss, of few directions
     places = layers.places[hidden]
     if len(places) < 2:
-        raise ValueError(f"spectrum: there is only one layer on the way to {layers.chain.target.symbol}")
+        raise ValueError(f"spectrum: there is only one layer on the way to {target.symbol}")
     row = sample if all(node.value.ndim > 1 for place in places for node in place) else None
     steps = [layers.chain.trace.jacobian(above, below, row) for below, above in pairwise(places)]
     products = steps[-1:]

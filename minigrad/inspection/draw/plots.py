@@ -185,7 +185,9 @@ def dashboard(trace: Trace, monitor: Any = None, to: Any = None, path: paper.Pat
     if states_of(trace, ("h", "c")):
         through_time(trace, ax=left)
     else:
-        path_lengths(trace.by_path_length(paper.Layers(trace, to).chain.target, count="activation"), ax=left)
+        target = paper.Layers(trace, to).chain.target
+        count = "activation" if any(node.kind == "activation" for node in target.trace.nodes) else None
+        path_lengths(trace.by_path_length(target, count), ax=left)
     if monitor is None:
         spectrum(trace, to, ax=right)
     else:
