@@ -58,7 +58,7 @@ def gru_gates_definition(a, b, h):
     b_r, b_z, b_n = gates(b, 3)
     r, z = sigmoid(a_r + b_r), sigmoid(a_z + b_z)
     n = tanh(a_n + r * b_n)
-    named({"r": r, "z": z, "n": n})
+    named({"a_r": a_r, "a_z": a_z, "a_n": a_n, "b_r": b_r, "b_z": b_z, "b_n": b_n, "r": r, "z": z, "n": n})
     return (1 - z) * n + z * h
 
 
@@ -86,7 +86,7 @@ def lstm_definition(x, h, c, w_input, w_hidden, bias):
 
 
 def named(step, t=None):
-    """The parts of step t, each with its name for traces: h[0], c[0] …; without t: r, z, n."""
+    """The parts of step t, each with its name for traces: h[0], c[0] …; without t: a_r, b_r, r …."""
     for name, part in step.items():
         if isinstance(part, Tensor):
             part.name = name if t is None else f"{name}[{t}]"

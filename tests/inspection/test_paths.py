@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from layers import LSTM, Dense, Residual, Sequential
+from layers import GRU, LSTM, Dense, Residual, Sequential
 
 
 def random_dag(seed, size=12):
@@ -160,6 +160,13 @@ def test_a_path_is_a_product():
     assert str(around) == "sum"
     assert [edge.input for edge in through.edges][-1] == trace[x]
     assert through.edges[0].output == trace[-1]
+
+
+def test_paths_through_a_gru_are_written_as_its_equations():
+    layer = GRU(2, 3, rng=0)
+    trace = mg.trace(mg.sum(layer(np.ones((4, 1, 2)))))
+    symbols = {str(path) for path in trace.paths(to=layer.layers[0].w_input)}
+    assert "xᵀ · ∂a_n/∂z1 · diag(tanh'(s2)) · diag(subtract) · sum" in symbols
 
 
 def scalar_blocks(blocks, seed=0):
