@@ -557,6 +557,15 @@ def test_a_history_is_bounded_and_keeps_the_means():
     assert [row["every"] for row in history.recent] == values[-3:].tolist()
 
 
+def test_an_unknown_key_names_what_there_is():
+    history = History(4)
+    assert "loss" not in history
+    history.begin(0)
+    history.put("loss", 1.0)
+    with pytest.raises(KeyError, match="nothing is recorded as 'los'; near it are loss"):
+        history["los"]
+
+
 def test_a_spike_to_infinity_is_not_averaged_away():
     history = History(capacity=4)
     for step in range(20):
