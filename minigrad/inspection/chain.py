@@ -164,7 +164,8 @@ class Chain:
         lines = text.table([head, *map(self._row, steps)], "><<<>>>>>>").split("\n")
         if folded:
             lines.insert(5, f"   …  {folded} steps folded (show='all')")
-        lines = [f"{self.derivative} = {' · '.join(symbols) or '1'}", *lines]
+        sample = "" if self.sample is None else f"sample {self.sample}: "
+        lines = [f"{sample}{self.derivative} = {' · '.join(symbols) or '1'}", *lines]
         lines += [
             f"step {k} sums {factor.strongest_branches()}" for k, factor in enumerate(self.factors) if factor.is_long
         ]

@@ -49,15 +49,16 @@ def test_the_expected_gains_of_a_sample_are_its_own():
     """As in a chain of this sample alone."""
     model = Sequential(Dense(4, 3, "tanh", rng=0), LayerNorm(3), Dense(3, 3, "relu", rng=1), Dense(3, 1, rng=2))
     x = np.random.default_rng(3).normal(size=(5, 4))
-    chains = (
+    chains = [
         mg.trace(mg.sum(mg.square(model(rows)))).chain(to=model[0].weight, sample=k)
         for rows, k in ((x, 2), (x[[2]], 0))
-    )
+    ]
     whole, alone = (
         [line.split()[-6:] for line in str(chain).split("\n")[2:-2] if " + " not in line] for chain in chains
     )
     assert len(whole) == 8  # but for the two sums of LayerNorm
     assert whole == alone
+    assert str(chains[0]).startswith("sample 2: ∂L/∂W1 = xᵀ · ")
 
 
 def test_single_numbers_have_no_samples():
