@@ -269,3 +269,9 @@ def test_a_0_that_is_wrong():
     slip = mg.elementwise("slip", lambda x: x**3 + 1e-3 * x, [lambda y, x: 3 * x * x], ["3x²"])
     audit = mg.trace(mg.sum(slip(mg.tensor([0.0, 0.0], requires_grad=True)))).audit()
     assert [failure.op for failure in audit.failures] == ["slip"]
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_values_that_are_not_finite_are_mentioned():
+    audits = [mg.trace(mg.sum(mg.log(mg.tensor(x, requires_grad=True)))).audit() for x in ([1.0, 2.0], [-1.0, 2.0])]
+    assert ["find_nan()" in str(audit) for audit in audits] == [False, True]
