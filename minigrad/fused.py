@@ -7,7 +7,8 @@ derivatives, and what a trace shows in their place.
 from __future__ import annotations
 
 from minigrad.graph import GraphError, order, walk
-from minigrad.op import Op, identity, signature
+from minigrad.op import Op, identity
+from minigrad.signatures import arguments
 from minigrad.tensor import Tensor, pull_tensors
 
 
@@ -15,7 +16,7 @@ class Fused(Op):
     """Several primitive ops as one kernel each way; `definition` is the same computation, op by op."""
 
     def __init__(self, name, forward, backward, definition, formulas, kind, doc, fresh):
-        names, defaults = signature(definition, None)
+        names, defaults = arguments(definition, None)
         super().__init__(name, forward, [None] * (len(names) - len(defaults)), formulas, kind, doc=doc)
         self.names, self.defaults, self.inputs_only = names, defaults, self.arity
         self.backward = backward

@@ -11,7 +11,6 @@ that it runs on arrays in `backward()` and on Tensors when its result is to be d
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from types import MethodType
 from typing import Any
@@ -23,6 +22,7 @@ from minigrad.errors import explained
 from minigrad.graph import GraphError, Node
 from minigrad.kernels import Twin, choice
 from minigrad.settings import state, watch, watches
+from minigrad.signatures import arguments, signature
 from minigrad.tensor import Tensor, computed, view
 
 BOOLEAN = np.dtype(bool)
@@ -44,7 +44,7 @@ class Op:
         self.formulas = formulas or [""] * (self.arity or 1)
         self.latex = latex or self.formulas
         self.kind = kind
-        self.names, self.defaults = signature(forward, self.arity)
+        self.names, self.defaults = arguments(forward, self.arity)
         optional = self.arity and self.defaults.keys() == set(self.names[self.arity :])
         self.inputs_only = self.arity if optional else -1  # a call with so many and no more needs no sorting out
         self.__doc__ = doc or f"{name}({', '.join(self.names)}); backward: {', '.join(filter(None, self.formulas))}"
@@ -75,6 +75,8 @@ class Op:
         if record and state.recording and y.dtype.kind == "f":  # integers have no derivative
             return computed(y, Node(self, tuple(inputs), tuple(arrays), params or NONE, y, saved, versions))
         return unrecorded(y, inputs)
+
+    __signature__: Any = property(lambda self: signature(self.arity, self.names, self.defaults))
 
     def __get__(self, instance, owner=None):  # an op that is an attribute of Tensor is a method
         return self if instance is None else MethodType(self, instance)
@@ -160,17 +162,6 @@ class Primitive(Op):
         else:
             product = self.rules[i](g, y, *xs, **node.params)
         return self.fitted(product, i, xs[i], xs[i].shape)
-
-
-def signature(forward: Callable, arity: int | None) -> tuple[list[str], dict[str, Any]]:
-    """The names of a forward's arguments, inputs first, and the defaults of its parameters."""
-    try:
-        given = {} if isinstance(forward, np.ufunc) else inspect.signature(forward).parameters
-    except ValueError:  # some of NumPy's C functions have none
-        given = {}
-    named = [p for p in given.values() if p.kind is not p.VAR_POSITIONAL]
-    names = [p.name for p in named] or (["x"] if arity == 1 else [f"x{i + 1}" for i in range(arity or 0)])
-    return names, {p.name: p.default for p in named if p.default is not p.empty}
 
 
 def operand(x: Any) -> Any:

@@ -1,5 +1,6 @@
 """Defining ops: elementwise, primitive and fused, what a call does, and what a wrong rule is told."""
 
+import inspect
 import os
 import subprocess
 import sys
@@ -539,3 +540,16 @@ def test_an_input_that_cannot_be_left_out():
     }.items():
         with mg.kernels.use("numpy"), pytest.raises(TypeError, match=f"^{name}: shape .*'NoneType' object has no"):
             call()
+
+
+def test_python_can_say_how_an_op_is_called():
+    def shown(function):
+        return str(inspect.signature(function))
+
+    assert shown(mg.tanh) == "(x)"
+    assert shown(mg.dense) == "(x, w, b, activation=None)"
+    assert shown(mg.tensor([1.0]).sum) == "(axis=None, keepdims=False)"  # a method has its first input
+    total = mg.primitive("total", lambda *xs, scale=1: scale * sum(xs), lambda i, g, y, *xs, scale: scale * g)
+    assert shown(total) == "(*xs, scale=1)"
+    slope = mg.elementwise("slope", lambda x, by: by * x, [lambda y, x, by: by], ["by"])
+    assert shown(slope) == "(x, by)"

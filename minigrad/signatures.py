@@ -1,0 +1,34 @@
+"""What an op is called with: read from the function that computes it, and shown by `help` and by notebooks.
+
+>>> import inspect
+>>> import minigrad as mg
+>>> inspect.signature(mg.sum)
+<Signature (x, axis=None, keepdims=False)>
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter, Signature
+from typing import Any
+
+import numpy as np
+
+
+def arguments(forward: Callable, arity: int | None) -> tuple[list[str], dict[str, Any]]:
+    """The names of a forward's arguments, inputs first, and the defaults of its parameters."""
+    try:
+        given = {} if isinstance(forward, np.ufunc) else inspect.signature(forward).parameters
+    except ValueError:  # some of NumPy's C functions have none
+        given = {}
+    named = [p for p in given.values() if p.kind is not p.VAR_POSITIONAL]
+    names = [p.name for p in named] or (["x"] if arity == 1 else [f"x{i + 1}" for i in range(arity or 0)])
+    return names, {p.name: p.default for p in named if p.default is not p.empty}
+
+
+def signature(arity: int | None, names: Sequence[str], defaults: Mapping[str, Any]) -> Signature:
+    """The same for Python; an op of any number of inputs takes its parameters by name."""
+    kind = Parameter.KEYWORD_ONLY if arity is None else Parameter.POSITIONAL_OR_KEYWORD
+    inputs = [Parameter("xs", Parameter.VAR_POSITIONAL)] if arity is None else []
+    return Signature(inputs + [Parameter(name, kind, default=defaults.get(name, Parameter.empty)) for name in names])
