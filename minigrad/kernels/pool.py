@@ -29,7 +29,8 @@ def count() -> int:
 class threads:
     """Let a kernel use so many threads from now on; as a context manager, until the end of the block.
 
-    Results are the same bits for any number. Only kernels are meant: NumPy's BLAS has threads of its own.
+    Results are the same bits for any number. Only kernels are meant: NumPy's BLAS has threads of its own, which go on
+    spinning for a tenth of a second when they have nothing to do (OpenBLAS), and keep a core from these as long.
     """
 
     def __init__(self, number: int) -> None:
