@@ -57,5 +57,5 @@ def wins(m: int, k: int, n: int, transposed: bool, dtype: Any, blas_threads: int
     turned, work = transposed and m * n > 1024, m * k * n
     if min(m, n) < 2 or np.dtype(dtype) not in (np.float32, np.float64) or not (turned or 10**6 < work <= 5 * 10**8):
         return False
-    threads = pool.count() if work >= SHARED else 1
+    threads = pool.count() if work > 2 * SHARED else 1  # BLAS wakes its own sooner
     return (threads >= blas_threads or work <= 2**19) and supported()

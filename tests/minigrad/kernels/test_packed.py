@@ -323,6 +323,7 @@ def test_the_rule_knows_shapes_and_threads():
     assert not packed.wins(128, 784, 512, False, np.int64)
     assert not packed.wins(128, 784, 512, False, np.float32, blas_threads=2)
     with mg.kernels.threads(2):
+        assert not packed.wins(256, 256, 256, False, np.float32, blas_threads=2)  # too short to wake a thread for
         assert packed.wins(128, 784, 512, False, np.float32, blas_threads=2)
         assert not packed.wins(128, 128, 128, False, np.float32, blas_threads=2)  # too small for two of ours
     assert isinstance(packed.wins(128, 784, 512, False, np.float32), bool)
