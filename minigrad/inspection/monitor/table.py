@@ -19,6 +19,7 @@ LIMITS = {
 }
 LEGEND = """\
 ! warning, !! alarm, once they hold for three recorded steps
+= 0           share of the elements that are exactly 0
 decades       log10 of ‖gradient‖ against the last hidden layer's: below −2 / −4 it vanishes, above 1.5 / 3 it explodes
 saturated     share of φ'(z) < 0.1·max φ': from 30% / 50% on
 dead          share of ReLU units that no sample makes active, born: that never were; from 20% / 50% on
@@ -27,12 +28,12 @@ update ratio  ‖Δw‖/‖w‖, of weights near 1e-3 (CS231n): outside 1e-4 …
 # Head of a column → the quantity in it, and how to write it
 LAYER = {
     "RMS h": ("activation_rms", text.number),
-    "zeros": ("activation_zeros", text.percent),
+    "h = 0": ("activation_zeros", text.percent),
     "saturated": ("saturated", text.percent),
     "dead": ("dead", text.percent),
     "born": ("born_dead", text.percent),
     "RMS ∂L/∂h": ("gradient_rms", text.scientific),
-    "zeros ": ("gradient_zeros", text.percent),
+    "∂L/∂h = 0": ("gradient_zeros", text.percent),
     "decades": ("decades", text.signed),
 }
 PARAMETER = {
