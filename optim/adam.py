@@ -57,7 +57,7 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(params, lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
-    @in_one_pass("adam", why="2 times as fast for 512 elements, 4.3 times for 100,000")
+    @in_one_pass("adam", why="2.5 times as fast for 337 elements in 6 tensors, 4.3 times for 100,000")
     def change(self, w, g, state, lr, betas, eps, weight_decay) -> np.ndarray:
         if weight_decay:
             g = g + weight_decay * w
@@ -99,7 +99,7 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay)
 
-    @in_one_pass("adamw", why="2 times as fast for 512 elements, 4.5 times for 100,000")
+    @in_one_pass("adamw", why="2.7 times as fast for 337 elements in 6 tensors, 4.5 times for 100,000")
     def change(self, w, g, state, lr, betas, eps, weight_decay) -> np.ndarray:
         step = normalised(g, state, lr, betas, eps)
         return step + lr * weight_decay * w if weight_decay else step

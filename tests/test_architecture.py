@@ -146,6 +146,6 @@ def test_importing_minigrad_is_light():
 def test_ci_runs_the_commands_of_the_readme():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
-    for command in ('pip install -e ".[test]"', "python -m pytest"):
+    for command in ('pip install -e ".[test]"', "python -m pytest -n 2 --dist loadfile"):
         assert re.search(rf"^{re.escape(command)}$", readme, re.M), command
         assert re.search(rf"^{re.escape(command)}$", ci, re.M), command
