@@ -24,7 +24,7 @@ def accepted(dtype: np.dtype) -> np.dtype:
 def as_array(x: Any) -> np.ndarray:
     """An operand that is not a Tensor, as an array that ops accept; lists of floats get the default dtype."""
     if x is None:
-        raise TypeError("the input is None; does the forward before it return what it computed?")
+        raise TypeError("None is no array; does the function that it comes from return what it computed?")
     array = np.asarray(x)
     if array.dtype not in COMMON:
         accepted(array.dtype)

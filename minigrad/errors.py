@@ -14,7 +14,7 @@ def explained(name: str, error: Exception, xs: Iterable) -> Exception:
     kinds = (np.exceptions.AxisError, IndexError, ValueError, TypeError)
     kind = next((kind for kind in kinds if isinstance(error, kind)), TypeError)  # None has no shape, says Python
     message = str(error)
-    if message.startswith("the input is None"):  # the shapes of the others have nothing to do with it
+    if message.startswith("None is no array"):  # the shapes of the others have nothing to do with it
         return kind(f"{name}: {message}")
     if re.match(rf"{name}\(\) ", message):  # Python's own sentence about missing and unknown arguments
         return kind(message)

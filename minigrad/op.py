@@ -67,7 +67,7 @@ class Op:
             y = self.forward(*arrays, **params)
             y, saved = y if self.definition else (y, None)
             if type(y) is not np.ndarray:  # in NumPy a 0-d result is a scalar
-                y = as_array(np.array(y) if y is None else y)  # None is no number either
+                y = as_array(y)
         except (ValueError, TypeError, IndexError, AttributeError) as error:
             raise explained(self.name, error, [*arrays, *xs[len(arrays) :]]) from error
         if watches and watch():

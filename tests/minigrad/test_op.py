@@ -481,7 +481,7 @@ def test_a_rule_that_fails_says_whose_it_is(derivative, message):
 
 
 def test_a_forward_returns_numbers():
-    with pytest.raises(TypeError, match=r"mine: shape \(2,\): tensors hold float32, .* not object"):
+    with pytest.raises(TypeError, match="mine: None is no array; does the function that it comes from return"):
         mg.elementwise("mine", lambda x: None, [1], ["1"])(mg.tensor([1.0, 2.0]))
 
 
@@ -528,7 +528,7 @@ def test_an_unknown_choice_says_where_it_came_from():
 )
 def test_none_is_no_input(way, name, call):
     """What a forward without `return` hands on."""
-    with mg.kernels.use(way), pytest.raises(TypeError, match=f"^{name}: the input is None; does the forward before it"):
+    with mg.kernels.use(way), pytest.raises(TypeError, match=f"^{name}: None is no array; does the function"):
         call()
 
 

@@ -141,5 +141,5 @@ def test_nan_comes_through(activation):
 
 
 def test_an_input_that_was_forgotten():
-    with pytest.raises(TypeError, match="dense: the input is None; does the forward before it return"):
+    with pytest.raises(TypeError, match="dense: None is no array; does the function that it comes from"):
         mg.dense(None, np.ones((2, 3)), None)
