@@ -65,7 +65,7 @@ def test_the_table_says_from_how_many_elements_on_a_kernel_serves_and_why(capsys
     with use("auto"):
         rows = printed(capsys)
     assert set(rows) == {"kernel", *twins}
-    assert rows["tanh"].split()[1:7] == ["from", "4,096", "on", "from", "2,048", "on"]
+    assert rows["tanh"].split()[1:7] == ["from", "8,192", "on", "from", "2,048", "on"]
     assert rows["tanh"].endswith(twins["tanh"].why)
     with use("numba"):
         assert printed(capsys)["tanh"].split()[1:3] == ["Numba", "Numba"]
