@@ -52,10 +52,11 @@ def wins(m: int, k: int, n: int, transposed: bool, dtype: Any, blas_threads: int
 
     A product below 10⁶ multiplications OpenBLAS does without copies, as fast; unless B is the transpose of an array
     (transposed) and has some rows to meet. A single row or column is read once, and nothing is to be gained.
-    Twice as many threads are faster, where BLAS starts them: above 2¹⁹ multiplications.
+    BLAS starts its threads from 2¹⁹ multiplications on, and wakes them sooner than ours: as many are as fast from
+    twice `SHARED` on.
     """
     turned, work = transposed and m * n > 1024, m * k * n
     if min(m, n) < 2 or np.dtype(dtype) not in (np.float32, np.float64) or not (turned or 10**6 < work <= 5 * 10**8):
         return False
-    threads = pool.count() if work > 2 * SHARED else 1  # BLAS wakes its own sooner
+    threads = pool.count() if work > 2 * SHARED else 1
     return (threads >= blas_threads or work <= 2**19) and supported()
