@@ -23,6 +23,13 @@ from minigrad.ops.recurrent import gru_step, lstm_step, rnn_step
 Rng = np.random.Generator | int | None
 
 
+def pair(name: str, state: Any) -> Any:
+    """The state of an LSTM, if it is one."""
+    if not (isinstance(state, (tuple, list)) and len(state) == 2):
+        raise TypeError(f"{name}: the state must be a pair (h, c), not {type(state).__name__}")
+    return state
+
+
 class Cell(Module):
     """Base of the cells: the weights of one recurrent layer.
 
@@ -112,7 +119,7 @@ class LSTMCell(Cell):
         self.bias.data[hidden : 2 * hidden] = forget_bias
 
     def forward(self, x: Any, state: tuple | None = None) -> tuple[Any, Any]:
-        h, c = (None, None) if state is None else state
+        h, c = (None, None) if state is None else pair(type(self).__name__, state)
         x, h, c = self.checked(x, h, c)
         step = lstm_step(x, h, c, *self.weights())
         return step["h"], step["c"]
@@ -184,10 +191,7 @@ class Recurrent(Module):
             raise ValueError(f"{name}: x must be (batch, time, {cell.inputs}), not {x.shape}")
         if state is None:
             return [(None,) * len(cell.states)] * len(self.layers)
-        pair = len(cell.states) == 2
-        if pair and not (isinstance(state, (tuple, list)) and len(state) == 2):
-            raise TypeError(f"{name}: the state must be a pair (h, c), not {type(state).__name__}")
-        states = [operand(part) for part in (state if pair else [state])]
+        states = [operand(part) for part in ([state] if len(cell.states) == 1 else pair(name, state))]
         shape = (len(self.layers), x.shape[0], cell.hidden)
         for part, value in zip(cell.states, states, strict=True):
             if value.shape != shape:

@@ -375,6 +375,13 @@ def test_an_lstm_wants_a_pair():
         layer(sequence(), (zeros, zeros[0]))
 
 
+def test_an_lstm_cell_wants_a_pair():
+    cell, zeros = CELLS["LSTM"](INPUTS, HIDDEN), np.zeros((BATCH, HIDDEN))
+    for state in (zeros, (zeros,), zeros[:2]):
+        with pytest.raises(TypeError, match=r"LSTMCell: the state must be a pair \(h, c\)"):
+            cell(sequence()[:, 0], state)
+
+
 @pytest.mark.parametrize("name", CELLS)
 def test_cells_refuse_other_shapes(name):
     cell = CELLS[name](INPUTS, HIDDEN)
