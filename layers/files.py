@@ -48,6 +48,8 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 def checked(state: Mapping[str, ArrayLike], expected: Mapping[str, np.ndarray], strict: bool) -> dict[str, np.ndarray]:
     """The arrays of `state` that `expected` has too, in its dtypes; ValueError naming every key that does not fit."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"load_state_dict: a dict of arrays is needed, not {type(state).__name__}; load reads a file")
     arrays = {name: array_of(x) for name, x in state.items()}
     faults = []
     if strict:

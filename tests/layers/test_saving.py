@@ -109,6 +109,12 @@ def test_a_state_that_does_not_fit_is_named_and_nothing_changes(message):
     assert_same_state(model.state_dict(), before)
 
 
+@pytest.mark.parametrize("state", ["model.npz", [np.ones(2)], trained()])
+def test_what_is_no_state_is_refused(state):
+    with pytest.raises(TypeError, match=f"a dict of arrays is needed, not {type(state).__name__}; load reads"):
+        trained().load_state_dict(state)
+
+
 def test_all_faults_are_named_at_once():
     model, state = trained(), trained(1).state_dict()
     for spoil in FAULTS.values():
