@@ -12,7 +12,7 @@ array(1.)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,7 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, create_graph: bool
     if not isinstance(outputs, (list, tuple)):
         listed = isinstance(grad_outputs, (list, tuple)) and [np.shape(g) for g in grad_outputs] == [np.shape(outputs)]
         outputs, grad_outputs = [outputs], grad_outputs if listed else [grad_outputs]
-    inputs = [inputs] if isinstance(inputs, (Tensor, np.ndarray)) else list(inputs)
+    inputs = list(inputs) if isinstance(inputs, Iterable) and not hasattr(inputs, "shape") else [inputs]
     seeds = [None] * len(outputs) if grad_outputs is None else grad_outputs
     if len(seeds) != len(outputs):
         raise ValueError(f"grad: {len(outputs)} outputs need as many grad_outputs, not {len(seeds)}")

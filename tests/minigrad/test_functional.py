@@ -166,6 +166,8 @@ def test_grad_works_inside_no_grad_unless_a_graph_is_wanted():
         (lambda x, c: mg.grad(x * c, x), mg.GraphError, r"an output of shape \(2,\) needs gradient="),
         (lambda x, c: mg.grad(x * c, np.ones(2)), TypeError, "must be Tensors, not ndarray"),
         (lambda x, c: mg.grad(3.0, x), TypeError, "must be Tensors, not float"),
+        (lambda x, c: mg.grad(np.sin, 2.0), TypeError, "grad: outputs and inputs must be Tensors, not ufunc"),
+        (lambda x, c: mg.grad(x, 2.0), TypeError, "must be Tensors, not float"),
         (lambda x, c: mg.grad([np.sign(x)], x), TypeError, "must be Tensors, not ndarray"),
         (lambda x, c: mg.grad([x, x], x, [1.0]), ValueError, "2 outputs need as many grad_outputs, not 1"),
         (lambda x, c: mg.grad(x, x, np.ones(3)), ValueError, r"gradient of shape \(3,\) does not fit .* \(2,\)"),
