@@ -34,6 +34,7 @@ class Operators:
     __le__: Any
     __gt__: Any
     __ge__: Any
+    __contains__: Any
     __bool__: Any
     __float__: Any
     __int__: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 
 import numpy as np
@@ -21,6 +22,7 @@ METHODS = {
     linear: "dot matmul outer tensordot",
     networks: "log_softmax",
 }
+PLAIN = "all any argmax argmin argsort nonzero round"
 
 
 def reshape(x, *shape):
@@ -38,6 +40,11 @@ def comparison(compare):
     return lambda x, y: np.asarray(compare(x._data, y._data if isinstance(y, Tensor) else y))
 
 
+def plain(method):
+    """A method of arrays that has no derivative gives of a Tensor what it gives of the array."""
+    return functools.wraps(method)(lambda x, *args, **keywords: method(x._data, *args, **keywords))
+
+
 def formatted(x, spec):
     """`f"{loss:.4f}"` formats the number in a tensor that holds just one."""
     return format(x.item(), spec) if spec and x.size == 1 else object.__format__(x, spec)
@@ -46,6 +53,7 @@ def formatted(x, spec):
 MEMBERS = {
     "reshape": reshape,
     "transpose": transpose,
+    "flatten": shaping.ravel,
     "T": property(shaping.transpose),
     "__getitem__": shaping.getitem,
     "__add__": lambda x, y: table.add(x, y),
@@ -70,12 +78,14 @@ MEMBERS = {
     "__gt__": comparison(operator.gt),
     "__ge__": comparison(operator.ge),
     "__bool__": lambda x: bool(x._data),
+    "__contains__": lambda x, value: value in x._data,
     "__float__": lambda x: float(x.item()),
     "__int__": lambda x: int(x.item()),
     "__format__": formatted,
 }
 
 compiled.give_kernels()
+MEMBERS |= {name: plain(getattr(np.ndarray, name)) for name in PLAIN.split()}
 for module, names in METHODS.items():
     MEMBERS |= {name: getattr(module, name) for name in names.split()}
 for name, member in MEMBERS.items():

@@ -169,6 +169,17 @@ def test_what_has_no_derivative_gives_plain_arrays(name):
         np.testing.assert_array_equal(part, wanted)
 
 
+@pytest.mark.parametrize("name", ["argmax", "argmin", "argsort", "all", "any", "nonzero", "round"])
+def test_so_do_methods_without_derivative(name):
+    found, expected = getattr(leaf(X), name)(), getattr(X, name)()
+    assert type(found) is type(expected)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_plain_method_takes_the_arguments_of_numpy():
+    np.testing.assert_array_equal(leaf(X).argmax(axis=1, keepdims=True), X.argmax(axis=1, keepdims=True))
+
+
 def test_every_name_of_a_plain_function_is_numpys():
     assert [name for name in (PLAIN_UFUNCS + " " + PLAIN_FUNCTIONS).split() if not hasattr(np, name)] == []
 

@@ -105,6 +105,12 @@ def test_a_call(agrees, name, shape, args):
         assert np.array_equal(getattr(leaf(x), name)(*args).data, getattr(np, name)(x, *args))
 
 
+def test_flatten_as_a_method():
+    x = leaf([[1.0, 2.0], [3.0, 4.0]])
+    (x.flatten() * [1.0, 10.0, 100.0, 1000.0]).sum().backward()
+    assert x.grad.tolist() == [[1, 10], [100, 1000]]
+
+
 def test_reshape_and_transpose_as_methods():
     x = leaf(rng.normal(size=(2, 3, 4)))
     assert x.reshape(4, 6).shape == x.reshape((4, 6)).shape == x.reshape([4, 6]).shape == (4, 6)

@@ -199,6 +199,8 @@ def test_len_iteration_float_bool():
     assert bool(mg.tensor([[0.0]])) is False
     assert int(mg.tensor([2.5])) == 2
     assert 3.0 in mg.tensor([1.0, 3.0])
+    assert 3.0 in t
+    assert 5.0 not in t
 
 
 def test_a_single_number_is_formatted_as_one():
