@@ -29,6 +29,8 @@ from minigrad.tensor import Tensor, tensor
 
 if importlib.util.find_spec("minigrad.numpy_extra"):
     from minigrad import numpy_extra
+if importlib.util.find_spec("minigrad.numpy_linalg"):
+    from minigrad import numpy_linalg
 if importlib.util.find_spec("minigrad.inspection.monitor"):
     from minigrad.inspection.monitor import GradientMonitor
 

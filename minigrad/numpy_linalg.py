@@ -1,0 +1,70 @@
+"""Systems of linear equations on Tensors: np.linalg.solve, inv, det and slogdet, of one matrix or of many.
+
+A matrix without an inverse is a ValueError; its det is 0, and then the rule of det, which needs the inverse, fails.
+
+>>> import numpy as np, minigrad as mg
+>>> a = mg.tensor([[2.0, 1.0], [0.0, 4.0]], requires_grad=True)
+>>> np.linalg.det(a).backward()
+>>> a.grad.round(12)
+array([[ 4.,  0.],
+       [-1.,  2.]])
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minigrad.arrays import sum_to
+from minigrad.define import composition, primitive
+from minigrad.ops.shaping import values
+
+
+def transposed(a):
+    return np.swapaxes(a, -1, -2)
+
+
+def solve_transposed(a, g):
+    return np.linalg.solve(transposed(a), g)
+
+
+inv = primitive(
+    "inv",
+    lambda a: np.linalg.inv(a),
+    [lambda g, y, a: -transposed(y) @ g @ transposed(y)],
+    ["−yᵀ·g·yᵀ"],
+    numpy=np.linalg.inv,
+)
+det = primitive(
+    "det",
+    lambda a: np.linalg.det(a),
+    [lambda g, y, a: np.expand_dims(g * y, (-2, -1)) * transposed(np.linalg.inv(a))],
+    ["g·|a|·a⁻ᵀ"],
+    numpy=np.linalg.det,
+)
+log_abs_det = primitive(
+    "slogdet",
+    lambda a: np.linalg.slogdet(a).logabsdet,
+    [lambda g, y, a: np.expand_dims(g, (-2, -1)) * transposed(np.linalg.inv(a))],
+    ["g·a⁻ᵀ"],
+)
+solved = primitive(
+    "solve",
+    lambda a, b: np.linalg.solve(a, b),
+    [
+        lambda g, y, a, b: sum_to(-solve_transposed(a, g) @ transposed(y), a.shape),
+        lambda g, y, a, b: sum_to(solve_transposed(a, g), b.shape),
+    ],
+    ["−a⁻ᵀ·g·yᵀ", "a⁻ᵀ·g"],
+)
+
+
+@composition(np.linalg.solve)
+def solve(a, b):
+    """y where a·y = b, for a vector or a matrix b, as np.linalg.solve."""
+    return solved(a, b) if np.ndim(b) > 1 else solved(a, np.expand_dims(b, -1))[..., 0]
+
+
+@composition(np.linalg.slogdet)
+def slogdet(a):
+    """The sign of the determinant, an array, and the logarithm of its size, as np.linalg.slogdet."""
+    return np.linalg.slogdet(values(a))._replace(logabsdet=log_abs_det(a))
