@@ -64,14 +64,14 @@ def check_op(op: Callable, *examples: Any, **params: Any) -> Report:
     Returns
     -------
     Report
-        With `ok`, `failures` and `to_json()`; `print` it to read it.
+        With `ok`, `failures`, `notes` and `to_json()`; `print` it to read it.
     """
     case = case_of(op, examples or examples_for(op, params), params)
     case.value()  # a wrong call is an error of its own
     with np.errstate(all="ignore"):
-        return Report(
-            getattr(op, "__name__", repr(op)), [verdict(name, test, case) for name, test in PROPERTIES.items()]
-        )
+        verdicts = [verdict(name, test, case) for name, test in PROPERTIES.items()]
+        notes = [*without_rule(case, kinds="f" if examples else "fb")]
+    return Report(getattr(op, "__name__", repr(op)), verdicts, notes)
 
 
 @dataclass
@@ -93,6 +93,7 @@ class Report:
 
     op: str
     verdicts: list[Verdict]
+    notes: list[str]  # what need not be wrong, but should be meant
 
     @property
     def failures(self) -> list[Verdict]:
@@ -106,10 +107,11 @@ class Report:
         head = (
             f"{len(self.failures)} of {len(self.verdicts)} properties fail" if self.failures else "every property holds"
         )
-        return "\n".join([f"{self.op}: {head}", *map(str, self.verdicts)]).replace("\n", "\n  ")
+        notes = [f"note  {note}" for note in self.notes]
+        return "\n".join([f"{self.op}: {head}", *map(str, self.verdicts), *notes]).replace("\n", "\n  ")
 
     def to_json(self) -> str:
-        return json.dumps({"op": self.op, "ok": self.ok, "verdicts": asdict(self)["verdicts"]}, ensure_ascii=False)
+        return json.dumps(asdict(self) | {"ok": self.ok}, ensure_ascii=False)
 
 
 def examples_for(op: Any, params: dict) -> list[np.ndarray]:
@@ -125,6 +127,21 @@ def examples_for(op: Any, params: dict) -> list[np.ndarray]:
             if np.all(np.isfinite(op(*map(np.copy, xs), **params))):
                 return xs
     raise ValueError(f"check_op: {op.name} is finite on none of {DOMAINS}; pass example inputs")
+
+
+def without_rule(case: Case, kinds: str) -> Iterator[str]:
+    """A note on each input of these kinds that has no rule, though a small step in it changes the output."""
+    for i, (name, x) in enumerate(zip(case.names, case.inputs, strict=True)):
+        if i in case.places or x is None or x.dtype.kind not in kinds:
+            continue
+        x = x + 0.5 if x.dtype == bool else x  # a condition as numbers, all of which are true
+        ends = (x, x + 1e-6 * cotangent(x.shape) * np.maximum(1, np.abs(x)))
+        try:
+            before, after = (case.f(*case.inputs[:i], end, *case.inputs[i + 1 :], **case.params) for end in ends)
+        except FAULTS:  # it must be a condition
+            continue
+        if not np.array_equal(before, after, equal_nan=True):
+            yield f"input {i} ({name}) has no rule though the output changes with it: declared as not differentiable"
 
 
 def written_out(case: Case) -> Case:

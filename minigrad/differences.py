@@ -115,7 +115,7 @@ def case_of(f: Callable, inputs: Sequence, params: dict) -> Case:
     pairs = zip(arrays, rules, strict=False)  # a wrong number of inputs is the op's to tell
     places = [i for i, (x, rule) in enumerate(pairs) if x is not None and rule is not None and x.dtype.kind == "f"]
     if not places:
-        raise ValueError("check: there is no floating input to differentiate by")
+        raise ValueError("check: there is no floating input to differentiate by, or none that has a rule")
     names = f.names if isinstance(f, Op) and f.arity else [f"input {i}" for i in range(len(inputs))]
     return Case(f, arrays, params, names[: len(inputs)], places)
 

@@ -42,12 +42,15 @@ def test_every_op_passes(op_example):
     report = mg.check_op(op, *inputs, **params)
     expected = ["float32 and float64 kept"] if op.name == "astype" else []  # it is there to change it
     assert failing(report) == expected, str(report)
+    assert report.notes == []
 
 
 def test_elementwise_ops_need_no_example(op_examples):
     for op in op_examples:
         if isinstance(op, Elementwise) and op.name != "astype":
-            assert mg.check_op(op).ok, str(mg.check_op(op))
+            report = mg.check_op(op)
+            assert report.ok, str(report)
+            assert report.notes == []
 
 
 # What gradcheck finds
@@ -353,6 +356,42 @@ def test_inputs_without_a_rule_are_handed_on():
     assert mg.check_op(mg.dense, X, W, None, activation="relu").ok
 
 
+def product(x, mask):
+    return x * mask
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs"),
+    [
+        (elementwise(product, lambda y, x, mask: mask, None), [X, np.abs(X)]),
+        (elementwise(product, lambda y, x, mask: mask, None), [X, 0 * X]),
+        (elementwise(product, lambda y, x, mask: mask, None), []),  # here examples are made up, True and False
+        (primitive(lambda x, mask: x @ mask, lambda g, y, x, mask: g @ mask.T, None), [X, W]),
+    ],
+)
+def test_an_input_without_a_rule_is_noted_if_the_output_changes_with_it(op, inputs):
+    report = mg.check_op(op, *inputs)
+    note = "input 1 (mask) has no rule though the output changes with it: declared as not differentiable"
+    assert report.ok
+    assert json.loads(report.to_json())["notes"] == report.notes == [note]
+    assert str(report).splitlines()[-1] == f"  note  {note}"
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs"),
+    [
+        (elementwise(product, lambda y, x, mask: mask, None), [X, X > 0]),
+        (elementwise(product, lambda y, x, mask: mask, None), [X, np.array([1, 0, 2])]),
+        (elementwise(lambda x, t: x * (x > t), lambda y, x, t: x > t, None), [X, np.abs(X) + 0.1]),
+        (elementwise(lambda x, c: np.where(~c, x, 0), lambda y, x, c: ~c, None), []),  # ~ takes no floats
+    ],
+)
+def test_what_cannot_have_a_derivative_is_not_noted(op, inputs):
+    report = mg.check_op(op, *inputs)
+    assert report.ok, str(report)
+    assert report.notes == []
+
+
 def test_float32_beside_integers_is_no_fault():
     assert mg.check_op(mg.power, np.abs(X) + 0.3, np.array([1, 2, 3])).ok
     assert mg.check_op(mg.matmul, X, np.arange(6).reshape(3, 2)).ok
@@ -392,6 +431,7 @@ def test_examples_lie_in_the_domain(op, low, high):
         (lambda: mg.check_op(mg.add, X), TypeError, r"add: it is called as add\(x1, x2\)"),
         (lambda: mg.check_op(mg.sigmoid, X, X), TypeError, r"sigmoid: it is called as sigmoid\(x\)"),
         (lambda: mg.check_op(mg.sigmoid, np.array([1, 2])), ValueError, "no floating input"),
+        (lambda: mg.check_op(elementwise(np.sin, None), X), ValueError, "none that has a rule"),
         (lambda: mg.check_op(elementwise(lambda x: x / 0 * 0, 1)), ValueError, "mine is finite on none of"),
         (lambda: mg.gradcheck(lambda x: mg.log(x), [-1.0]), ValueError, "not finite at these inputs"),
         (lambda: mg.gradcheck(lambda x: mg.dropout(x, 0.5), X), ValueError, "draws random numbers"),
