@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ContextDecorator, contextmanager
 from typing import Any
 
 import numpy as np
@@ -65,14 +65,18 @@ def watch() -> Any:
     return watches.get(threading.get_ident())
 
 
-@contextmanager
-def no_grad() -> Iterator[None]:
+class no_grad(ContextDecorator, threading.local):
     """Compute without recording: `with mg.no_grad():`, or `@mg.no_grad()` above a function."""
-    before, state.recording = state.recording, False
-    try:
-        yield
-    finally:
-        state.recording = before
+
+    def __init__(self) -> None:  # again in every thread that enters it
+        self.before: list[bool] = []  # one for each `with` that is open
+
+    def __enter__(self) -> None:
+        self.before.append(state.recording)
+        state.recording = False
+
+    def __exit__(self, *error: object) -> None:
+        state.recording = self.before.pop()
 
 
 @contextmanager

@@ -509,6 +509,44 @@ def test_no_grad_as_a_context_and_as_a_decorator():
     assert (x * x).requires_grad
 
 
+def test_one_no_grad_may_be_entered_again_and_within_itself():
+    x, quiet = leaf(2.0), mg.no_grad()
+    for _ in range(2):
+        with quiet:
+            with quiet:
+                assert (x * x).is_leaf
+            assert (x * x).is_leaf
+        assert (x * x).requires_grad
+
+    @quiet
+    def power(x, n):
+        return x * power(x, n - 1) if n else x
+
+    assert power(x, 3).is_leaf
+    assert (x * x).requires_grad
+
+
+def test_one_no_grad_serves_several_threads():
+    x, quiet, inside, go = leaf(2.0), mg.no_grad(), threading.Event(), threading.Event()
+    found = []
+
+    def enter():
+        with quiet:
+            inside.set()
+            go.wait(5)
+            found.append((x * x).requires_grad)
+        found.append((x * x).requires_grad)
+
+    thread = threading.Thread(target=enter)
+    with quiet:
+        thread.start()
+        assert inside.wait(5)  # it entered after this thread, and leaves after it
+    assert (x * x).requires_grad
+    go.set()
+    thread.join()
+    assert found == [False, True]
+
+
 def test_no_grad_ends_after_an_error():
     with pytest.raises(ZeroDivisionError), mg.no_grad():
         raise ZeroDivisionError
