@@ -174,6 +174,58 @@ def test_several_backward_passes_before_a_step_are_one_batch():
         np.testing.assert_allclose(halves[key], whole[key], rtol=1e-12, err_msg=key)
 
 
+def test_a_backward_that_breaks_off_does_not_count():
+    works = True
+
+    def rule(g, y, x):
+        if not works:
+            raise ValueError("it is broken")
+        return g
+
+    fragile = mg.primitive("fragile", lambda x: x.copy(), [rule])
+    model, (x, labels) = network("relu", "tanh"), data()
+
+    def backward(x):
+        mg.cross_entropy(model[1:](fragile(model[0](x))), labels).backward()
+
+    def recorded(before):
+        nonlocal works
+        with mg.GradientMonitor(model, level="full") as monitor:
+            works = False
+            for scale in before:
+                with pytest.raises(mg.GraphError, match="it is broken"):
+                    backward(scale * x)
+            works = True
+            model.zero_grad()
+            backward(x)
+            monitor.step()
+        return dict(monitor.history), monitor.histograms.arrays(), monitor.units
+
+    np.testing.assert_equal(recorded(before=[2, 10]), recorded(before=[]))
+
+
+def test_after_a_backward_that_broke_off_there_is_nothing_to_record():
+    model, (x, labels) = network("relu"), data()
+    broken = mg.primitive("broken", lambda x: x.copy(), [lambda g, y, x: None])
+    with mg.GradientMonitor(model) as monitor:
+        with pytest.raises(mg.GraphError, match="returned NoneType"):
+            mg.cross_entropy(model[1](broken(model[0](x))), labels).backward()
+        with pytest.raises(mg.GraphError, match="no gradient of the model came by"):
+            monitor.step()
+
+
+def test_a_backward_that_stops_where_it_was_told_to_counts():
+    weighted = mg.primitive("weighted", np.multiply, [lambda g, y, x, w: g * w, None])
+    model, (x, _) = network(), data()
+    with mg.GradientMonitor(model) as monitor:
+        for _ in range(2):
+            y = model(x)
+            weighted(y, mg.exp(y)).sum().backward()
+        monitor.step()
+    expected = np.sqrt(2) * norm(y.data)
+    np.testing.assert_allclose(monitor.history["activation_norm/layers.0"], [expected], rtol=1e-12)
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_an_output_counts_whichever_backward_pass_comes_first(order):
     model, x = network("relu"), data()[0]

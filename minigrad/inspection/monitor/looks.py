@@ -83,6 +83,15 @@ def activations_of(node: Node) -> Sequence[tuple[str, np.ndarray]]:
     return [(name, node.output)] if name == "relu" or name in SATURATED else []
 
 
+def receivers(node: Node) -> Iterator[Node]:
+    """The nodes that a node sends a gradient to."""
+    op = node.op
+    all_have_rules = op.definition or op.arity is None
+    for i, x in enumerate(node.inputs):
+        if x is not None and x.node is not None and (all_have_rules or op.rules[i] is not None):
+            yield x.node
+
+
 def norm_and_zeros(x: np.ndarray) -> tuple[float, int]:
     """‖x‖, and how many elements are exactly 0."""
     squares, zeros = squares_and_zeros(x)
@@ -154,6 +163,11 @@ class Walk:
     def is_before(self, node: Node) -> bool:
         """Whether this node cannot belong to it: another `backward()` has begun."""
         return bool(self.looks) and node.seq >= self.looks[-1][0].seq
+
+    def is_cut_off(self) -> bool:
+        """Whether a node that was to receive a gradient did not: a rule had failed, or somebody pressed Ctrl-C."""
+        heard = {node for node, _ in self.looks}
+        return any(receiver not in heard for node in heard for receiver in receivers(node))
 
     def hear(self, node: Node, g: np.ndarray, count: Callable | None, maps: bool) -> None:
         """Look at a node to which gradient g was sent.

@@ -166,8 +166,8 @@ class GradientMonitor:
         self.steps += 1
 
     def _take_in(self) -> None:
-        """Hand what was heard to the layers, in forward order."""
-        for scope, look in self.walk.of_model(self.names):
+        """Hand what was heard to the layers, in forward order; what did not come to its end is dropped."""
+        for scope, look in () if self.walk.is_cut_off() else self.walk.of_model(self.names):
             if not self.heard:
                 self.heard = True
                 self.histograms.begin(self.steps)
