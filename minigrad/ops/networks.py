@@ -219,9 +219,10 @@ def check_batch(x, gamma, beta):
 
 
 def moments_line(x):
-    """Mean and variance of every feature over the batch."""
-    mean = x.mean(axis=0)
-    return mean, np.mean(np.square(x - mean), axis=0)
+    """Mean and variance of every feature over the batch, summed in float64."""
+    dtype = np.result_type(x, np.float32)  # that of x, unless it holds integers
+    mean = x.mean(axis=0, dtype=np.float64).astype(dtype)
+    return mean, np.mean(np.square(x - mean), axis=0, dtype=np.float64).astype(dtype)
 
 
 def running_moments_line(x, mean, variance, momentum):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.ops.networks import running_moments
 
 rng = np.random.default_rng(5)
 ACTIVATIONS = ["sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu", "softsign", "hard_tanh"]
@@ -212,6 +213,18 @@ def test_batch_norm(agrees, way):
     xs = rng.normal(size=(5, 3)), rng.uniform(0.5, 2, 3), rng.normal(size=3)
     agrees(lambda *xs: mg.batch_norm(*xs, eps=1e-3), by_hand, *xs)
     agrees(lambda *xs: mg.batch_norm(*xs, 1e-3), by_hand, *xs, order=1)
+
+
+@pytest.mark.parametrize("kernels", ["numpy", "auto"])
+def test_the_moments_of_a_long_float32_batch_are_summed_in_float64(kernels):
+    x = np.random.default_rng(0).normal(1000, 1, (100_000, 8)).astype(np.float32)
+    mean, variance, zero = x.mean(axis=0, dtype=np.float64), x.var(axis=0, dtype=np.float64), np.zeros(8, np.float32)
+    with mg.kernels.use(kernels):
+        y = mg.batch_norm(x, zero + 1, zero)
+        followed = running_moments(x, zero, zero, 1.0)
+    np.testing.assert_allclose(followed, [mean, variance * 1e5 / (1e5 - 1)], rtol=2e-7)
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y, (x - mean) / np.sqrt(variance + 1e-5), atol=4e-5)  # 1000 has steps of 6e−5
 
 
 def test_what_is_constant_over_the_batch_normalises_to_beta(dtype, way):
