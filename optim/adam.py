@@ -2,6 +2,9 @@
 
 - `Adam(model.parameters(), lr=0.001)`: steps of about the length lr, whatever the scale of the gradient.
 - `AdamW(model.parameters(), lr=0.001, weight_decay=0.01)`: the same, and all weights shrink alike.
+
+Where g² overflows (in float32 from |g| = 1.8·10¹⁹ on) v is infinite from then on, and the gradient moves the element
+no more.
 """
 
 from __future__ import annotations
@@ -105,6 +108,7 @@ class AdamW(Adam):
         return step + lr * weight_decay * w if weight_decay else step
 
 
+@np.errstate(over="ignore")
 def normalised(g: np.ndarray, state: dict, lr: float, betas: tuple[float, float], eps: float) -> np.ndarray:
     """lr·m̂/(√v̂ + eps); what is the same for all elements is worked out before any array is touched."""
     (b1, b2), t = betas, state["steps"]

@@ -2,6 +2,8 @@
 
 - `Adagrad`: the gradient divided by the root of the sum of all its squares so far.
 - `RMSprop`: divided by the root of their running mean, which forgets.
+
+Where g² overflows (in float32 from |g| = 1.8·10¹⁹ on) s is infinite from then on, and the element stays where it is.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ class Adagrad(Optimizer):
         super().__init__(params, lr, eps=eps)
 
     @in_one_pass("adagrad", why="1.9 times as fast for 337 elements in 6 tensors, 3.1 times for 100,000")
+    @np.errstate(over="ignore")
     def change(self, w, g, state, lr, eps) -> np.ndarray:
         s = state["square"] = state.get("square", 0) + g * g
         return lr * g / (np.sqrt(s) + eps)
@@ -82,6 +85,7 @@ class RMSprop(Optimizer):
         super().__init__(params, lr, decay=decay, eps=eps)
 
     @in_one_pass("rmsprop", why="2.2 times as fast for 337 elements in 6 tensors, 3.4 times for 100,000")
+    @np.errstate(over="ignore")
     def change(self, w, g, state, lr, decay, eps) -> np.ndarray:
         s = state["square"] = decay * state.get("square", 0) + (1 - decay) * (g * g)
         return lr * g / (np.sqrt(s) + eps)

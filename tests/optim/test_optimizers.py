@@ -154,6 +154,22 @@ def test_a_gradient_that_is_not_finite_changes_nothing(kind, bad):
         optimizer.step()
 
 
+@pytest.mark.parametrize("kernels", ["numpy", "numba"])
+@pytest.mark.parametrize("kind", [Adagrad, RMSprop, Adam, AdamW])
+def test_a_gradient_whose_square_overflows_moves_nothing(kind, kernels):
+    """As in PyTorch: its running square is infinite, and what is divided by the root of that is 0."""
+    w = mg.tensor([1.0, -2.0, 3.0], dtype=np.float32, requires_grad=True)
+    decay = {"weight_decay": 0.0} if kind is AdamW else {}
+    with mg.kernels.use(kernels):
+        optimizer = kind([w], lr=0.1, **decay)
+        for big in (1e30, -1e30, 1.0):
+            w.grad = [big, 1.0, -big]
+            optimizer.step()
+    np.testing.assert_array_equal(w.data[[0, 2]], [1.0, 3.0])
+    assert w.data[1] < -2.1
+    np.testing.assert_array_equal(np.isinf(optimizer.state[w]["square"]), [True, False, True])
+
+
 @every_kind
 def test_a_parameter_without_gradient_is_passed_over(kind):
     w, idle = mg.tensor(START, requires_grad=True), mg.tensor([7.0], requires_grad=True)
