@@ -3,7 +3,8 @@
 A tensor keeps the name it was given, unless that is a path, such as layers.0.weight, which is too long for
 a formula. All others get the symbol they have on paper, counted in forward order: weights W1 W2 …, biases
 b1 …, pre-activations z1 …, activations h1 …, the input x, the output y, the target t and the loss L. Leaves of
-an expression of single numbers, such as a·b + c, are v1 v2 …. Whatever is left is called by its op: add, add:2 ….
+an expression of single numbers, such as a·b + c, are v1 v2 …, and its sums and products are called by their op
+unless an activation meets them. So is whatever is left: add, add:2 ….
 """
 
 from __future__ import annotations
@@ -105,13 +106,17 @@ def symbols_of(
             call(i, name)
     last = len(vertices) - 1
     expression, numbers = is_expression(vertices), 0
+    activated = {j for inputs, kind in zip(sources, kinds, strict=True) if kind == "activation" for j in inputs}
     for i, (vertex, inputs, kind) in enumerate(zip(vertices, sources, kinds, strict=True)):
         if not isinstance(vertex, Node):
             continue  # a leaf is named by its first user
         leaves = [(slot, j) for slot, j in enumerate(inputs) if j is not None and names[j] is None]
         fresh = {j for j in inputs if j is not None and kinds[j] == "parameter"} - seen
         seen |= fresh
-        layer += kind == "weight" and bool(fresh)  # a weight that is shared over time is one layer
+        if expression:
+            layer += i in activated
+        else:
+            layer += kind == "weight" and bool(fresh)  # a weight that is shared over time is one layer
         for slot, j in leaves:
             if names[j] is None:  # an op may use a leaf twice
                 data = kinds[j] == "constant" or (kind == "weight" and slot != weight_slot(vertex))
@@ -124,7 +129,7 @@ def symbols_of(
         if names[i] is None:
             if i == last:
                 call(i, "L" if vertex.output.size == 1 else "y")
-            elif kind in OUTPUTS and layer:
+            elif kind in OUTPUTS and layer and not (expression and OUTPUTS[kind] == "z" and i not in activated):
                 last_z = f"z{layer}" if taken[f"z{layer}"] == 1 else f"z{layer}:{taken[f'z{layer}']}"
                 for j in (j for j in inputs if kind == "bias" and j is not None and names[j] == last_z):
                     if given[j] is None:

@@ -402,6 +402,17 @@ def test_leaves_of_an_expression_are_no_weights():
     assert str(trace.chain(to=a)).startswith("∂L/∂v1 = v2 · v4\n")
 
 
+def test_sums_and_products_of_an_expression_are_layers_only_where_an_activation_meets_them():
+    a, b, c, d, e = (mg.tensor(x, requires_grad=True) for x in (2.0, -3.0, 10.0, -2.0, 0.5))
+
+    def computed(y):
+        return [node.symbol for node in mg.trace(y).nodes if node.op != "leaf"]
+
+    assert computed(a * b + c) == ["multiply", "L"]
+    assert computed((a * b + c) * d) == ["multiply", "add", "L"]
+    assert computed(mg.tanh(a * b + c * d + e) * a) == ["multiply", "multiply:2", "add", "z1", "h1", "L"]
+
+
 def test_a_product_keeps_the_name_it_was_given():
     w, b = (mg.tensor(x, requires_grad=True) for x in (np.eye(2), np.ones(2)))
     z = np.ones((3, 2)) @ w
