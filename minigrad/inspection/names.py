@@ -10,8 +10,8 @@ unless an activation meets them. So is whatever is left: add, add:2 ….
 from __future__ import annotations
 
 import heapq
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from minigrad.graph import Node
@@ -85,6 +85,23 @@ def share_ancestor(pair: Sequence[int], vertices: Sequence, sources: Sequence) -
         for source in sources[-i]:
             visit(source, side)
     return any(sides == 3 for sides in seen.values())
+
+
+def given_names(named: Iterable[tuple], parts: Iterable[tuple]) -> dict[int, list[str]]:
+    """Vertex → the names it was given; where the result of a fused op is called h[7], its part r is called r[7].
+
+    `named` holds pairs (vertex, name), `parts` pairs of vertices (part, result), None for what is not in the trace.
+    """
+    given: dict[int, list[str]] = defaultdict(list)
+    for i, name in named:
+        if i is not None:
+            given[i].append(name)
+    for i, whole in parts:
+        step = given[whole][-1] if whole in given else ""
+        if "[" in step and i in given:
+            t = step[step.index("[") :]
+            given[i] = [name if "[" in name else name + t for name in given[i]]
+    return given
 
 
 def symbols_of(

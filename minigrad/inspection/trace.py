@@ -25,7 +25,7 @@ from minigrad.arrays import length
 from minigrad.graph import Node, order, pull, walk
 from minigrad.inspection import text
 from minigrad.inspection.local import LocalJacobian
-from minigrad.inspection.names import refined_kinds, symbols_of
+from minigrad.inspection.names import given_names, refined_kinds, symbols_of
 from minigrad.inspection.opened import opened
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.tensor import Tensor
@@ -168,12 +168,10 @@ class Trace:
     @cached_property
     def _all_given(self) -> dict[int, list[str]]:
         """The names that tensors were given; a state that a pack handed on may have several."""
-        given: dict[int, list[str]] = defaultdict(list)
         inputs = (x for node in [*self._replaced, *self._forward] for x in node.inputs if x is not None)
-        for x in [*inputs, self.output]:
-            if x.name is not None and (position := self._position(x)) is not None:
-                given[position].append(x.name)
-        return given
+        named = ((self._position(x), x.name) for x in [*inputs, self.output] if x.name is not None)
+        at = self._positions.get
+        return given_names(named, [(at(node), at(self._replaced[op])) for node, op in self._within.items()])
 
     @cached_property
     def _given(self) -> list[str | None]:

@@ -4,8 +4,8 @@
 - `lstm(x, h, c, w_input, w_hidden, bias)`: a cell state c that gates write to, forget and read.
 - `gru_gates(a, b, h)`: the gates of one step of a GRU, without slices of a weight.
 
-A definition calls its step once for every t and names what it computes: h[t], c[t], f[t] …, a GRU's gates r, z and n;
-all steps at once are in `minigrad.ops.sequences`.
+A definition calls its step once for every t and names what it computes: h[t], c[t], f[t] …, a GRU's gates r, z and n,
+which a trace gives the t of their h[t]; all steps at once are in `minigrad.ops.sequences`.
 """
 
 from __future__ import annotations

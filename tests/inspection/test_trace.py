@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from layers import LSTM, BatchNorm, Dense, LayerNorm, Residual, Sequential
+from layers import GRU, LSTM, BatchNorm, Dense, GRUCell, LayerNorm, Residual, Sequential
 from minigrad.inspection import text
 
 
@@ -170,6 +170,22 @@ def test_states_of_a_recurrent_net_by_pattern():
     trace = mg.trace(loss)
     assert [node.name for node in trace["h[*]"]] == [f"h[{t}]" for t in range(6)]
     assert trace["h[2]"].shape == (4, 3)
+
+
+def test_gates_of_a_gru_are_those_of_their_step():
+    layer, x = GRU(2, 3, layers=2, rng=0), np.random.default_rng(0).normal(size=(4, 6, 2))
+    trace = mg.trace(mg.sum(layer(x)))
+    assert [node.name for node in trace["layers.0/r[*]"]] == [f"r[{t}]" for t in range(6)]
+    assert [trace[f"{gate}[5]"].op for gate in ("r", "z", "n")] == ["sigmoid", "sigmoid", "tanh"]
+    z, n, before, h = (trace[f"layers.1/{name}"].value for name in ("z[4]", "n[4]", "h[3]", "h[4]"))
+    np.testing.assert_allclose((1 - z) * n + z * before, h, rtol=1e-12)
+
+
+def test_gates_without_a_step_keep_their_names():
+    h = GRUCell(2, 3, rng=0)(np.ones((4, 2)))
+    assert mg.trace(mg.sum(h))["r"].op == "sigmoid"
+    h.name = "h[7]"
+    assert mg.trace(mg.sum(h))["r[7]"].op == "sigmoid"
 
 
 def test_by_module(trace, model):
