@@ -35,7 +35,7 @@ log_softmax = primitive(
     log_probabilities,
     [lambda g, y, x, axis: g - np.exp(y) * np.sum(g, axis=axis, keepdims=True)],
     ["g − p·Σg"],
-    kind="activation",
+    kind="loss",  # the first step of cross-entropy, and no layer of a net
 )
 
 # Losses

@@ -169,6 +169,13 @@ def test_paths_through_a_gru_are_written_as_its_equations():
     assert "xᵀ · ∂a_n[0]/∂z1 · diag(tanh'(s2)) · diag(subtract) · sum" in symbols
 
 
+def test_the_softmax_of_a_loss_is_no_activation_of_the_net():
+    model = Sequential(*(Dense(4, 4, activation, rng=0) for activation in ["tanh", "tanh", "tanh", None]))
+    x = mg.tensor(np.eye(4), requires_grad=True)
+    parts = mg.trace(mg.cross_entropy(model(x), [0, 1, 2, 3])).by_path_length(to=x, count="activation")
+    assert list(parts) == [3]
+
+
 def scalar_blocks(blocks, seed=0):
     """x ↦ x + a·x, over and over: 2^blocks paths, each with the product of some of the a."""
     a = np.random.default_rng(seed).uniform(0.1, 0.9, size=blocks)
