@@ -24,8 +24,8 @@ PRIMES = {"sigmoid": "σ'", "tanh": "tanh'", "relu": "ReLU'", "leaky_relu": "Lea
 
 
 def is_parameter(vertex: Any) -> bool:
-    """Whether this is a leaf that requires a gradient, and no node or plain array (None)."""
-    return isinstance(vertex, Tensor) and vertex.is_leaf and vertex.requires_grad
+    """Whether this is a leaf that is trained, or a Parameter that was frozen; no node, data or plain array (None)."""
+    return isinstance(vertex, Tensor) and vertex.is_leaf and (vertex.requires_grad or type(vertex) is not Tensor)
 
 
 def refined_kinds(vertices: Sequence, sources: Sequence[Sequence[int | None]]) -> list[str]:
@@ -55,7 +55,7 @@ def weight_slot(node: Node) -> int:
     """Which operand of a product is the weight: the parameter; of two, the one that is written as it: x @ W, w * x."""
     if node.op.definition:  # a fused layer says it by the names of its arguments
         return node.op.names.index("w") if "w" in node.op.names else 1
-    slots = [slot for slot, x in enumerate(node.inputs) if x is not None and x.node is None and x.requires_grad]
+    slots = [slot for slot, x in enumerate(node.inputs) if is_parameter(x)]
     return slots[0] if len(slots) == 1 else int(node.op.name == "matmul")
 
 
@@ -111,7 +111,7 @@ def symbols_of(
     given = [None if name and "." in name else name for name in given]
     names: list[str | None] = [None] * len(vertices)
     taken: Counter[str] = Counter()
-    seen: set[int] = set()
+    layers: dict[int | None, int] = {}  # weight → number
     layer = 0
 
     def call(i: int, name: str) -> None:
@@ -128,15 +128,13 @@ def symbols_of(
         if not isinstance(vertex, Node):
             continue  # a leaf is named by its first user
         leaves = [(slot, j) for slot, j in enumerate(inputs) if j is not None and names[j] is None]
-        fresh = {j for j in inputs if j is not None and kinds[j] == "parameter"} - seen
-        seen |= fresh
         if expression:
             layer += i in activated
-        else:
-            layer += kind == "weight" and bool(fresh)  # a weight that is shared over time is one layer
+        elif kind == "weight":  # one that is used again, as over time, is the same layer
+            layer = layers.setdefault(inputs[weight_slot(vertex)], len(layers) + 1)
         for slot, j in leaves:
             if names[j] is None:  # an op may use a leaf twice
-                data = kinds[j] == "constant" or (kind == "weight" and slot != weight_slot(vertex))
+                data = not is_parameter(vertices[j]) or (kind == "weight" and slot != weight_slot(vertex))
                 if expression and kinds[j] == "parameter":
                     call(j, f"v{(numbers := numbers + 1)}")
                 else:
@@ -205,10 +203,17 @@ def one(edge: Any) -> str:
 
 
 def operand_name(edge: Any, slot: int) -> str:
-    """The other factor of a product: the name of a tensor, a number, or x for an array without a name."""
+    """The other factor of a product: the name of a tensor, a number, or what an array without a name is called."""
     node = edge.output.vertex
     source = edge.trace._sources[edge.output.index][slot]
     if source is not None:
         return edge.trace._symbols[source]
     array = node.arrays[slot]
-    return "x" if getattr(array, "ndim", 0) else f"{float(array):.4g}".replace("-", "−")
+    return array_name(edge.trace, node, slot) if getattr(array, "ndim", 0) else f"{float(array):.4g}".replace("-", "−")
+
+
+def array_name(trace: Any, node: Node, slot: int) -> str:
+    """x for a plain array that meets a weight, t for a target; any other, such as the mask of a dropout, is array."""
+    data = any(map(is_parameter, node.inputs)) or (node.op.name == "matmul" and slot == 0)
+    name = "t" if node.op.kind == "loss" else "x" if data else "array"
+    return "array" if name in trace._symbols else name

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from layers import GRU, LSTM, BatchNorm, Dense, GRUCell, LayerNorm, Residual, Sequential
+from layers import GRU, LSTM, BatchNorm, Dense, Dropout, GRUCell, LayerNorm, Residual, Sequential
 from minigrad.inspection import text
 
 
@@ -403,6 +403,37 @@ def test_a_layer_that_is_used_twice_has_its_names_twice():
     trace = mg.trace(mg.sum(layer(layer(np.ones((3, 2))))))
     symbols = [node.symbol for node in trace.nodes if node.op not in ("leaf", "sum")]
     assert symbols == ["hW1", "z1", "h1", "hW1:2", "z1:2", "h1:2"]
+
+
+def test_layers_that_are_used_twice_in_turn_keep_their_numbers():
+    model = Sequential(Dense(2, 2, "tanh", rng=0), Dense(2, 2, rng=1))
+    trace = mg.trace(mg.sum(model(np.ones((3, 2))) - model(np.zeros((3, 2)))))
+    symbols = [node.symbol for node in trace.nodes if node.kind in ("weight", "bias", "activation")]
+    assert symbols == ["hW1", "z1", "h1", "hW2", "z2", "hW1:2", "z1:2", "h1:2", "hW2:2", "z2:2"]
+
+
+def test_a_frozen_layer_keeps_its_number():
+    """Also where only the input is left to require a gradient."""
+    model = Sequential(Dense(2, 2, "tanh", rng=0), Dense(2, 2, "tanh", rng=1), Dense(2, 1, rng=2))
+    for p in model[1].parameters():
+        p.requires_grad = False
+    chain = mg.trace(mg.sum(model(np.ones((3, 2))))).chain(to="W1")
+    assert chain.symbols == ["xᵀ", "diag(tanh'(z1))", "W2ᵀ", "diag(tanh'(z2))", "W3ᵀ", "sum"]
+    for p in model.parameters():
+        p.requires_grad = False
+    x = mg.tensor(np.ones((3, 2)), requires_grad=True)
+    chain = mg.trace(mg.sum(model(x))).chain(to=x)
+    assert chain.symbols == ["W1ᵀ", "diag(tanh'(z1))", "W2ᵀ", "diag(tanh'(z2))", "W3ᵀ", "sum"]
+    assert chain.derivative == "∂L/∂x"
+
+
+def test_an_array_is_called_x_only_where_it_is_the_input():
+    model = Sequential(Dense(2, 4, rng=0), Dropout(0.5, rng=0), Dense(4, 1, rng=1))
+    trace = mg.trace(mg.sum(model(np.ones((3, 2)))))
+    assert trace.chain(to="W1").symbols == ["xᵀ", "diag(array)", "W2ᵀ", "sum"]
+    assert "multiply(z1, array)" in trace.to_dot()
+    x = mg.tensor([1.0, 2.0], requires_grad=True, name="x")
+    assert mg.trace(mg.sum(x * np.ones(2))).chain(to=x).symbols == ["diag(array)", "sum"]
 
 
 def test_a_bias_may_come_first():

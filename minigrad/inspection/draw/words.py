@@ -11,6 +11,7 @@ from minigrad.arrays import length
 from minigrad.inspection import text
 from minigrad.inspection.draw.boxes import Box, Wire, mean
 from minigrad.inspection.factors import loss_of
+from minigrad.inspection.names import array_name
 from minigrad.inspection.parts import Edge, TraceNode
 
 NUMBERS = 16  # an array of so many is written out
@@ -84,15 +85,16 @@ def in_numbers(node: TraceNode) -> list[str]:
 
 
 def call(node: TraceNode) -> str:
-    """The op with its operands: sigmoid(z1); an array without a name is x, beside a loss t."""
+    """The op with its operands: sigmoid(z1)."""
     names = []
-    for source, array in list(zip(node.trace._sources[node.index], node.vertex.arrays, strict=True))[:4]:
+    operands = zip(node.trace._sources[node.index], node.vertex.arrays, strict=True)
+    for slot, (source, array) in list(enumerate(operands))[:4]:
         if source is not None:
             names.append(node.trace._symbols[source])
-        elif np.ndim(array) or array is None:
-            names.append("—" if array is None else "t" if node.kind == "loss" else "x")
+        elif np.ndim(array):
+            names.append(array_name(node.trace, node.vertex, slot))
         else:
-            names.append(text.number(float(array)))
+            names.append("—" if array is None else text.number(float(array)))
     return f"{node.op}({', '.join(names)}{', …' if len(node.vertex.inputs) > 4 else ''})"
 
 
