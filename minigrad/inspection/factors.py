@@ -271,9 +271,10 @@ def state_name(vertices: Sequence[TraceNode]) -> str:
 
 def share(part: np.ndarray, whole: np.ndarray) -> float:
     """⟨part, whole⟩/⟨whole, whole⟩, also where the squares of tiny gradients would underflow."""
+    digits = 1e3 * np.finfo(whole.dtype).eps
     part, whole = (np.asarray(g, dtype=np.float64).ravel() for g in (part, whole))
     scale = np.max(np.abs(whole), initial=0.0)
-    if scale == 0:
+    if scale <= digits * np.max(np.abs(part), initial=0.0):  # the parts cancel: what is left is rounding
         return float("nan")
     return float((part / scale) @ (whole / scale) / ((whole / scale) @ (whole / scale)))
 

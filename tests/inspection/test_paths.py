@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from layers import GRU, LSTM, Dense, Residual, Sequential
+from layers import GRU, LSTM, BatchNorm, Dense, Residual, Sequential
 
 
 def random_dag(seed, size=12):
@@ -239,6 +239,18 @@ def test_a_long_table_is_folded():
     assert f"50 alone: {np.linalg.norm(parts[50]):.2e}, 1 path" in rows[-1]
     alone = [a for a, b in ends if a == b]
     assert int(np.argmax([np.linalg.norm(part) for part in parts.values()])) in alone
+
+
+def test_of_parts_that_cancel_but_for_rounding_there_are_no_shares():
+    """The gradient of a bias before BatchNorm: it was −5e+16 % and 5e+16 %, and the check failed."""
+    model = Sequential(Dense(3, 4, rng=0), BatchNorm(4), Dense(4, 1, rng=1))
+    trace = mg.trace(mg.sum(mg.tanh(model(np.random.default_rng(0).normal(size=(5, 3))))))
+    bias = model[0].bias
+    assert 0 < trace[bias].norm < 1e-12 < 1e-3 < trace["z1"].norm
+    text = str(trace.by_path_length(to=bias))
+    assert text.endswith("✓")
+    for line in [*text.split("\n")[2:4], *str(trace.paths(to=bias)).split("\n")[2:4]]:
+        assert "—" in line and "%" not in line
 
 
 def test_parts_that_cancel_say_so():
