@@ -2,7 +2,7 @@
 
 - `trace.chain(to=w)`: its factors, how much each lengthens or shortens the gradient, and what is left.
 - `trace.chain(to=w, sample=3)`: the same for one sample of the batch; `element=(0, 2)`: for one weight, in
-  plain numbers along the strongest path of units.
+  plain numbers along one path: from each unit to the one that brings it most.
 - `trace.chain(to=w, use=0)` or `path=trace.paths(to=w)[0]`: only what comes through one use of w, or along one path.
 - `chain.ledger()`: the chain in decades, told apart by cause.
 """
@@ -205,7 +205,7 @@ class Chain:
         return f"check   the factors multiplied out = {self.derivative} {how} {mark}"
 
     def in_numbers(self) -> str:
-        """The gradient of one element as a product of plain numbers, along the strongest path of units."""
+        """The gradient of one element in plain numbers along a path: from each unit to the one that brings it most."""
         at = int(np.ravel_multi_index(self.element, self.target.shape))
         numbers: list[tuple[str, float]] = []
         vertex = self.target
@@ -225,9 +225,8 @@ class Chain:
         if np.isclose(along, whole):
             return f"units   {name} = {product} = {text.number(along)}"
         of_whole = f"{text.number(100 * along / whole)}% of {name}" if whole else name
-        return (
-            f"units   {product} = {text.number(along)}, the strongest path of units: {of_whole} = {text.number(whole)}"
-        )
+        by = "each time by the unit that brings most"  # which need not be the path that does
+        return f"units   {product} = {text.number(along)}, {by}: {of_whole} = {text.number(whole)}"
 
     def latex(self) -> str:
         """The product in LaTeX, without surrounding dollars."""

@@ -256,7 +256,7 @@ def test_paths_of_units_that_cancel():
     x = mg.tensor([1.0, 2.0], requires_grad=True, name="x")
     w = np.array([[3.0, -3.0], [1.0, 1.0]])
     text = str(mg.trace(mg.sum(x @ w)).chain(to=x, element=0))
-    assert "the strongest path of units: ∂L/∂x[0] = 0" in text
+    assert "each time by the unit that brings most: ∂L/∂x[0] = 0" in text
 
 
 def test_a_cross_entropy_is_one_factor():

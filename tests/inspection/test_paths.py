@@ -250,7 +250,8 @@ def test_of_parts_that_cancel_but_for_rounding_there_are_no_shares():
     text = str(trace.by_path_length(to=bias))
     assert text.endswith("✓")
     for line in [*text.split("\n")[2:4], *str(trace.paths(to=bias)).split("\n")[2:4]]:
-        assert "—" in line and "%" not in line
+        assert "—" in line
+        assert "%" not in line
 
 
 def test_parts_that_cancel_say_so():
