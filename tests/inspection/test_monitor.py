@@ -155,7 +155,20 @@ def test_a_gradient_that_is_not_finite_is_written_as_infinite():
         monitor.step()
     assert monitor.history["gradient_norm/layers.0.weight"] == [np.inf]
     assert monitor.history["activation_norm/layers.0"] == [np.inf]
-    assert "inf" in monitor.table()
+
+
+def test_what_is_not_finite_three_times_is_an_alarm():
+    model = network("relu")
+    x, labels = data()
+    x[3, 2] = np.nan
+    with mg.GradientMonitor(model) as monitor:
+        for step in range(3):
+            CrossEntropy()(model(x), labels).backward()
+            monitor.step()
+            lines = {line.split()[0]: line for line in monitor.table().splitlines() if line}
+            for name in ("layers.0", "layers.0.weight"):
+                assert ("inf !!" in lines[name]) == (step == 2)
+    assert "NaN" in lines["inf"]
 
 
 def test_several_backward_passes_before_a_step_are_one_batch():

@@ -89,8 +89,8 @@ class GradientMonitor:
 
     Notes
     -----
-    A layer is a module's path, and its output is what is used outside of the module. A module that is called
-    several times in a step counts as one.
+    A layer is a module's path, and its output is what others use of what it computed itself, the modules in it
+    among them. A module that is called several times in a step counts as one.
 
     Examples
     --------

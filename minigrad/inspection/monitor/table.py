@@ -17,8 +17,10 @@ LIMITS = {
     "decades": ((-2, 1.5), (-4, 3)),
     "update_ratio": ((1e-4, 1e-2), (1e-6, 1e-1)),
 }
+FINITE = ((-math.inf, math.inf),) * 2  # of all others
 LEGEND = """\
 ! warning, !! alarm, once they hold for three recorded steps
+inf           not finite: infinite, or NaN
 = 0           share of the elements that are exactly 0
 decades       log10 of ‖gradient‖ against the last hidden layer's: below −2 / −4 it vanishes, above 1.5 / 3 it explodes
 saturated     share of φ'(z) < 0.1·max φ': from 30% / 50% on
@@ -80,7 +82,7 @@ def block(head: str, names: list[str], columns: dict, recent: list[dict[str, flo
 
 def mark(quantity: str, values: list[float | None]) -> str:
     """What stands behind the last of three values: nothing, "!" or "!!"."""
-    bounds = LIMITS.get(quantity, ())
+    bounds = LIMITS.get(quantity, FINITE)
     grades = [sum(v is not None and not low <= v < high for low, high in bounds) for v in values]
     return ("", " !", " !!")[min(grades) if len(values) == 3 else 0]
 
