@@ -50,22 +50,31 @@ def of_sample(trace: Trace, sample: int) -> Trace:
     ValueError
         If the output does not come from a batch of that many rows.
     """
-    spreads = [
-        (node, slot)
-        for node in trace._forward
-        for slot, x in enumerate(node.inputs)
-        if x is not None and x.requires_grad and node.output.ndim == 0 and node.arrays[slot].ndim > 0
-    ]
+    spreads = spreads_of(trace)
     sizes = {node.arrays[slot].shape[0] for node, slot in spreads} or {*trace.seed.shape[:1]}
     if not sizes:
         raise ValueError(f"chain: there is no batch of samples: {trace[-1].symbol} is computed from single numbers")
-    if len(sizes) != 1 or sample not in range(-min(sizes), min(sizes)):
-        raise ValueError(
-            f"chain: there is no sample {sample} in a batch of {' or '.join(map(str, sorted(sizes)))} rows"
-        )
+    if len(sizes) > 1:
+        rows = " and ".join(map(str, sorted(sizes)))
+        raise ValueError(f"chain: sample= is for a loss of one batch, and this one sums over {rows} rows; no penalties")
+    if sample not in range(-min(sizes), min(sizes)):
+        raise ValueError(f"chain: there is no sample {sample} in a batch of {min(sizes)} rows")
     instead = {node: dict(slots) for node, slots in trace._instead.items()}  # what a what_if has put there stays
     for node, slot in spreads:
         found = instead.setdefault(node, {})
         found[slot] = OneSample(node, slot, sample, found.get(slot) or LocalJacobian(node, slot))
     seed = trace.seed if spreads else only(trace.seed, sample)
     return Trace(trace.output, seed, trace._forward[::-1], trace._replaced, instead)
+
+
+def spreads_of(trace: Trace) -> list[tuple[Node, int]]:
+    """(node, slot) where the gradient, from the output on a single number, is spread over an array."""
+    numbers, spreads = {trace._vertex(trace.output)}, []
+    for node in trace._forward[::-1]:
+        if node in numbers and node.output.ndim == 0:
+            for slot, x in enumerate(node.inputs):
+                if x is not None and x.requires_grad and x.ndim:
+                    spreads.append((node, slot))
+                elif x is not None:
+                    numbers.add(trace._vertex(x))
+    return spreads

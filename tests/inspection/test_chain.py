@@ -83,6 +83,24 @@ def test_a_sample_is_the_net_run_on_it_alone():
     np.testing.assert_allclose(whole.chain(to=w, sample=1).product, alone[w].grad, rtol=1e-12)
 
 
+@pytest.mark.parametrize("single", [mg.sum, lambda y: y], ids=["number", "array"])
+def test_a_number_in_the_middle_belongs_to_all_samples(single):
+    """x/max(x): what comes back through the maximum goes to the largest, whichever sample it came from."""
+    x = mg.tensor([1.0, 4.0, 2.0], requires_grad=True)
+    y = single(mg.tanh(x / mg.max(x)))
+    trace = mg.trace(y, np.ones(y.shape))
+    chains = [trace.chain(to=x, sample=k).product for k in range(3)]
+    np.testing.assert_allclose(sum(chains), trace[x].grad, rtol=1e-12)
+    assert np.flatnonzero(chains[0]).tolist() == [0, 1]
+
+
+def test_samples_are_of_one_batch():
+    w = mg.tensor(np.ones((4, 2)), requires_grad=True)
+    trace = mg.trace(mg.sum(mg.tanh(np.ones((3, 4)) @ w)) + mg.sum(w * w))
+    with pytest.raises(ValueError, match="this one sums over 3 and 4 rows; no penalties"):
+        trace.chain(to=w, sample=0)
+
+
 def test_chains_of_all_uses_add_up_to_the_gradient():
     layer = RNN(2, 3, rng=0)
     trace = mg.trace(mg.sum(layer(np.random.default_rng(1).normal(size=(4, 6, 2)))))
