@@ -195,8 +195,8 @@ class Chain:
         """The product, multiplied out anew, against the gradient that the walk brought."""
         whole = self.target.grad
         scale = length(whole)
-        if scale == 0:
-            return "check   the gradient is exactly 0: there is nothing to compare"
+        if scale == 0 or not np.isfinite(scale):
+            return f"check   the gradient is {'exactly 0' if scale == 0 else 'not finite'}: there is nothing to compare"
         if len(self.edges) < len(edges_between(self.trace, self.target)):
             return f"part    ‖·‖ = {text.number(length(self.product))}; ‖{self.derivative}‖ = {text.number(scale)}"
         error = length(self.product - whole) / scale

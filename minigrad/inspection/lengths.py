@@ -146,8 +146,10 @@ class PathLengths(dict):
         return [lengths[i:j] for i, j in pairwise(cuts)]
 
     def _check(self) -> str:
-        if not self.target.norm:
-            return f"{self.target.derivative} is exactly 0: there is nothing to compare"
+        scale = length(self.target.grad)
+        if scale == 0 or not np.isfinite(scale):
+            what = "exactly 0" if scale == 0 else "not finite"
+            return f"{self.target.derivative} is {what}: there is nothing to compare"
         error = self.target.check(list(self.values()))
         mark = "✓" if error <= np.sqrt(np.finfo(self.target.grad.dtype).eps) else "✗"
         return f"Σ parts = {self.target.derivative} {f'to {error:.0e}' if error else 'to the last bit'} {mark}"

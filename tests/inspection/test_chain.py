@@ -206,6 +206,14 @@ def test_a_dead_net_has_no_decades_that_are_not_numbers():
     assert "the gradient is exactly 0" in str(chain)
 
 
+def test_what_is_not_finite_is_not_called_a_mismatch():
+    x = mg.tensor([0.0, 0.0], requires_grad=True)
+    with np.errstate(all="ignore"):
+        trace = mg.trace(mg.sqrt(mg.sum(x * x)))  # its gradient at 0 is 0·∞
+        for text in (str(trace.chain(to=x)), str(trace.by_path_length(to=x))):
+            assert text.endswith("is not finite: there is nothing to compare")
+
+
 def test_what_has_no_gradient_has_no_chain():
     x = mg.tensor([1.0, 2.0], name="x")
     trace = mg.trace(mg.sum(x * mg.tensor([3.0, 4.0], requires_grad=True)))
