@@ -149,10 +149,12 @@ class LocalJacobian:
     def expected_gain(self) -> float:
         """‖J‖_F/√rows: the gain of a random gradient."""
         if self.kind == "diagonal":
-            return length(self.diagonal) / max(self.diagonal.size, 1) ** 0.5
-        if self.kind == "matrix":
-            return length(self.matrix) / self.matrix.shape[1 - self.slot] ** 0.5
-        return length(self.todense()) / self.shape[0] ** 0.5
+            norm, rows = length(self.diagonal), self.diagonal.size
+        elif self.kind == "matrix":
+            norm, rows = length(self.matrix), self.matrix.shape[1 - self.slot]
+        else:
+            norm, rows = length(self.todense()), self.shape[0]
+        return norm / max(rows, 1) ** 0.5
 
     @property
     def max_gain(self) -> float:

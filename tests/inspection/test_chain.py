@@ -206,6 +206,13 @@ def test_a_dead_net_has_no_decades_that_are_not_numbers():
     assert "the gradient is exactly 0" in str(chain)
 
 
+def test_the_chain_of_an_empty_batch():
+    w = mg.tensor(np.ones((4, 2)), requires_grad=True)
+    text = str(mg.trace(mg.sum(mg.tanh(np.ones((0, 4)) @ w))).chain(to=w))
+    assert text.startswith("∂L/∂W1 = xᵀ · tanh'(z1) · sum\n")
+    assert text.endswith("the gradient is exactly 0: there is nothing to compare")
+
+
 def test_what_is_not_finite_is_not_called_a_mismatch():
     x = mg.tensor([0.0, 0.0], requires_grad=True)
     with np.errstate(all="ignore"):
