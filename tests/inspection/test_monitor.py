@@ -851,6 +851,15 @@ def test_without_tensorboard_there_is_a_sentence(recorded, tmp_path, monkeypatch
 # Looking at it
 
 
+def test_the_norm_of_those_that_are_trained():
+    model = network("relu")
+    optimizer = SGD(model.layers[0].parameters(), lr=0.1)
+    with mg.GradientMonitor(model, optimizer) as monitor:
+        train(model, optimizer, 1, monitor)
+    norm = monitor.history["global_norm"][0]
+    assert f"‖g‖ of all trained parameters {norm:.3g}, median {norm:.3g}; after" in monitor.table()
+
+
 def test_marks_need_three_steps_in_a_row():
     model = network(*["sigmoid"] * 12, init="xavier_uniform")
     optimizer = SGD(model.parameters(), lr=1e-9)

@@ -96,14 +96,13 @@ def decades(row: dict[str, float], layers: list[str]) -> dict[str, float]:
 
 
 def whole_gradient(history: Any) -> str:
-    """One line on the gradient of all parameters together."""
+    """One line on the gradient of all parameters together, or of those that the optimizer trains."""
     last = history.recent[-1]
     if "global_norm" not in last:
         return "no parameter has a gradient"
     before = history["global_norm"]
-    line = (
-        f"‖g‖ of all parameters {text.number(last['global_norm'])}, median {text.number(float(np.nanmedian(before)))}"
-    )
+    norm, median = text.number(last["global_norm"]), text.number(float(np.nanmedian(before)))
+    line = f"‖g‖ of all trained parameters {norm}, median {median}"
     if "global_clipped_norm" in last:
         share = text.percent(float(np.mean(history["global_clipped_norm"] < 0.999 * before)))
         line += f"; after clipping {text.number(last['global_clipped_norm'])}, shortened in {share} of the rows"
