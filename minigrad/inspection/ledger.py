@@ -19,7 +19,8 @@ class Ledger:
     """The factors of a chain in decades, per layer and in sum, told apart by cause. Each row adds up exactly.
 
     For an activation "type" is what it does at best (log10 of σ' = 1/4, of tanh' = 1, of √½ for ReLU), and
-    "operating point" what the values it met made of that. A derivative that `what_if` gave is all type.
+    "operating point" what the values it met made of that. A derivative that `what_if` gave is all type. "skip" is
+    every sum of branches: shortcuts, the steps of a recurrence, a tensor that is used several times.
 
     Attributes
     ----------
