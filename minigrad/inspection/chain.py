@@ -175,8 +175,8 @@ class Chain:
     def _row(self, k: int) -> tuple[str, ...]:
         factor = self.factors[k]
         local = factor.local
-        if local is not None and self.sample is not None:
-            local = of_row(local, self.sample, factor.kind)
+        if factor.single is not None and self.sample is not None:
+            local = of_row(factor.single, self.sample, factor.kind)
         small = local is not None and (local.kind != "linear" or local.shape[0] * local.shape[1] <= 10_000)
         return (
             str(k),

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from minigrad.graph import Node
 from minigrad.inspection.local import LocalJacobian
+from minigrad.inspection.parts import Edge
 from minigrad.inspection.trace import Trace
 
 
@@ -29,11 +30,15 @@ def only(batch: np.ndarray, sample: int) -> np.ndarray:
     return kept
 
 
-def of_row(local: LocalJacobian, sample: int, kind: str) -> LocalJacobian:
-    """The derivative that this row alone meets, if rows have different ones: slopes, and xᵀ of a weight."""
-    node, y = local.node, local.node.output
+def of_row(edge: Edge, sample: int, kind: str) -> LocalJacobian:
+    """The derivative that this row alone meets, if rows have different ones: slopes, and xᵀ of a weight.
+
+    It is that of all rows where these are not samples, and where a BatchNorm has spread the gradient over them.
+    """
+    local, node, y = edge.local, edge.output.vertex, edge.output.value
     differ = y.ndim > 1 and (local.kind == "diagonal" or (kind == "input" and local.slot == 1))
-    if not differ or type(local) is not LocalJacobian:
+    alone = differ and sample in range(-len(y), len(y)) and not np.any(np.delete(edge.upstream, sample, axis=0))
+    if not alone or type(local) is not LocalJacobian:
         return local
     arrays = tuple(x[[sample]] if np.ndim(x) == y.ndim and len(x) == len(y) else x for x in local.arrays)
     if kind == "input":

@@ -61,6 +61,25 @@ def test_the_expected_gains_of_a_sample_are_its_own():
     assert str(chains[0]).startswith("sample 2: ∂L/∂W1 = xᵀ · ")
 
 
+def test_behind_a_batch_norm_the_gradient_of_a_sample_is_one_of_all_rows():
+    """Nothing is lengthened by more than max."""
+    model = Sequential(Dense(3, 4, rng=0), BatchNorm(4), Dense(4, 1, "tanh", rng=1))
+    trace = mg.trace(mg.sum(model(np.random.default_rng(1).normal(size=(5, 3)))))
+    for sample in range(5):
+        row = str(trace.chain(to="W1", sample=sample)).split("\n")[-3].split()
+        actual, _, largest = map(float, row[4:7])
+        assert row[1] == "xᵀ"
+        assert actual <= largest
+
+
+def test_rows_of_a_weight_are_no_samples():
+    w = mg.tensor(np.random.default_rng(0).normal(size=(3, 4)), requires_grad=True)
+    trace = mg.trace(mg.sum(np.random.default_rng(1).normal(size=(5, 3)) @ mg.tanh(w)))
+    rows = [str(trace.chain(to=w, sample=sample)).split("\n")[-3].split() for sample in (None, 0, 4)]
+    assert [row[1] for row in rows] == ["diag(tanh'(w))"] * 3
+    assert rows[0][5:7] == rows[1][5:7] == rows[2][5:7]  # expected and max
+
+
 def test_single_numbers_have_no_samples():
     x = mg.tensor(2.0, requires_grad=True, name="x")
     with pytest.raises(ValueError, match="no batch of samples: L is computed from single numbers"):
