@@ -27,7 +27,7 @@ from minigrad.inspection import text
 from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.names import given_names, refined_kinds, symbols_of
 from minigrad.inspection.opened import opened
-from minigrad.inspection.parts import Edge, TraceNode
+from minigrad.inspection.parts import Edge, TraceNode, computed_by
 from minigrad.tensor import Tensor
 
 
@@ -228,7 +228,7 @@ class Trace:
                 raise IndexError(f"this trace has {len(self._vertices)} nodes: there is no node {key}")
             return TraceNode(self, range(len(self._vertices))[key])
         if hasattr(key, "named_modules"):  # what it computed, and what the modules in it did
-            found = [node for node in self.nodes if key.scope is not None and node.within(key.scope)]
+            found = computed_by(key, self.nodes) if key.scope is not None else []
             if not found:
                 raise KeyError(f"nothing in this trace was computed by this {type(key).__name__}")
             return found

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from layers import GRU, LSTM, BatchNorm, Dense, Dropout, GRUCell, LayerNorm, Residual, Sequential
+from layers import GRU, LSTM, MSE, BatchNorm, Dense, Dropout, GRUCell, LayerNorm, Residual, Sequential
 from minigrad.inspection import text
 
 
@@ -396,6 +396,21 @@ def test_an_op_without_formulas_prints_its_name():
     double = mg.primitive("double", lambda x: 2 * x, [lambda g, y, x: 2 * g])
     x = mg.tensor([1.0, 2.0], requires_grad=True, name="x")
     assert str(mg.trace(double(x).sum()).edges()[1]) == "double × upstream [2, ‖·‖ 1.41] = [2, ‖·‖ 2.83], added to x"
+
+
+def test_of_two_models_each_computed_its_own():
+    """Both have a layers.0, and both are at the top."""
+    first, second = (Sequential(Dense(2, 2, "tanh", rng=rng), Residual(Dense(2, 2, rng=rng))) for rng in (0, 1))
+    x = mg.tensor(np.ones((3, 2)), requires_grad=True)
+    trace = mg.trace(mg.sum(second(first(x))))
+    assert [node.symbol for node in trace[first[0]]] == ["hW1", "z1", "h1"]
+    assert [node.symbol for node in trace[second[0]]] == ["hW3", "z3", "h3"]
+    assert [node.symbol for node in trace[first]] == ["hW1", "z1", "h1", "hW2", "z2", "s2"]
+    assert [node.symbol for node in trace[second[1]]] == ["hW4", "z4", "s4"]
+    rest = MSE()
+    assert mg.trace(rest(first(x), np.ones((3, 2))))[rest][-1].op == "mse"
+    shortcut = Sequential(Residual(Dense(2, 2, rng=0)))
+    assert [node.op for node in mg.trace(mg.sum(shortcut(x)))[shortcut[0]]] == ["matmul", "add", "add"]
 
 
 def test_a_layer_that_is_used_twice_has_its_names_twice():
