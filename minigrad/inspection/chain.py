@@ -218,9 +218,12 @@ class Chain:
             if edge in losses or not edge.local.passes_on:
                 numbers.append((losses.get(edge, edge.symbol.removesuffix("ᵀ")), slope))
             vertex = edge.output
-        along = float(np.prod([slope for _, slope in numbers])) * float(self.trace.seed.flat[at])
+        if (seed := float(self.trace.seed.flat[at])) != 1 or not numbers:
+            numbers.append(("gradient", seed))
+        along = float(np.prod([slope for _, slope in numbers]))
         whole = float(self.product[self.element])
-        product = " · ".join(f"{symbol}={text.number(slope)}" for symbol, slope in numbers)
+        written = ((symbol, text.number(slope)) for symbol, slope in numbers)
+        product = " · ".join(number if symbol == number else f"{symbol}={number}" for symbol, number in written)
         name = f"{self.derivative}[{', '.join(map(str, self.element))}]".removesuffix("[]")
         if np.isclose(along, whole):
             return f"units   {name} = {product} = {text.number(along)}"

@@ -311,6 +311,13 @@ def test_paths_of_units_that_cancel():
     assert "each time by the unit that brings most: ∂L/∂x[0] = 0" in text
 
 
+def test_a_product_in_numbers_has_the_gradient_it_starts_with():
+    x, b = (mg.tensor([1.0, 2.0], requires_grad=True, name=name) for name in "xb")
+    trace = mg.trace(3.0 * x + b, [0.5, -2.0])
+    assert trace.chain(to=x, element=1).in_numbers() == "units   ∂y/∂x[1] = 3 · gradient=−2 = −6"
+    assert trace.chain(to=b, element=1).in_numbers() == "units   ∂y/∂b[1] = gradient=−2 = −2"
+
+
 def test_a_cross_entropy_is_one_factor():
     x, labels = np.random.default_rng(0).normal(size=(6, 4)), np.arange(6) % 3
     w = mg.tensor(np.random.default_rng(1).normal(size=(4, 3)), requires_grad=True, name="W1")
