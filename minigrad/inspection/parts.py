@@ -15,7 +15,6 @@ from minigrad.graph import Node
 from minigrad.inspection import text
 from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.names import symbol
-from minigrad.tensor import Tensor
 
 if TYPE_CHECKING:
     from minigrad.inspection.trace import Trace
@@ -147,24 +146,6 @@ class TraceNode(Item):
 
     def __repr__(self) -> str:
         return f"<{self.symbol}: {self.op}, {text.by(self.shape)}, ‖grad‖ {text.number(self.norm)}>"
-
-
-def computed_by(module: Any, nodes: Sequence[TraceNode]) -> list[TraceNode]:
-    """Those of `nodes`, in forward order, that a module computed: they are in its scope, and no other model's.
-
-    In a loss of two models each has a layers.0: what needed the parameters of one is not the other's.
-    """
-    own, found = set(module.parameters()), []
-    foreign: set[Any] = set()
-    for node in nodes:
-        if node.within(module.scope):
-            inputs = [x for x in node.vertex.inputs if x is not None]
-            parameters = {x for x in inputs if x.is_leaf and type(x) is not Tensor}
-            if own and not parameters & own and (parameters or foreign & {node.trace._vertex(x) for x in inputs}):
-                foreign.add(node.vertex)
-            else:
-                found.append(node)
-    return found
 
 
 class Edge(Item):

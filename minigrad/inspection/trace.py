@@ -10,10 +10,8 @@ A trace reads the graph and changes nothing.
 
 from __future__ import annotations
 
-import difflib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -25,9 +23,10 @@ from minigrad.arrays import length
 from minigrad.graph import Node, order, pull, walk
 from minigrad.inspection import text
 from minigrad.inspection.local import LocalJacobian
+from minigrad.inspection.lookup import called, labels_of, look_up
 from minigrad.inspection.names import given_names, refined_kinds, symbols_of
 from minigrad.inspection.opened import opened
-from minigrad.inspection.parts import Edge, TraceNode, computed_by
+from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.tensor import Tensor
 
 
@@ -216,34 +215,17 @@ class Trace:
 
     # Looking things up
 
+    @cached_property
+    def _labels(self) -> list[tuple[str, ...]]:
+        return labels_of(self)
+
+    @cached_property
+    def _called(self) -> dict[str, int]:
+        return called(self._labels)
+
     def __getitem__(self, key: Any) -> Any:
         """By Tensor, name, position, "scope/op" or "scope/op:2"; a pattern with * or ?, or a Module, gives a list."""
-        if isinstance(key, Tensor):
-            position = self._position(key)
-            if position is None:
-                raise KeyError(f"the tensor {key.name or key.shape} is not part of this trace")
-            return TraceNode(self, position)
-        if isinstance(key, (int, np.integer)):
-            if not -len(self._vertices) <= key < len(self._vertices):
-                raise IndexError(f"this trace has {len(self._vertices)} nodes: there is no node {key}")
-            return TraceNode(self, range(len(self._vertices))[key])
-        if hasattr(key, "named_modules"):  # what it computed, and what the modules in it did
-            found = computed_by(key, self.nodes) if key.scope is not None else []
-            if not found:
-                raise KeyError(f"nothing in this trace was computed by this {type(key).__name__}")
-            return found
-        if not isinstance(key, str):
-            raise TypeError(f"a trace is asked by Tensor, Module, name or number, not by {type(key).__name__}")
-        if "*" in key or "?" in key:
-            pattern = key.replace("[", "[[]")  # h[*] means the states h[0], h[1] …, not a set of letters
-            found = [node for node in self.nodes if any(fnmatchcase(label, pattern) for label in node.labels)]
-        else:
-            found = sorted((n for n in self.nodes if key in n.labels), key=lambda n: n.labels.index(key))[:1]
-        if not found:
-            known = sorted({label for node in self.nodes for label in node.labels})
-            near = difflib.get_close_matches(key, known, n=3, cutoff=0.4)
-            raise KeyError(f"nothing in this trace is called {key!r}; near it are {', '.join(near or known[:5])}")
-        return found if "*" in key or "?" in key else found[0]
+        return look_up(self, key)
 
     def vertex(self, key: Any) -> TraceNode:
         """The one node that `key` stands for; a TraceNode may be that of another trace of the same graph."""
@@ -265,22 +247,6 @@ class Trace:
     def opened(self) -> Trace:
         """This trace, or if it was made with expand=False another one, in which fused ops are opened."""
         return self if self.expanded else trace(self.output, self.seed)
-
-    @cached_property
-    def _labels(self) -> list[tuple[str, ...]]:
-        """What each vertex can be looked up by, first the strongest: name, scope/name, scope/op and scope/op:k."""
-        count: Counter[str] = Counter()
-        labels = []
-        for i, (vertex, symbol) in enumerate(zip(self._vertices, self._symbols, strict=True)):
-            names = [*reversed(self._all_given.get(i, [])), symbol]
-            if isinstance(vertex, Node):
-                scope = f"{vertex.scope}/" if vertex.scope else ""
-                layer = f"{self._within[vertex].op.name}/" if vertex in self._within else scope  # lstm/h[3]
-                path = scope + vertex.op.name
-                count[path] += 1
-                names += [*(at + name for at in (scope, layer) for name in names), path, f"{path}:{count[path]}"]
-            labels.append(tuple(dict.fromkeys(names)))
-        return labels
 
     def summary(self) -> str:
         """A table of all ops: value and gradient of each, by norm."""

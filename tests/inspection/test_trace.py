@@ -500,3 +500,31 @@ def test_what_is_printed_is_found_under_that_name():
     assert [node.symbol for node in trace.nodes if node.op == "add"] == ["z1", "add", "add:2"]
     assert [trace[node.symbol] for node in trace.nodes] == trace.nodes
     assert trace["add:1"] == trace["z1"]
+
+
+def test_a_node_is_found_without_going_through_all():
+    """In a loop over the layers of a deep net every look-up would otherwise pay for all of them."""
+    x = h = mg.tensor(0.5, requires_grad=True)
+    for i in range(300):
+        h = mg.tanh(h)
+        h.name = f"state {i}"
+    trace = mg.trace(h)
+    assert trace["state 7"].value == trace[8].value
+
+    visited = []
+    trace.__dict__["_labels"] = Watched(trace._labels, visited)
+    trace.__dict__["_vertices"] = Watched(trace._vertices, visited)
+    assert [trace[key].index for key in ("state 7", 8, -1, x, "tanh:9")] == [8, 8, 300, 0, 9]
+    assert not visited
+
+
+class Watched(list):
+    """A list that says when somebody goes through it."""
+
+    def __init__(self, items, visited):
+        super().__init__(items)
+        self.visited = visited
+
+    def __iter__(self):
+        self.visited.append(self)
+        return super().__iter__()

@@ -1,0 +1,98 @@
+"""How a trace is asked for its nodes.
+
+- `trace[w]`, `trace[-1]`: by Tensor, or by position.
+- `trace["z3"]`, `trace["layers.0/tanh"]`, `trace["layers.0/tanh:2"]`: by name, or by where it was computed.
+- `trace["h[*]"]`, `trace[model.layers[0]]`: all that fit a pattern, or that a module computed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+
+from minigrad.graph import Node
+from minigrad.inspection.parts import TraceNode
+from minigrad.tensor import Tensor
+
+
+def look_up(trace: Any, key: Any) -> Any:
+    """The node that `key` stands for; for a pattern or a Module the list of them. See `Trace.__getitem__`."""
+    if isinstance(key, Tensor):
+        position = trace._position(key)
+        if position is None:
+            raise KeyError(f"the tensor {key.name or key.shape} is not part of this trace")
+        return TraceNode(trace, position)
+    if isinstance(key, (int, np.integer)):
+        count = len(trace._vertices)
+        if not -count <= key < count:
+            raise IndexError(f"this trace has {count} nodes: there is no node {key}")
+        return TraceNode(trace, key % count)
+    if hasattr(key, "named_modules"):
+        found = computed_by(key, trace.nodes) if key.scope is not None else []
+        if not found:
+            raise KeyError(f"nothing in this trace was computed by this {type(key).__name__}")
+        return found
+    if not isinstance(key, str):
+        raise TypeError(f"a trace is asked by Tensor, Module, name or number, not by {type(key).__name__}")
+    return by_name(trace, key)
+
+
+def by_name(trace: Any, key: str) -> Any:
+    if "*" in key or "?" in key:
+        pattern = key.replace("[", "[[]")  # h[*] means the states h[0], h[1] …, not a set of letters
+        found: Any = [node for node in trace.nodes if any(fnmatchcase(label, pattern) for label in node.labels)]
+    else:
+        found = TraceNode(trace, trace._called[key]) if key in trace._called else None
+    if not found:
+        known = sorted(trace._called)
+        near = difflib.get_close_matches(key, known, n=3, cutoff=0.4)
+        raise KeyError(f"nothing in this trace is called {key!r}; near it are {', '.join(near or known[:5])}")
+    return found
+
+
+def labels_of(trace: Any) -> list[tuple[str, ...]]:
+    """What each vertex can be looked up by, first the strongest: name, scope/name, scope/op and scope/op:k."""
+    count: Counter[str] = Counter()
+    labels = []
+    for i, (vertex, symbol) in enumerate(zip(trace._vertices, trace._symbols, strict=True)):
+        names = [*reversed(trace._all_given.get(i, [])), symbol]
+        if isinstance(vertex, Node):
+            scope = f"{vertex.scope}/" if vertex.scope else ""
+            layer = f"{trace._within[vertex].op.name}/" if vertex in trace._within else scope  # lstm/h[3]
+            path = scope + vertex.op.name
+            count[path] += 1
+            names += [*(at + name for at in (scope, layer) for name in names), path, f"{path}:{count[path]}"]
+        labels.append(tuple(dict.fromkeys(names)))
+    return labels
+
+
+def called(labels: Sequence[Sequence[str]]) -> dict[str, int]:
+    """Label → its vertex: the first of those that have no stronger label."""
+    found: dict[str, int] = {}
+    ranked = sorted((rank, i, label) for i, of_one in enumerate(labels) for rank, label in enumerate(of_one))
+    for _, i, label in ranked:
+        found.setdefault(label, i)
+    return found
+
+
+def computed_by(module: Any, nodes: Sequence[TraceNode]) -> list[TraceNode]:
+    """Those of `nodes`, in forward order, that a module computed: they are in its scope, and no other model's.
+
+    In a loss of two models each has a layers.0: what needed the parameters of one is not the other's.
+    """
+    own, found = set(module.parameters()), []
+    foreign: set[Any] = set()
+    for node in nodes:
+        if node.within(module.scope):
+            inputs = [x for x in node.vertex.inputs if x is not None]
+            parameters = {x for x in inputs if x.is_leaf and type(x) is not Tensor}
+            if own and not parameters & own and (parameters or foreign & {node.trace._vertex(x) for x in inputs}):
+                foreign.add(node.vertex)
+            else:
+                found.append(node)
+    return found
