@@ -42,7 +42,8 @@ class Node:
     saved : object
         What a fused op keeps for its backward kernel, else None.
     versions : int
-        Sum of the inputs' version counters: these only grow, so it tells of every write. −1 once the output was.
+        How many writes to those inputs that are leaves: the sum only grows, so it tells of every later one. What an
+        op computed must not be written to at all: it counts 0 here. −1 once the output was.
     scope : str
         Path of the module that made it.
     seq : int
@@ -82,7 +83,7 @@ def order(*roots: Node, until: Collection = ()) -> list[Node]:
         versions = 0
         for x in node.inputs:
             if x is not None:
-                versions += x._version if x._base is None else x.version
+                versions += x._writes[0] if x._writes else 0
                 source = x.node
                 if source is not None and source not in found and source not in until:
                     found.add(source)

@@ -59,7 +59,7 @@ class Op:
                 if isinstance(x, Tensor):
                     inputs.append(x)
                     arrays.append(x._data)
-                    versions += x._version if x._base is None else x.version
+                    versions += x._writes[0] if x._writes and x.node is None else 0
                     record = record or x._requires_grad
                 else:
                     inputs.append(None)

@@ -49,7 +49,7 @@ class Tensor(Operators):
     array(6.)
     """
 
-    __slots__ = ("_data", "_grad", "_requires_grad", "name", "node", "_version", "_base", "__weakref__")
+    __slots__ = ("_data", "_grad", "_requires_grad", "name", "node", "_writes", "__weakref__")
 
     def __init__(self, data, *, requires_grad=False, dtype=None, name=None):
         source = data._data if isinstance(data, Tensor) else data
@@ -66,8 +66,7 @@ class Tensor(Operators):
         self._requires_grad = requires_grad
         self.name = name
         self.node = node
-        self._version = 0  # counts the writes into the array
-        self._base: Tensor | None = None  # the tensor whose array this one is a view of, when no node says so
+        self._writes: list[int] | None = None  # how many there were, as [n], for all tensors on this array to share
 
     data: Any = property(lambda self: self._data, lambda self, value: self._assign(value))
     shape: Any = property(lambda self: self._data.shape)
@@ -112,20 +111,17 @@ class Tensor(Operators):
     @property
     def version(self) -> int:
         """How often the array was written to; a view counts with the tensor it is a view of."""
-        return self._version if self._base is None else self._base._version
+        return self._writes[0] if self._writes else 0
 
     def written(self) -> None:
         """Say that the array was written to in place, so that nobody takes a derivative at the old value."""
         tensors = [self]
-        while tensors:
-            x = tensors.pop()
-            if x._base is not None:
-                tensors.append(x._base)
-            x._version += 1
-            if x.node is not None:  # its rule may read this result, and it may be a view of the node's inputs
+        for x in tensors:  # the list grows by those that `x` is a view of
+            x._writes = x._writes or [0]
+            x._writes[0] += 1
+            if x.node is not None:  # its rule may read this result
                 x.node.versions = -1
-                shared = (t for t in x.node.inputs if t is not None and np.may_share_memory(t._data, x._data))
-                tensors.extend(shared)
+            tensors += lenders(x)
 
     def item(self) -> float:
         """The only element, as a Python number."""
@@ -179,6 +175,8 @@ class Tensor(Operators):
         """The upstream gradient that a walk from this tensor starts with."""
         if not self.requires_grad:
             raise GraphError("nothing to differentiate: no input of this tensor has requires_grad=True")
+        if self.node is not None and self.version:  # written to, perhaps through a view, which knows no node
+            self.node.versions = -1
         if gradient is None and self.size != 1:
             raise GraphError(f"an output of shape {self.shape} needs gradient= (grad_outputs= in grad), or .sum()")
         return self._like_data(1 if gradient is None else gradient, "gradient")
@@ -233,10 +231,17 @@ def computed(array: np.ndarray, node: Node | None) -> Tensor:
     return x
 
 
+def lenders(x: Tensor) -> list[Tensor]:
+    """The inputs of its op that `x` is a view of."""
+    return [t for t in (x.node.inputs if x.node else ()) if t is not None and np.may_share_memory(t._data, x._data)]
+
+
 def view(array: np.ndarray, base: Tensor) -> Tensor:
-    """An unrecorded tensor on an array that belongs to `base`: a write to either is noticed through both."""
+    """An unrecorded tensor on the array of `base`, without its history: a write to either is noticed through both."""
+    while owners := lenders(base):  # `base` may be a recorded view: who wrote to its owner wrote to it
+        base = owners[0]
     x = computed(array, None)
-    x._base = base if base._base is None else base._base
+    x._writes = base._writes = base._writes or [0]
     return x
 
 

@@ -643,7 +643,17 @@ def test_a_write_through_a_view_is_noticed(view):
         loss.backward()
 
 
-@pytest.mark.parametrize("view", [lambda w: w.detach(), lambda w: w.detach()[1:], lambda w: w[1:], lambda w: w.T])
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda w: w.detach(),
+        lambda w: w.detach()[1:],
+        lambda w: w[1:],
+        lambda w: w.T,
+        lambda w: w.reshape(3, 1).detach(),
+        lambda w: w[1:].T.detach()[:1],
+    ],
+)
 def test_a_write_to_what_a_view_shows_is_noticed(view):
     w, x = leaf([1.0, 2.0, 3.0]), leaf(2.0)
     loss = (view(w) * x).sum()
@@ -671,6 +681,16 @@ def test_a_write_to_a_view_of_a_result_is_noticed():
     y.reshape(2, 1).data -= 1
     with changed():
         loss.backward()
+
+
+def test_a_write_through_a_detached_result_is_noticed_where_nothing_was_computed_from_it():
+    x = leaf(2.0)
+    y = np.exp(x)
+    y.detach().data -= 1
+    for call in (y.backward, lambda: mg.grad(y, x), lambda: mg.trace(y)):
+        with changed():
+            call()
+    assert x.grad is None
 
 
 def test_writes_are_noticed_by_grad_and_trace_as_well():
@@ -728,6 +748,22 @@ def test_a_graph_is_freed_without_the_collector():
         alive = [weakref.ref(t) for t in (x, h, loss)]
         del x, h, loss
         assert [ref() for ref in alive] == [None, None, None]
+    finally:
+        gc.enable()
+
+
+def test_a_detached_tensor_lets_its_history_go():
+    """As in a recurrent net that is cut every few steps, or a list of the losses so far."""
+    gc.disable()
+    try:
+        w, h = leaf([1.0, 2.0]), mg.tensor([0.5, 0.5])
+        alive = []
+        for _ in range(3):
+            y = np.tanh(h * w).reshape(1, 2).reshape(2)
+            alive.append(weakref.ref(y))
+            h = y.detach()
+        del y
+        assert [ref() is None for ref in alive] == [True, True, True]
     finally:
         gc.enable()
 
