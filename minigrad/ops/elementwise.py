@@ -110,7 +110,7 @@ arctan2 = elementwise(
     np.arctan2,
     [
         lambda y, a, b: over(over(b, np.hypot(a, b)), np.hypot(a, b)),
-        lambda y, a, b: over(over(-a, np.hypot(a, b)), np.hypot(a, b)),
+        lambda y, a, b: -over(over(a, np.hypot(a, b)), np.hypot(a, b)),
     ],
     ["b/(a²+b²)", "−a/(a²+b²)"],
     numpy=np.arctan2,

@@ -250,6 +250,16 @@ def test_the_second_derivative_at_a_kink_is_a_number(f):
     np.testing.assert_array_equal(second.data, [0])
 
 
+@pytest.mark.parametrize(
+    "op", [mg.add, mg.multiply, mg.divide, mg.power, mg.hypot, mg.arctan2, mg.logaddexp, mg.maximum]
+)
+def test_a_mask_beside_a_tensor_counts_as_zero_and_one(op):
+    x, mask = leaf([0.5, 0.7]), np.array([True, True])
+    for call in (lambda other: op(x, other), lambda other: op(other, x)):
+        (found,), (expected,) = mg.grad(call(mask).sum(), x), mg.grad(call(np.ones(2)).sum(), x)
+        np.testing.assert_allclose(found.data, expected.data)
+
+
 def test_power_mixes_its_second_derivatives_at_exponent_zero():
     a, b = leaf(3.0), leaf(0.0)
     (by_a,) = mg.grad(a**b, a, create_graph=True)
