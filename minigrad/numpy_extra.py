@@ -57,7 +57,7 @@ ELEMENTWISE = {
     "modf": lambda x: (x - np.trunc(x.data), np.trunc(x.data)),
     "frexp": lambda x: (np.ldexp(x, -np.frexp(x.data)[1]), np.frexp(x.data)[1]),
     "ldexp": lambda x, exponent: x * np.ldexp(x.dtype.type(1), values(exponent)),
-    "copysign": lambda a, b: signed(abs(a), b),
+    "copysign": lambda a, b: abs(a) * np.copysign(values(a) ** 0, values(b)),
     "fabs": lambda x: np.abs(x),
     "deg2rad radians": lambda x: x * (math.pi / 180),
     "rad2deg degrees": lambda x: x * (180 / math.pi),

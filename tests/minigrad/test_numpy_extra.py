@@ -261,6 +261,18 @@ def test_sinc_at_zero():
     np.testing.assert_allclose(mg.grad(np.sinc(x), x, np.ones(2))[0].data, [0, -4 / math.pi], atol=1e-12)
 
 
+@pytest.mark.parametrize("a", [np.float32([2, -3]), np.array([2, -3]), -2.0])
+@pytest.mark.parametrize("b", [np.array([-1.0, 2.0]), np.float32([-1, 2]), -1.0, -0.0])
+def test_copysign_has_the_dtype_of_both(a, b):
+    arrays = np.asarray(a), np.asarray(b)
+    for found, expected in (
+        (np.copysign(mg.tensor(arrays[0]), b), np.copysign(arrays[0], b)),
+        (np.copysign(a, mg.tensor(arrays[1])), np.copysign(a, arrays[1])),
+    ):
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_the_largest_norms_share_ties():
     x = leaf([3.0, -3.0, 1.0])
     np.testing.assert_array_equal(mg.grad(np.linalg.norm(x, np.inf), x)[0].data, [0.5, -0.5, 0])
