@@ -33,8 +33,10 @@ def check_shapes(name, gates, x, w_input, w_hidden, bias, **states):
     given = {"w_input": w_input, "w_hidden": w_hidden, "bias": bias, **states}
     for part, value in given.items():
         shape = expected.get(part, (batch, hidden))
-        if value is not None and value.shape != shape:
-            raise ValueError(f"{name}: {part} must be {shape} for x {x.shape} and {hidden} units, not {value.shape}")
+        if (part in expected or value is not None) and np.shape(value) != shape:
+            raise ValueError(
+                f"{name}: {part} must be {shape} for x {x.shape} and {hidden} units, not {np.shape(value)}"
+            )
 
 
 def first_state(state, x, w_hidden):

@@ -292,6 +292,14 @@ WRONG = [
         lambda: mg.batch_norm(leaf(np.ones((0, 3))), np.ones(3), np.ones(3)),
         "batch_norm: input (0, 3), gamma (3,) and beta (3,) must be (batch, features), (features,) and (features,)",
     ),
+    (
+        lambda: mg.rnn(leaf(np.ones((2, 5, 3))), None, None, np.ones((4, 4)), np.ones(4)),
+        "rnn: w_input must be (3, 4) for x (2, 5, 3) and 4 units, not ()",
+    ),
+    (
+        lambda: mg.lstm(leaf(np.ones((2, 5, 3))), None, None, np.ones((3, 16)), np.ones((4, 16)), None),
+        "lstm: bias must be (16,) for x (2, 5, 3) and 4 units, not ()",
+    ),
 ]
 
 
