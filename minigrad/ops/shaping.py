@@ -92,7 +92,8 @@ def fixed(index):
     if isinstance(index, tuple):
         return tuple(map(fixed, index))
     if isinstance(index, list):
-        return np.array(index, dtype=None if index else int)
+        index = np.array(index)
+        return index if index.size else index.astype(int)
     return np.array(values(index)) if isinstance(index, (np.ndarray, Tensor)) else index
 
 
