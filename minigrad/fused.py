@@ -47,6 +47,8 @@ class Fused(Op):
         """The contributions as Tensors: the definition is run on copies of the inputs, and the walk sent through it."""
         copies = [identity(x) if isinstance(x, Tensor) else x for x in xs]  # x₂ = f(x₁) must not count in x₁ twice
         y = self.definition(*copies, **node.params)
+        if getattr(y, "node", None) is None:
+            raise GraphError(f"{self.name}: its definition makes no Tensor out of the inputs that require gradients")
         ends = [x.node for x in copies if isinstance(x, Tensor)]
         gradients = walk(order(y.node, until=ends), {y.node: g}, pull_tensors)
         return [gradients.get(x.node) if isinstance(x, Tensor) else None for x in copies]

@@ -392,6 +392,17 @@ def test_an_input_of_a_fused_op_made_from_another_one_counts_once():
     assert mg.grad(op(x, x), x, create_graph=True)[0].item() == 4
 
 
+@pytest.mark.parametrize(
+    "definition", [lambda x: None, lambda x: np.ones(3), lambda x: mg.tensor(2.0), lambda x: x.detach()]
+)
+def test_a_definition_that_loses_its_inputs_has_no_second_derivative(definition):
+    x = leaf(2.0)
+    y = mg.fused("squared", lambda x: (x * x, None), lambda g, y, s, x: (2 * g * x,), definition)(x)
+    assert mg.grad(y, x)[0].item() == 4
+    with pytest.raises(mg.GraphError, match="squared: its definition makes no Tensor out of the inputs"):
+        mg.grad(y, x, create_graph=True)
+
+
 def test_a_fresh_contribution_becomes_the_gradient_unless_others_may_hold_it():
     made = []
     op = mg.fused(
@@ -455,6 +466,7 @@ def test_the_scope_is_that_of_the_call():
             ValueError,
             "2 rules, but .* only x",
         ),
+        (lambda: mg.elementwise("sine", np.sin, [1, 1], ["1", "1"]), ValueError, "sine: 2 rules, but .* only x"),
         (lambda: mg.elementwise("sum", np.add, [1, 1], ["1"]), ValueError, r"sum: formulas is a list of 2, .* \['1'\]"),
         (lambda: mg.primitive("same", np.copy, [lambda g, y, a: g], "g"), ValueError, "same: formulas is a list of 1,"),
     ],
