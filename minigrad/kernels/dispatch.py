@@ -83,6 +83,8 @@ class Twin:
     other began.
     """
 
+    kinds = "fiub"  # of the arrays that must have the dtype of the first one; labels need not
+
     def __init__(self, name: str, line: Callable, home: str, least: Mapping = WORTHWHILE, why: str = "") -> None:
         self.name, self.line, self.home = name, line, home
         self.least = least  # dtype → from how many elements on
@@ -98,7 +100,7 @@ class Twin:
         return self.kernel if self.serves(x) else self.line
 
     def serves(self, x: Any, *others: Any, size: int | None = None) -> bool:
-        """Whether the kernel takes this call: the first array decides, the other floats must have its dtype.
+        """Whether the kernel takes this call: the first array decides, and the others must have its dtype.
 
         Where many arrays are worked on one after another, their `size` together counts.
         """
@@ -110,8 +112,8 @@ class Twin:
             least = 0 if dtype in WORTHWHILE else None
         if least is None or (x.size if size is None else size) < least:
             return False
-        for other in others:  # most are the same object, which is seen sooner than that they are equal
-            if type(other) is ndarray and other.dtype is not dtype and other.dtype != dtype and other.dtype.kind == "f":
+        for one in others:  # most dtypes are the same object, which is seen sooner than that they are equal
+            if type(one) is ndarray and one.dtype is not dtype and one.dtype != dtype and one.dtype.kind in self.kinds:
                 return False
         return available()
 

@@ -99,6 +99,7 @@ def row_losses_backward_line(p, g, labels):
 
 row_losses = twin("row_losses", row_losses_line, "losses", MANY_CALLS, "5 to 7 times as fast, in float64 3 to 6")
 row_losses_backward = twin("row_losses_backward", row_losses_backward_line, "losses", MANY_CALLS, "2 to 4 × as fast")
+row_losses.kinds = row_losses_backward.kinds = "f"  # labels are integers
 
 
 def cross_entropy_forward(logits, labels, reduction):

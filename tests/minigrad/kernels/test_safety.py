@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import minigrad as mg
+from minigrad.ops.recurrent import gru_gates
+
 ROOT = Path(__file__).parents[3]
 SIGMOID = """
 import numpy as np, minigrad as mg
@@ -212,3 +215,37 @@ for losses in found.values():
 """
     pytest.importorskip("numba")
     run(TRAINING + code)
+
+
+def integer_operands():
+    rng = np.random.default_rng(0)
+
+    def floats(*shape):
+        return rng.normal(size=shape).astype(np.float32)
+
+    def integers(*shape):
+        return rng.integers(-2, 3, shape)
+
+    return {
+        "scale": (mg.batch_norm, [floats(40, 20), integers(20), floats(20)]),
+        "shift": (mg.batch_norm, [floats(40, 20), floats(20), integers(20)]),
+        "bias": (mg.dense, [floats(40, 20), floats(20, 30), integers(30)]),
+        "state": (gru_gates, [floats(40, 60), floats(40, 60), integers(40, 20)]),
+    }
+
+
+@pytest.mark.parametrize("operand", integer_operands())
+@pytest.mark.parametrize("choice", ["auto", "numba"])
+def test_integers_beside_floats_are_left_to_numpy(operand, choice):
+    """A kernel that took its dtype from them cut off what is behind the point."""
+    op, arrays = integer_operands()[operand]
+    found = []
+    for way in (choice, "definition"):
+        with mg.kernels.use(way):
+            leaves = [mg.tensor(x, requires_grad=True) if x.dtype.kind == "f" else x for x in arrays]
+            y = op(*leaves)
+            y.backward(np.linspace(-1, 1, y.size).reshape(y.shape))
+            found.append([y.data, *(x.grad for x in leaves if isinstance(x, mg.Tensor))])
+    for got, expected in zip(*found, strict=True):
+        assert got.dtype == expected.dtype
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
