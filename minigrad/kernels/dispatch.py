@@ -112,8 +112,9 @@ class Twin:
             least = 0 if dtype in WORTHWHILE else None
         if least is None or (x.size if size is None else size) < least:
             return False
-        for one in others:  # most dtypes are the same object, which is seen sooner than that they are equal
-            if type(one) is ndarray and one.dtype is not dtype and one.dtype != dtype and one.dtype.kind in self.kinds:
+        for other in others:
+            found = getattr(other, "dtype", dtype)  # mostly the same object, which is seen sooner than that it is equal
+            if found is not dtype and found != dtype and found.kind in self.kinds:
                 return False
         return available()
 
@@ -127,8 +128,8 @@ class Twin:
 
 
 def arrays_among(params: Mapping) -> bool:
-    """Whether a parameter is an array, which NumPy's line alone would broadcast."""
-    return any(type(p) is ndarray for p in params.values())
+    """Whether a parameter is an array, or a number with a dtype, which NumPy's line alone would heed."""
+    return any(hasattr(p, "dtype") for p in params.values())
 
 
 def twin(name: str, line: Callable, home: str, least: Mapping = WORTHWHILE, why: str = "") -> Twin:

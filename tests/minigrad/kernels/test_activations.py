@@ -259,3 +259,18 @@ def test_the_exponential_knows_infinity_and_nan(dtype):
         found = [exponentials.exp_of(dtype(v)) for v in (np.nan, np.inf, -np.inf, 0.0, 1000.0, -1000.0)]
     np.testing.assert_array_equal(found, [np.nan, np.inf, 0, 1, np.inf, 0])
     assert {type(v) for v in found} == {dtype}
+
+
+@pytest.mark.parametrize("number", [1.5, 2, np.float32(1.5), np.float64(1.5), np.array([1.5]), mg.tensor(1.5)])
+@pytest.mark.parametrize("op", [mg.leaky_relu, mg.elu])
+def test_the_dtype_of_a_parameter_counts_whatever_the_size(op, number):
+    """NumPy's rule: beside float32 a number of Python has no dtype, and np.float64 has one."""
+    small, large = (np.linspace(-1, 1, n, dtype=np.float32) for n in (11, 2001))
+    assert op(large, number).dtype == op(small, number).dtype
+    np.testing.assert_allclose(op(large, number)[::200], op(small, number), rtol=1e-5, atol=1e-6)
+
+
+def test_a_parameter_has_no_gradient_and_says_so():
+    for n in (10, 2000):
+        with pytest.raises(TypeError, match=r"leaky_relu: .* an array would lose the gradients"):
+            mg.leaky_relu(np.ones(n), mg.tensor(0.2, requires_grad=True))

@@ -119,3 +119,10 @@ def test_the_layer_follows_the_batch(kernels):
         layer(x)
     np.testing.assert_allclose(layer.running_mean, x.mean(axis=0), rtol=1e-13)
     np.testing.assert_allclose(layer.running_var, x.var(axis=0, ddof=1), rtol=1e-13)
+
+
+def test_the_dtype_of_eps_counts_whatever_the_size():
+    for eps, dtype in ((1e-5, np.float32), (np.float32(1e-5), np.float32), (np.float64(1e-5), np.float64)):
+        for rows in (2, 200):
+            x, one = np.ones((rows, 10), np.float32), np.ones(10, np.float32)
+            assert mg.batch_norm(x, one, one, eps).dtype == dtype
