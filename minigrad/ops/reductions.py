@@ -112,7 +112,7 @@ prod = reduction(
 def to_the_extreme(g, y, x, axis, keepdims):
     """The gradient goes to the extreme element, in equal shares where several tie (and to NaN where y is NaN)."""
     extreme = (x == kept(y, x, axis)) | np.isnan(x)
-    ties = np.sum(extreme, axis=axis, keepdims=True, dtype=x.dtype)
+    ties = np.sum(extreme, axis=axis, keepdims=True, dtype=x.dtype.type)
     return np.where(extreme, kept(g, x, axis) / ties, 0)
 
 

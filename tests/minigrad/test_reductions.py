@@ -319,3 +319,11 @@ def test_an_axis_twice_and_an_argument_that_it_has_not(name):
 def test_no_extreme_of_nothing(name):
     with pytest.raises(ValueError, match=rf"^{name}: shape \(0,\): zero-size array to reduction operation"):
         getattr(mg, name)(leaf(np.zeros(0)))
+
+
+@pytest.mark.parametrize("op", [mg.max, mg.min])
+def test_the_extreme_of_numbers_in_another_byte_order(op):
+    """As files keep them that come from another kind of machine."""
+    x = mg.tensor(np.array([1.0, 3.0, 3.0, 1.0], ">f4"), requires_grad=True)
+    op(x).backward()
+    np.testing.assert_array_equal(x.grad, np.where(x.data == op(x.data), 0.5, 0))
