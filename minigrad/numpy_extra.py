@@ -63,7 +63,7 @@ ELEMENTWISE = {
     "rad2deg degrees": lambda x: x * (180 / math.pi),
     "sinc": lambda x: np.sin(math.pi * np.where(x == 0, 1e-20, x)) / (math.pi * np.where(x == 0, 1e-20, x)),
     "copy positive conjugate real real_if_close": lambda x: identity(x),
-    "nan_to_num": lambda x, **limits: np.where(np.isfinite(x.data), x, np.nan_to_num(x.data, **limits)),
+    "nan_to_num": lambda x, **limits: np.where(np.isfinite(x.data), x, np.nan_to_num(x.data.copy(), **limits)),
 }
 
 # Shapes, and taking elements

@@ -338,3 +338,9 @@ def test_the_sentence_of_a_wrong_call(call, kind, sentence):
     with pytest.raises(kind) as caught:
         call(leaf(np.ones((2, 3))))
     assert str(caught.value).startswith(sentence)
+
+
+def test_nan_to_num_leaves_its_input_alone():
+    x = leaf([1.0, np.nan])
+    np.testing.assert_array_equal(np.nan_to_num(x, copy=False).data, [1, 0])
+    np.testing.assert_array_equal(x.data, [1, np.nan])
