@@ -140,7 +140,7 @@ SHAPES = {
     "hsplit": lambda ary, indices: np.split(ary, indices, axis=int(ary.ndim > 1)),
     "vsplit": lambda ary, indices: np.split(ary, indices, axis=0),
     "dsplit": lambda ary, indices: np.split(ary, indices, axis=2),
-    "take": lambda a, indices, axis=None: np.ravel(a)[indices] if axis is None else along(a, axis, indices),
+    "take": lambda a, indices, axis=None: along(np.ravel(a), 0, indices) if axis is None else along(a, axis, indices),
     "matrix_transpose": lambda x: np.swapaxes(x, -1, -2),
     "fliplr": lambda m: np.flip(m, 1),
     "flipud": lambda m: np.flip(m, 0),

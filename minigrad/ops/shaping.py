@@ -88,13 +88,15 @@ def values(x):
 
 
 def fixed(index):
-    """An index with a copy of every list, array and Tensor in it, so that nobody changes it before backward()."""
-    if isinstance(index, tuple):
-        return tuple(map(fixed, index))
-    if isinstance(index, list):
-        index = np.array(index)
-        return index if index.size else index.astype(int)
-    return np.array(values(index)) if isinstance(index, (np.ndarray, Tensor)) else index
+    """An index with a new array for every sequence, array and Tensor in it: nobody changes it before backward()."""
+    return tuple(map(fixed_part, index)) if isinstance(index, tuple) else fixed_part(index)
+
+
+def fixed_part(part):
+    if not hasattr(part, "__len__"):  # a number, a slice, None or Ellipsis
+        return part
+    array = np.array(values(part))
+    return array if array.size or hasattr(part, "dtype") else array.astype(int)
 
 
 def can_repeat(index):

@@ -82,6 +82,8 @@ CASES = [  # a call of NumPy, and what it is called with
     (lambda a, b: np.linspace(a, b, num=4), R(2), R(2)),
     # elements
     (lambda x: np.take(x, [3, 0, 3]), R(2, 3)),
+    (lambda x: np.take(x, (3, 3)), R(2, 3)),
+    (lambda x: np.take(x, (1, 1), axis=1), R(2, 3)),
     (lambda x: np.take(x, [[0, 1], [2, 2]], axis=-1), R(2, 3)),
     (lambda x: np.take_along_axis(x, np.array([[0, 2, 2], [1, 1, 0]]), axis=1), R(2, 3)),
     (lambda x: np.take_along_axis(x, np.array([5, 0]), axis=None), R(2, 3)),
