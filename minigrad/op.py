@@ -77,6 +77,7 @@ class Op:
         return unrecorded(y, inputs)
 
     __signature__: Any = property(lambda self: signature(self.arity, self.names, self.defaults))
+    __deepcopy__: Any = lambda self, memo: self  # as of a function: a copy of a model calls the same ops
 
     def __get__(self, instance, owner=None):  # an op that is an attribute of Tensor is a method
         return self if instance is None else MethodType(self, instance)

@@ -1,5 +1,6 @@
 """Defining ops: elementwise, primitive and fused, what a call does, and what a wrong rule is told."""
 
+import copy
 import inspect
 import os
 import subprocess
@@ -552,6 +553,17 @@ def test_an_input_that_cannot_be_left_out():
     }.items():
         with mg.kernels.use("numpy"), pytest.raises(TypeError, match=f"^{name}: shape .*'NoneType' object has no"):
             call()
+
+
+@pytest.mark.parametrize("op", [mg.relu, mg.matmul, mg.dense])
+def test_an_op_is_copied_like_a_function(op):
+    """A model that keeps one as an attribute can be copied, and is traced as before."""
+    x = leaf(X)
+    kept = {"op": op, "computed": mg.relu(x)}
+    copied = copy.deepcopy(kept)
+    assert copied["op"] is op
+    assert copied["computed"].node.op is mg.relu
+    assert copied["computed"].node.inputs[0] is not x
 
 
 def test_python_can_say_how_an_op_is_called():
