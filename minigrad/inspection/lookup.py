@@ -31,7 +31,7 @@ def look_up(trace: Any, key: Any) -> Any:
         count = len(trace._vertices)
         if not -count <= key < count:
             raise IndexError(f"this trace has {count} nodes: there is no node {key}")
-        return TraceNode(trace, key % count)
+        return TraceNode(trace, int(key) % count)
     if hasattr(key, "named_modules"):
         found = computed_by(key, trace.nodes) if key.scope is not None else []
         if not found:
