@@ -108,55 +108,80 @@ def symbols_of(
     vertices: Sequence, sources: Sequence[Sequence[int | None]], kinds: Sequence[str], given: Sequence
 ) -> list:
     """A unique symbol for each vertex; `given` holds the names that tensors were given, else None."""
-    given = [None if name and "." in name else name for name in given]
-    names: list[str | None] = [None] * len(vertices)
-    taken: Counter[str] = Counter()
-    layers: dict[int | None, int] = {}  # weight → number
-    layer = 0
+    return Symbols(vertices, sources, kinds, given).names
 
-    def call(i: int, name: str) -> None:
-        taken[name] += 1
-        names[i] = name if taken[name] == 1 else f"{name}:{taken[name]}"
 
-    for i, name in enumerate(given):
-        if name is not None:
-            call(i, name)
-    last = len(vertices) - 1
-    expression, numbers = is_expression(vertices), 0
-    activated = {j for inputs, kind in zip(sources, kinds, strict=True) if kind == "activation" for j in inputs}
-    for i, (vertex, inputs, kind) in enumerate(zip(vertices, sources, kinds, strict=True)):
-        if not isinstance(vertex, Node):
-            continue  # a leaf is named by its first user
-        leaves = [(slot, j) for slot, j in enumerate(inputs) if j is not None and names[j] is None]
-        if expression:
-            layer += i in activated
-        elif kind == "weight":  # one that is used again, as over time, is the same layer
-            layer = layers.setdefault(inputs[weight_slot(vertex)], len(layers) + 1)
-        for slot, j in leaves:
-            if names[j] is None:  # an op may use a leaf twice
-                data = not is_parameter(vertices[j]) or (kind == "weight" and slot != weight_slot(vertex))
-                if expression and kinds[j] == "parameter":
-                    call(j, f"v{(numbers := numbers + 1)}")
-                else:
-                    call(j, ("t" if kind == "loss" else "x") if data else leaf_name(vertex.op, slot, kind, layer))
-        if kind == "loss" and inputs[0] is not None and given[inputs[0]] is None and not taken["y"]:
-            call(inputs[0], "y")
-        if names[i] is None:
-            if i == last:
-                call(i, "L" if vertex.output.size == 1 else "y")
-            elif kind in OUTPUTS and layer and not (expression and OUTPUTS[kind] == "z" and i not in activated):
-                last_z = f"z{layer}" if taken[f"z{layer}"] == 1 else f"z{layer}:{taken[f'z{layer}']}"
-                for j in (j for j in inputs if kind == "bias" and j is not None and names[j] == last_z):
-                    if given[j] is None:
-                        taken[f"z{layer}"] -= 1  # z is what the activation meets
-                        call(j, f"hW{layer}")
-                call(i, f"{OUTPUTS[kind]}{layer}")
+class Symbols:
+    """Names each vertex in turn: first what has a name, then the leaves of each op and what it computed."""
+
+    def __init__(self, vertices: Sequence, sources: Sequence, kinds: Sequence[str], given: Sequence) -> None:
+        self.vertices, self.sources, self.kinds = vertices, sources, kinds
+        self.given = [None if name and "." in name else name for name in given]
+        self.names: list[str | None] = [None] * len(vertices)
+        self.taken: Counter[str] = Counter()
+        self.layers: dict[int | None, int] = {}  # weight → number
+        self.layer = self.numbers = 0
+        self.expression = is_expression(vertices)
+        pairs = zip(sources, kinds, strict=True)
+        self.activated = {j for inputs, kind in pairs if kind == "activation" for j in inputs}
+        for i, name in enumerate(self.given):
+            if name is not None:
+                self.call(i, name)
+        for i, vertex in enumerate(vertices):
+            if isinstance(vertex, Node):
+                self.count_layers(i)
+                self.name_leaves(i)
+                self.name_output(i)
+        for i, name in enumerate(self.names):
+            if name is None:
+                self.call(i, "x")
+
+    def call(self, i: int, name: str) -> None:
+        self.taken[name] += 1
+        self.names[i] = self.last_called(name)
+
+    def last_called(self, name: str) -> str:
+        return name if self.taken[name] == 1 else f"{name}:{self.taken[name]}"
+
+    def count_layers(self, i: int) -> None:
+        if self.expression:
+            self.layer += i in self.activated
+        elif self.kinds[i] == "weight":  # one that is used again, as over time, is the same layer
+            weight = self.sources[i][weight_slot(self.vertices[i])]
+            self.layer = self.layers.setdefault(weight, len(self.layers) + 1)
+
+    def name_leaves(self, i: int) -> None:
+        """Leaves are named by their first user."""
+        node, kind = self.vertices[i], self.kinds[i]
+        for slot, j in enumerate(self.sources[i]):
+            if j is None or self.names[j] is not None:
+                continue
+            if self.expression and self.kinds[j] == "parameter":
+                self.numbers += 1
+                self.call(j, f"v{self.numbers}")
+            elif not is_parameter(self.vertices[j]) or (kind == "weight" and slot != weight_slot(node)):  # data
+                self.call(j, "t" if kind == "loss" else "x")
             else:
-                call(i, vertex.op.name)
-    for i, name in enumerate(names):
-        if name is None:
-            call(i, "x")
-    return names
+                self.call(j, leaf_name(node.op, slot, kind, self.layer))
+
+    def name_output(self, i: int) -> None:
+        node, kind, layer = self.vertices[i], self.kinds[i], self.layer
+        inputs = [j for j in self.sources[i] if j is not None]
+        if kind == "loss" and self.sources[i][0] is not None and self.given[inputs[0]] is None and not self.taken["y"]:
+            self.call(inputs[0], "y")
+        if self.names[i] is not None:
+            return
+        stands_alone = self.expression and OUTPUTS.get(kind) == "z" and i not in self.activated
+        if i == len(self.vertices) - 1:
+            self.call(i, "L" if node.output.size == 1 else "y")
+        elif kind in OUTPUTS and layer and not stands_alone:
+            for j in inputs if kind == "bias" else ():
+                if self.names[j] == self.last_called(f"z{layer}") and self.given[j] is None:
+                    self.taken[f"z{layer}"] -= 1  # z is what the activation meets
+                    self.call(j, f"hW{layer}")
+            self.call(i, f"{OUTPUTS[kind]}{layer}")
+        else:
+            self.call(i, node.op.name)
 
 
 def is_expression(vertices: Sequence) -> bool:
