@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
 import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -87,7 +88,8 @@ class Twin:
 
     def __init__(self, name: str, line: Callable, home: str, least: Mapping = WORTHWHILE, why: str = "") -> None:
         self.name, self.line, self.home = name, line, home
-        self.least = least  # dtype → from how many elements on
+        auto, numba = dict(least), dict.fromkeys(WORTHWHILE, 0)
+        self.least = {"auto": auto, "definition": auto, "numba": numba, "numpy": {}}  # dtype → elements, by choice
         self.why = why
         functools.update_wrapper(self, line, assigned=("__doc__", "__name__", "__module__"))
 
@@ -104,13 +106,10 @@ class Twin:
 
         Where many arrays are worked on one after another, their `size` together counts.
         """
-        if type(x) is not ndarray or _choice == "numpy":
+        if type(x) is not ndarray:
             return False
         dtype = x.dtype
-        least = self.least.get(dtype)
-        if _choice == "numba":
-            least = 0 if dtype in WORTHWHILE else None
-        if least is None or (x.size if size is None else size) < least:
+        if (x.size if size is None else size) < self.least[_choice].get(dtype, math.inf):
             return False
         for other in others:
             found = getattr(other, "dtype", dtype)  # mostly the same object, which is seen sooner than that it is equal

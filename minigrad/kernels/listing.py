@@ -17,7 +17,7 @@ def served(twin: Twin, dtype: np.dtype) -> str:
         return "NumPy"
     if choice() == "numba":
         return "Numba"
-    least = twin.least.get(dtype)
+    least = twin.least["auto"].get(dtype)
     return "NumPy" if least is None else f"from {least:,} on"
 
 

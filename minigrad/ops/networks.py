@@ -16,8 +16,7 @@ from minigrad.ops.shaping import getitem, values
 from minigrad.settings import generator
 
 __all__ = [
-    "batch_norm", "binary_cross_entropy_with_logits", "cross_entropy", "dropout", "hinge",
-    "log_softmax", "mse",
+    "batch_norm", "binary_cross_entropy_with_logits", "cross_entropy", "dropout", "hinge", "log_softmax", "mse",
 ]  # fmt: skip
 
 
