@@ -134,7 +134,7 @@ class Watch:
         line = line_of_user()
         if not finite(y):
             arrays = {"y": y, **named(op, xs)}
-            complain(op, state.scope, ", ".join(op.formulas), "its value is not finite", arrays, line)
+            raise complaint(op, state.scope, ", ".join(op.formulas), "its value is not finite", arrays, line)
         self.lines[id(y)] = line
         weakref.finalize(y, self.lines.pop, id(y), None)
 
@@ -150,17 +150,17 @@ class Watch:
                     line = self.lines.get(id(node.output), "outside detect_anomaly()")
                     formula = node.op.formulas[min(i, len(node.op.formulas) - 1)]
                     what = f"the contribution that it sends to {name_of(node.op, i)} is not finite"
-                    complain(node.op, node.scope, formula, what, arrays, line)
+                    raise complaint(node.op, node.scope, formula, what, arrays, line)
             return contributions
 
         return watched
 
 
-def complain(op: Any, scope: str, formula: str, what: str, arrays: Mapping[str, Any], line: str) -> None:
+def complaint(op: Any, scope: str, formula: str, what: str, arrays: Mapping[str, Any], line: str) -> GraphError:
     described = {name: statistics(x) for name, x in arrays.items()}
     error = GraphError(f"{sentence(op.name, scope, formula, what, described)}; called {line}")
     vars(error)["scope"] = scope  # it has been said: modules do not put it in front again
-    raise error
+    return error  # not raised here: it would hold this frame, which holds it, and neither would ever be freed
 
 
 def sentence(name: str, scope: str, formula: str, what: str, described: Mapping[str, str]) -> str:

@@ -1,8 +1,10 @@
 """Where a NaN or an infinity comes from."""
 
+import gc
 import inspect
 import threading
 import timeit
+import weakref
 
 import numpy as np
 import pytest
@@ -226,3 +228,27 @@ def test_it_costs_nothing_outside():
     looked = timeit.repeat("bool(watches)", globals={"watches": watches}, number=20_000, repeat=5)
     called = timeit.repeat(lambda: mg.tanh(x), number=20_000, repeat=5)
     assert min(looked) < 0.02 * min(called)
+
+
+def of_a_value(x):
+    mg.log(x * 0 - 1)
+
+
+def of_a_contribution(x):
+    mg.sqrt(x * 0).sum().backward()
+
+
+@pytest.mark.parametrize("fault", [of_a_value, of_a_contribution])
+def test_a_finding_holds_nothing_once_it_was_dealt_with(fault):
+    """A loop that skips such a batch would keep every graph until Python looks for cycles, as with gc.disable()."""
+    gc.collect()
+    gc.disable()
+    try:
+        x = mg.tensor([1.0, 2.0], requires_grad=True)
+        alive = weakref.ref(x)
+        with np.errstate(all="ignore"), pytest.raises(mg.GraphError) as caught, mg.detect_anomaly():
+            fault(x)
+        del x, caught
+        assert alive() is None
+    finally:
+        gc.enable()
