@@ -163,16 +163,17 @@ def leaves_inputs_alone(case: Case) -> None:
 
 def broadcasts(case: Case) -> Any:
     """A small input gets the gradient of the same input written out in full, summed over the copies."""
-    if not isinstance(case.f, Elementwise) or len(case.inputs) == 1:
+    if not isinstance(case.f, Elementwise):
         return NotImplemented
     full = written_out(case)
+    if (shape := full.value().shape) != full.xs[0].shape:
+        raise AssertionError(f"inputs of shape {full.xs[0].shape} give shape {shape}: that is not elementwise")
+    if len(case.inputs) == 1:
+        return NotImplemented
     for place, (i, x) in enumerate(zip(full.places, full.xs, strict=True), start=1):
         for small in (x[:1], x[0], x.ravel()[0]) if x.ndim else ():
-            before, after = full.inputs[:i], full.inputs[i + 1 :]
-            found, expected = (
-                replace(full, inputs=[*before, new, *after]).results(cotangent(x.shape))
-                for new in (small, np.broadcast_to(small, x.shape))
-            )
+            two = [[*full.inputs[:i], x, *full.inputs[i + 1 :]] for x in (small, np.broadcast_to(small, x.shape))]
+            found, expected = (replace(full, inputs=inputs).results(cotangent(x.shape)) for inputs in two)
             expected[place] = expected[place].reshape(-1, *small.shape).sum(axis=0)
             case.agree(f"with {case.names[i]} of shape {small.shape}", found, expected)
 

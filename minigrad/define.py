@@ -109,7 +109,7 @@ def fused(
     Parameters
     ----------
     forward : callable
-        `forward(*arrays, **params) -> (output, saved)`.
+        `forward(*arrays, **params) -> (output, saved)`, or the output alone.
     backward : callable
         `backward(g, output, saved, *arrays, **params)` → one contribution (or None) per input, or a function without
         arguments for one that costs much: it is called only if that input requires a gradient.
@@ -117,7 +117,7 @@ def fused(
     definition : callable
         The same function of Tensors, in primitive ops; pure: no random numbers, no state. Inputs have no default.
     """
-    return Fused(name, forward, backward, definition, formulas, kind, doc, fresh)
+    return registered(Fused(name, forward, backward, definition, formulas, kind, doc, fresh), None, False)
 
 
 def composition(*numpy: Callable) -> Callable[[Callable], Callable]:
@@ -149,7 +149,7 @@ def composition(*numpy: Callable) -> Callable[[Callable], Callable]:
 def registered(op: Kind, numpy: Callable | None, method: bool) -> Kind:
     if op.arity is None and isinstance(op, Elementwise):
         raise TypeError(f"{op.name}: derivatives is a list with one rule per input, such as [lambda y, x: 2 * x]")
-    if op.arity is not None and op.arity > len(op.names):
+    if op.arity is not None and not 0 < op.arity <= len(op.names):
         raise ValueError(f"{op.name}: {op.arity} rules, but forward takes only {', '.join(op.names)}")
     if isinstance(op.formulas, str) or len(op.formulas) != (op.arity or 1):
         raise ValueError(f"{op.name}: formulas is a list of {op.arity or 1}, one per rule, not {op.formulas!r}")

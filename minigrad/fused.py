@@ -27,17 +27,20 @@ class Fused(Op):
         if isinstance(g, Tensor):
             return self.pull_definition(node, g, xs)
         contributions = []
-        products = self.backward(g, y, node.saved, *xs, **node.params)
-        if len(products) != len(xs):
-            raise GraphError(f"{self.name}: backward returned {len(products)} gradients for {len(xs)} inputs")
-        for source, x, product in zip(node.inputs, xs, products, strict=True):
-            if source is None or not source._requires_grad:
-                product = None
-            else:
-                if callable(product):  # a matrix product, put off until it is known to be needed
-                    product = product()
-                product = self.fitted(product, len(contributions), x, x.shape)
-            contributions.append(product)
+        try:
+            products = self.backward(g, y, node.saved, *xs, **node.params)
+            if len(products) != len(xs):
+                raise GraphError(f"{self.name}: backward returned {len(products)} gradients for {len(xs)} inputs")
+            for source, x, product in zip(node.inputs, xs, products, strict=True):
+                if source is None or not source._requires_grad:
+                    product = None
+                else:
+                    if callable(product):  # a matrix product, put off until it is known to be needed
+                        product = product()
+                    product = self.fitted(product, len(contributions), x, x.shape)
+                contributions.append(product)
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
+            raise GraphError(f"{self.name}: its backward failed: {error}") from error
         return contributions
 
     def contribution(self, node, i, g, y, xs):

@@ -65,7 +65,7 @@ class Op:
                     inputs.append(None)
                     arrays.append(x if type(x) in self.plain and (arrays or x is not None) else as_array(x))
             y = self.forward(*arrays, **params)
-            y, saved = y if self.definition else (y, None)
+            y, saved = y if self.definition and type(y) is tuple else (y, None)
             if type(y) is not np.ndarray:  # in NumPy a 0-d result is a scalar
                 y = as_array(y)
         except (ValueError, TypeError, IndexError, AttributeError) as error:
@@ -109,7 +109,7 @@ class Op:
             for i, x in enumerate(node.inputs):
                 wanted = x is not None and x._requires_grad
                 contributions.append(self.contribution(node, i, g, y, xs) if wanted else None)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
             raise GraphError(f"{self.name}: the rule for input {len(contributions)} failed: {error}") from error
         return contributions
 

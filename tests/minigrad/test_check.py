@@ -420,6 +420,12 @@ def test_examples_lie_in_the_domain(op, low, high):
     assert low < xs[0].min() <= xs[0].max() < high
 
 
+def test_a_sum_is_not_elementwise():
+    report = mg.check_op(elementwise(np.sum, lambda y, x: np.ones_like(x)), X)
+    failed = {verdict.property: verdict.detail for verdict in report.failures}
+    assert "inputs of shape (1, 1) give shape (): that is not elementwise" in failed["broadcasting"]
+
+
 # Wrong calls
 
 

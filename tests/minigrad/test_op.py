@@ -470,6 +470,8 @@ def test_the_scope_is_that_of_the_call():
         (lambda: mg.elementwise("sine", np.sin, [1, 1], ["1", "1"]), ValueError, "sine: 2 rules, but .* only x"),
         (lambda: mg.elementwise("sum", np.add, [1, 1], ["1"]), ValueError, r"sum: formulas is a list of 2, .* \['1'\]"),
         (lambda: mg.primitive("same", np.copy, [lambda g, y, a: g], "g"), ValueError, "same: formulas is a list of 1,"),
+        (lambda: fused_double(formulas=["2", "3"]), ValueError, r"mine: formulas is a list of 1, .* \['2', '3'\]"),
+        (lambda: fused_double(definition=lambda a=None: 2 * a), ValueError, "mine: 0 rules, but .* only a"),
     ],
 )
 def test_a_wrong_definition_is_refused_at_once(define, error, message):
@@ -483,6 +485,8 @@ def test_a_wrong_definition_is_refused_at_once(define, error, message):
         (lambda y, x: None, "mine: the rule for input 0 failed: unsupported operand"),
         (lambda y, x: np.ones(3), "mine: the rule for input 0 failed: operands could not be broadcast"),
         (lambda y, x: np.ones((4, 2)), r"mine: the rule for input 0 returned shape \(4, 2\), where shape \(2,\)"),
+        (lambda y, x: x.slope, "mine: the rule for input 0 failed: .* has no attribute 'slope'"),
+        (lambda y, x: x[2], "mine: the rule for input 0 failed: index 2 is out of bounds"),
     ],
 )
 def test_a_rule_that_fails_says_whose_it_is(derivative, message):
@@ -498,11 +502,32 @@ def test_a_forward_returns_numbers():
         mg.elementwise("mine", lambda x: None, [1], ["1"])(mg.tensor([1.0, 2.0]))
 
 
-def test_a_fused_op_sends_something_to_each_input():
+def fused_double(forward=lambda a: (2 * a, None), backward=None, definition=lambda a: 2 * a, formulas=None):
+    return mg.fused("mine", forward, backward or (lambda g, y, saved, a: (2 * g,)), definition, formulas)
+
+
+@pytest.mark.parametrize(
+    ("backward", "message"),
+    [
+        (lambda g, y, saved, a: (), "mine: backward returned 0 gradients for 1 inputs"),
+        (lambda g, y, a: (2 * g,), "mine: its backward failed: .* takes 3 positional arguments but 4 were given"),
+        (lambda g, y, saved, a: (saved * g,), "mine: its backward failed: unsupported operand"),
+        (lambda g, y, saved, a: (lambda: saved.mask * g,), "mine: its backward failed: .* has no attribute 'mask'"),
+    ],
+)
+def test_a_backward_that_fails_says_whose_it_is(backward, message):
     x = mg.tensor([1.0, 2.0], requires_grad=True)
-    y = mg.fused("mine", lambda a: (2 * a, None), lambda g, y, saved, a: (), lambda a: 2 * a)(x)
-    with pytest.raises(mg.GraphError, match="mine: backward returned 0 gradients for 1 inputs"):
-        y.backward([1.0, 1.0])
+    with pytest.raises(mg.GraphError, match=message):
+        fused_double(backward=backward)(x).backward([1.0, 1.0])
+    assert x.grad is None
+
+
+def test_a_fused_forward_may_return_the_output_alone():
+    """An output of two rows was taken for output and saved."""
+    x = mg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    double = fused_double(forward=lambda a: 2 * a)
+    np.testing.assert_array_equal(double(x).data, 2 * x.data)
+    assert mg.check_op(double, x.data).ok
 
 
 # Who computes
