@@ -89,9 +89,10 @@ def causes(factor: Any) -> dict[str, float]:
 def reference_gain(local: LocalJacobian) -> float:
     """What an activation does to a gradient around 0, its best place: √((φ'(0⁻)² + φ'(0⁺)²)/2).
 
-    1/4 for the sigmoid, 1 for tanh, √½ for ReLU, √((1+α²)/2) for LeakyReLU.
+    1/4 for the sigmoid, 1 for tanh, √½ for ReLU, √((1+α²)/2) for LeakyReLU; 1 for what is flat there, such as x³.
     """
     op, params = local.node.op, local.node.params
     x = np.array([-1e-12, 1e-12])
     slopes = np.asarray(op.local(local.slot, op.forward(x, **params), (x,), params), dtype=np.float64)
-    return float(np.sqrt(np.mean(np.square(slopes))))
+    gain = float(np.sqrt(np.mean(np.square(slopes))))
+    return gain if gain > 1e-6 else 1.0

@@ -217,6 +217,24 @@ def test_a_ledger_adds_up():
     assert sum(sum(row.values()) for _, row in ledger.rows) == pytest.approx(chain.decades[-1], rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("forward", "derivative"),
+    [
+        (lambda x: x**3, lambda y, x: 3 * x * x),
+        (lambda x: np.exp(-x * x), lambda y, x: -2 * x * y),
+        (lambda x: x * (np.abs(x) > 0.5), lambda y, x: np.abs(x) > 0.5),
+    ],
+)
+def test_an_activation_that_is_flat_at_0_is_all_operating_point(forward, derivative):
+    """Of x³ the type was −23 decades, of one that is constant around 0 it was −∞, and the total not a number."""
+    flat = mg.elementwise("flat", forward, [derivative], ["φ'"], kind="activation")
+    x = mg.tensor([0.7, -1.2, 0.9], requires_grad=True, name="x")
+    chain = mg.trace(mg.sum(flat(flat(x)))).chain(to=x)
+    total = chain.ledger().total
+    assert total["activation type"] == 0
+    assert total["total"] == pytest.approx(chain.decades[-1], abs=1e-12)
+
+
 def test_a_dead_net_has_no_decades_that_are_not_numbers():
     x = mg.tensor([[-1.0, -2.0]], requires_grad=True, name="x")
     chain = mg.trace(mg.sum(mg.relu(mg.tanh(x)))).chain(to=x)
