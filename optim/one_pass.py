@@ -58,7 +58,7 @@ def move(
     if kernel:
         kernel(w, p.grad, state, scale, None, None, lr, **settings)
     else:
-        w -= optimizer.change(w, scaled(p.grad, scale), state, lr, **settings)
+        w -= changed(optimizer, w, scaled(p.grad, scale), state, lr, settings)
     p.written()  # the graph notices
 
 
@@ -71,7 +71,7 @@ def move_and_tell(optimizer, p, norm, scale, lr, settings, kernel):
         change = np.empty_like(w) if listeners or measured else None
         kernel(w, g, state, scale, change, squares, lr, **settings)
     else:
-        change = optimizer.change(w, scaled(g, scale), state, lr, **settings)
+        change = changed(optimizer, w, scaled(g, scale), state, lr, settings)
         w -= change
     p.written()
     for listener in listeners:
@@ -80,6 +80,15 @@ def move_and_tell(optimizer, p, norm, scale, lr, settings, kernel):
         weight, moved = (weight, length(change)) if measured else np.sqrt(squares)
         for meter in meters:
             meter(p, weight, scale * norm, moved)
+
+
+def changed(optimizer: Any, w: np.ndarray, g: np.ndarray, state: dict, lr: float, settings: dict) -> np.ndarray:
+    """`change`, whose result must have the parameter's shape: another one might broadcast."""
+    change = optimizer.change(w, g, state, lr, **settings)
+    if getattr(change, "shape", None) != w.shape:
+        found = f"shape {change.shape}" if hasattr(change, "shape") else type(change).__name__
+        raise ValueError(f"{optimizer.kind}: change returned {found} for a parameter of shape {w.shape}")
+    return change
 
 
 def scaled(g: np.ndarray, scale: float) -> np.ndarray:

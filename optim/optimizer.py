@@ -44,7 +44,7 @@ class Optimizer:
         `meter(parameter, ‖w‖ before, ‖gradient‖, ‖change‖)`, with the gradient as it was used, after clipping.
     """
 
-    remembers: tuple[str, ...] = ()  # names of the arrays in a parameter's state
+    remembers: tuple[str, ...] = ()  # names of the arrays in a parameter's state, each of its shape
 
     def __init__(self, params: Iterable, lr: Rate, **settings: Any) -> None:
         self.kind = type(self).__name__
@@ -139,7 +139,7 @@ class Optimizer:
 
     def change(self, w: Any, g: Any, state: dict, lr: float, *args: Any, **settings: Any) -> np.ndarray:
         """What to subtract from `w` where its gradient is `g`; only `state` is written to."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{self.kind} has no change(self, w, g, state, lr)")
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of all that steps have changed: see `optim.state`."""

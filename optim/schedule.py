@@ -35,7 +35,7 @@ class Schedule:
 
     def at(self, t: float) -> float:
         """The formula."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no at(self, t)")
 
     def plot(self, steps: int, ax: Axes | None = None) -> Axes:
         """Draw the rates of updates 0 … steps − 1."""

@@ -5,6 +5,8 @@ import pytest
 
 import minigrad as mg
 from optim import SGD, Adagrad, Adam, AdamW, RMSprop, SqrtDecay
+from optim.optimizer import Optimizer
+from optim.schedule import Schedule
 
 CURVATURE = np.array([[3.0, 1.0], [1.0, 2.0]])
 START = np.array([1.0, -2.0])
@@ -201,3 +203,37 @@ def test_backward_after_a_step_is_refused():
     SGD([w], lr=0.1).step()
     with pytest.raises(mg.GraphError, match="changed in place"):
         loss.backward()
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda w, g: g.sum(axis=0), r"shape \(3,\)"),
+        (lambda w, g: g.sum(), r"shape \(\)"),
+        (lambda w, g: np.stack([g, g]), r"shape \(2, 2, 3\)"),
+        (lambda w, g: None, "NoneType"),
+    ],
+)
+@pytest.mark.parametrize("heard", [False, True])
+def test_a_change_has_the_shape_of_its_parameter(change, found, heard):
+    class Own(Optimizer):
+        def change(self, w, g, state, lr):
+            return change(w, g)
+
+    w = mg.tensor(np.ones((2, 3)), requires_grad=True)
+    w.grad = 1
+    optimizer = Own([w], lr=0.1)
+    if heard:
+        optimizer.listeners.append(print)
+    with pytest.raises(ValueError, match=f"Own: change returned {found} for a parameter of shape \\(2, 3\\)"):
+        optimizer.step()
+    np.testing.assert_array_equal(w.data, 1)
+
+
+def test_an_optimizer_and_a_schedule_without_their_formula_say_so():
+    w = mg.tensor([1.0], requires_grad=True)
+    w.grad = 1
+    with pytest.raises(NotImplementedError, match="Bare has no change"):
+        type("Bare", (Optimizer,), {})([w], lr=0.1).step()
+    with pytest.raises(NotImplementedError, match="Bare has no at"):
+        type("Bare", (Schedule,), {})()(0)
