@@ -28,6 +28,7 @@ class Operators:
     __neg__: Any
     __abs__: Any
     __getitem__: Any
+    __setitem__: Any
     __eq__: Any
     __ne__: Any
     __lt__: Any

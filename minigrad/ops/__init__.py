@@ -50,12 +50,18 @@ def formatted(x, spec):
     return format(x.item(), spec) if spec and x.size == 1 else object.__format__(x, spec)
 
 
+def assign(x, index, value):
+    """`x[index] = value` would change numbers that ops have computed with."""
+    raise TypeError("the elements of a Tensor cannot be assigned: mg.where(condition, a, b) or mg.stack make a new one")
+
+
 MEMBERS = {
     "reshape": reshape,
     "transpose": transpose,
     "flatten": shaping.ravel,
     "T": property(shaping.transpose),
     "__getitem__": shaping.getitem,
+    "__setitem__": assign,
     "__add__": lambda x, y: table.add(x, y),
     "__radd__": lambda x, y: table.add(y, x),
     "__sub__": lambda x, y: table.subtract(x, y),

@@ -358,6 +358,16 @@ def test_indexing_as_in_numpy(index):
     np.testing.assert_array_equal(t.grad, expected)
 
 
+@pytest.mark.parametrize("index", [0, slice(1), np.array([True, False]), [0, 1], ...])
+def test_elements_are_not_assigned(index):
+    x = leaf([1.0, 2.0])
+    with pytest.raises(TypeError, match=r"elements of a Tensor cannot be assigned: mg\.where"):
+        x[index] = 0.0
+    with pytest.raises(TypeError, match=r"elements of a Tensor cannot be assigned"):
+        x[index] += 1.0
+    assert x.data.tolist() == [1, 2]
+
+
 def test_an_index_outside_says_so():
     with pytest.raises(IndexError, match=r"getitem: .*out of bounds"):
         leaf([1.0, 2.0])[5]
