@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from layers.scope import watching
+from layers.scope import joined, watching
 from minigrad import Tensor, default_dtype, no_grad
 
 
@@ -80,6 +80,12 @@ def notes(model: Any, dtype: np.dtype | None, dtypes: list[str]) -> list[str]:
     for (path, module), (_, after) in zip(layers, [*layers[1:], ("", None)], strict=True):
         if type(module).__name__ == "Softmax" and type(after).__name__ in ("CrossEntropy", "NoneType"):
             lines.append(f"note: {path or 'the model'} is a Softmax; CrossEntropy takes logits and applies it itself")
+    for path, module in model.named_modules():
+        for name, value in vars(module).items():
+            if type(value) is Tensor and value.requires_grad:
+                lines.append(
+                    f"note: {joined(path, name)} is a Tensor, not a Parameter: it is neither trained nor saved"
+                )
     if dtype == np.float32 and "float64" in dtypes:
         lines.append("note: float32 data meets float64 parameters, so all runs in float64; model.astype('float32')")
     return lines

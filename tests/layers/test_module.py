@@ -386,6 +386,24 @@ def test_summary_notes_float32_data_that_meets_float64_parameters():
     assert "note" not in model.astype("float32").summary(x)
 
 
+def test_summary_notes_a_tensor_that_should_be_a_parameter():
+    class Net(Module):
+        def __init__(self):
+            self.w = mg.tensor(np.ones((2, 2)), requires_grad=True)
+            self.scaled = Parameter(np.ones(2)) * 0.1
+            self.fixed, self.b = mg.tensor([1.0, 2.0]), Parameter(np.zeros(2))
+
+        def forward(self, x):
+            self.seen = x @ self.w * self.scaled + self.fixed + self.b
+            return self.seen
+
+    model = Sequential(Net())
+    model(np.ones((1, 2)))
+    notes = [line for line in model.summary((1, 2)).splitlines() if line.startswith("note")]
+    assert [note.split()[1] for note in notes] == ["layers.0.w", "layers.0.scaled"]
+    assert "is a Tensor, not a Parameter: it is neither trained nor saved" in notes[0]
+
+
 def test_repr_shows_the_settings():
     assert repr(Dense(3, 2, "relu")) == "Dense(inputs=3, outputs=2, activation='relu')"
     assert repr(Dropout(0.25).eval()) == "Dropout(p=0.25)"
