@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from matplotlib.figure import Figure
 from tqdm import tqdm
@@ -157,6 +157,7 @@ def check_packages() -> None:
 
 def option(parser: argparse.ArgumentParser, name: str, parameter: inspect.Parameter) -> None:
     """Add an argument of `run`, such as `depth: Annotated[int, "hidden layers"] = 50`, to the command line."""
+    require(get_origin(parameter.annotation) is Annotated, f'run: write {name}: Annotated[int, "what it is"] = 0')
     kind, text = get_args(parameter.annotation)
     if isinstance(kind, UnionType):  # str | None
         kind = get_args(kind)[0]
