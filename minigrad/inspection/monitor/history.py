@@ -87,6 +87,8 @@ class History(Rows, Mapping):
 
     def enter(self) -> None:
         """Add what was noted to the table."""
+        if [len(values) for _, values in self.noted] == [self.entered]:  # nothing since the last time
+            return
         for row, values in self.noted:
             places = [self.columns.setdefault(key, len(self.columns)) for key in values][self.entered :]
             while len(self.columns) > self.sums.shape[1]:
