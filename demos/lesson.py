@@ -216,6 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         require(name in LESSONS, f"there is no lesson {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
         module = importlib.import_module(f"demos.{name}")
         chosen = options(name, module, rest)
+        require("seed" in chosen, 'run: every lesson has seed: Annotated[int, "random numbers"] = 0')
         require(chosen["seed"] >= 0, f"--seed: at least 0, not {chosen['seed']}")
         folder = chosen.pop("out")
         writable(folder)

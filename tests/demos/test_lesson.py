@@ -119,6 +119,14 @@ def test_an_argument_without_a_text_is_named(toy, capsys, tmp_path):
     assert 'run: write depth: Annotated[int, "what it is"] = 0' in capsys.readouterr().err
 
 
+def test_a_lesson_without_a_seed_is_told_so(toy, capsys, tmp_path):
+    def run(depth: Annotated[int, "layers"] = 50) -> None: ...
+
+    toy.run = run
+    assert main(["toy", "--out", str(tmp_path)]) == 2
+    assert "run: every lesson has seed: Annotated" in capsys.readouterr().err
+
+
 def test_a_seed_is_not_negative(toy, capsys, tmp_path):
     assert main(["toy", "--seed", "-1", "--out", str(tmp_path)]) == 2
     assert capsys.readouterr().err == "python -m demos: --seed: at least 0, not -1\n"
