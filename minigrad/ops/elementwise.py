@@ -79,7 +79,7 @@ expm1 = elementwise("expm1", np.expm1, [lambda y, x: np.exp(x)], ["eˣ"], numpy=
 log = elementwise("log", np.log, [lambda y, x: 1 / x], ["1/x"], numpy=np.log)
 log1p = elementwise("log1p", np.log1p, [lambda y, x: 1 / (1 + x)], ["1/(1+x)"], numpy=np.log1p)
 log2 = elementwise("log2", np.log2, [lambda y, x: 1 / (x * math.log(2))], ["1/(x·ln 2)"], numpy=np.log2)
-log10 = elementwise("log10", np.log10, [lambda y, x: 1 / (x * math.log(10))], ["1/(x·ln 10)"], numpy=np.log10)
+log10 = elementwise("log10", np.log10, [lambda y, x: 1 / math.log(10) / x], ["1/(x·ln 10)"], numpy=np.log10)
 logaddexp = elementwise(
     "logaddexp",
     np.logaddexp,

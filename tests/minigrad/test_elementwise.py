@@ -353,6 +353,14 @@ def test_activations_are_finite_up_to_the_largest_number(dtype, name):
     assert np.all(np.diff(y.data[y.data > 0]) >= 0)
 
 
+@pytest.mark.parametrize("name", ["log", "log2", "log10"])
+def test_logarithms_have_a_slope_at_the_largest_number(dtype, name):
+    largest = np.finfo(dtype).max
+    base = {"log": 1, "log2": math.log(2), "log10": math.log(10)}[name]
+    (g,) = derivatives(getattr(mg, name), np.array([largest]))
+    np.testing.assert_allclose(g, [1 / float(largest) / base], rtol=1e-6)
+
+
 def test_small_probabilities_are_exact(dtype):
     x = np.array([-80.0, -40.0, -20.0], dtype)
     np.testing.assert_allclose(mg.sigmoid(x), np.exp(x), rtol=1e-6)
