@@ -69,7 +69,7 @@ def euclidean(x, axis, keepdims):
 norm = reduction(
     "norm",
     lambda x, axis=None, keepdims=False: euclidean(x, axis, keepdims),
-    lambda g, y, x, axis, keepdims: kept(over(g, y), x, axis) * x,
+    lambda g, y, x, axis, keepdims: kept(g, x, axis) * over(x, kept(y, x, axis)),
     "g·x/‖x‖",
     doc="The Euclidean norm √Σx² over one axis, several or all; its derivative at 0 is 0.",
 )

@@ -238,7 +238,12 @@ def test_too_few_elements_for_ddof_warn_as_in_numpy():
         assert np.isnan(mg.grad(y, x)[0].data)
 
 
-# The largest numbers
+# The largest numbers, and the smallest
+
+
+def test_norm_keeps_its_slope_at_the_smallest_numbers():
+    x = leaf([3e-41, -4e-41], np.float32)
+    np.testing.assert_allclose(mg.grad(mg.norm(x), x)[0].data, [0.6, -0.8], rtol=1e-3)
 
 
 def test_sums_of_exponentials_do_not_overflow(dtype):
