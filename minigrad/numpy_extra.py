@@ -19,7 +19,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from minigrad.define import composition
-from minigrad.op import identity
+from minigrad.ops.elementwise import astype
 from minigrad.ops.reductions import products_before
 from minigrad.ops.shaping import along, values
 from minigrad.tensor import Tensor
@@ -62,7 +62,7 @@ ELEMENTWISE = {
     "deg2rad radians": lambda x: x * (math.pi / 180),
     "rad2deg degrees": lambda x: x * (180 / math.pi),
     "sinc": lambda x: np.sin(math.pi * np.where(x == 0, 1e-20, x)) / (math.pi * np.where(x == 0, 1e-20, x)),
-    "copy positive conjugate real real_if_close": lambda x: identity(x),
+    "copy positive conjugate real real_if_close": lambda x: astype(x, x.dtype),
     "nan_to_num": lambda x, **limits: np.where(np.isfinite(x.data), x, np.nan_to_num(x.data.copy(), **limits)),
 }
 
@@ -225,12 +225,12 @@ def norm(x, ord=None, axis=None, keepdims=False):
         raise ValueError(f"norm: ord={ord!r} over {len(axes)} axes is not supported")
     outer = np.max if ord > 0 else np.min
     if len(axes) == 2:
-        summed, compared = axes if abs(ord) == 1 else axes[::-1]
-        sums = outer(np.sum(np.abs(x), summed, keepdims=True), compared, keepdims=True)
-        return sums if keepdims else np.squeeze(sums, axes)
+        summed = axes[0 if abs(ord) == 1 else 1]
+        return outer(np.sum(np.abs(x), summed, keepdims=True), axes, keepdims=keepdims)
     if abs(ord) == np.inf:
         return outer(np.abs(x), axes, keepdims=keepdims)
-    return np.sum(np.abs(x) ** ord, axes, keepdims=keepdims) ** (1 / ord)
+    total = np.sum(np.abs(x) ** ord, axes, keepdims=keepdims)  # the derivative at 0 is 0, as that of x.norm()
+    return np.where(total == 0, 0, np.where(total == 0, 1, total) ** (1 / ord))
 
 
 PRODUCTS = {

@@ -281,6 +281,24 @@ def test_the_largest_norms_share_ties():
     np.testing.assert_array_equal(mg.grad(np.linalg.norm(leaf([0.0, 0.0])), x)[0].data, [0, 0, 0])
 
 
+@pytest.mark.parametrize("order", [1, 1.5, 2, 3, 4])
+def test_norms_of_any_order_have_the_derivative_0_at_0(order):
+    x = leaf([[0.0, 0.0], [3.0, 0.0]])
+    y = np.linalg.norm(x, order, axis=1)
+    np.testing.assert_allclose(y.data, [0, 3])
+    np.testing.assert_allclose(mg.grad(y, x, np.ones(2))[0].data, [[0, 0], [1, 0]])
+
+
+def test_a_copy_is_not_written_to_with_its_source(dtype):
+    w = leaf([1.0, 2.0], dtype)
+    with mg.no_grad():
+        before = np.copy(w)
+    y = np.copy(w) * 3
+    w.data -= 1
+    np.testing.assert_array_equal(before.data, [1, 2])
+    assert before.dtype == y.dtype == dtype
+
+
 def test_the_modulo_operator():
     x = leaf([5.5, -5.5])
     np.testing.assert_array_equal((x % 2).data, [1.5, 0.5])
