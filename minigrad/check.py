@@ -42,16 +42,9 @@ from minigrad.tensor import Tensor
 
 DOMAINS = [(-2.0, 2.0), (0.2, 3.0), (-0.9, 0.9), (1.1, 3.0)]  # log needs x > 0, arcsin |x| < 1, arccosh x > 1
 FAULTS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    NameError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    Warning,
-)
+    ArithmeticError, AssertionError, AttributeError, LookupError, NameError,
+    RuntimeError, TypeError, ValueError, Warning,
+)  # fmt: skip
 
 
 def check_op(op: Callable, *examples: Any, **params: Any) -> Report:
@@ -203,10 +196,15 @@ def leaves_upstream_alone(case: Case) -> None:
     y, leaves = recorded("check", case, case.xs)
     u = cotangent(y.shape)
     g = u.copy()
-    walk(order(y.node), {y.node: g})
+    found = {x: np.zeros_like(x.data) for x in leaves} | walk(order(y.node), {y.node: g})
+    fresh = y.node.op is case.f and y.node.op.fresh
+    for x in leaves if fresh else ():
+        found[x] += 1  # nothing else may change with it, nor it with anything else
     if not np.array_equal(g, u):
         raise AssertionError(f"the upstream gradient was {shown(u)} before the rules ran, and {shown(g)} after")
     case.agree("on a second walk", [y.data, *(d.data for d in pulled(y, leaves, u))], case.results(u))
+    if fresh:
+        case.agree("declared fresh", [y.data, *(found[x] - 1 for x in leaves)], case.results(u))
 
 
 LAYOUTS: dict[str, Callable[[np.ndarray], Tensor]] = {

@@ -225,6 +225,11 @@ def fused(forward, backward, definition):
     return mg.fused("mine", forward, backward, definition)
 
 
+def fresh_sum(backward):
+    """a + b, with its gradients declared to be new arrays."""
+    return mg.fused("mine", lambda a, b: (a + b, np.ones_like(a)), backward, lambda a, b: a + b, fresh=True)
+
+
 # (op, example inputs, the lines that fail, what the first of them says)
 SLIPS = [
     (elementwise(np.sin, lambda y, x: -np.cos(x)), [], [GRADIENTS], "the sign is wrong"),
@@ -271,6 +276,14 @@ SLIPS = [
         "of the k",
     ),
     (fused(lambda x: (x * x, 2 * x), uses_up, lambda x: x * x), [X], [UPSTREAM], "gradient of x on a second walk"),
+    (fresh_sum(lambda g, y, s, a, b: (g, g.copy())), [X, X + 1], [UPSTREAM], "the upstream gradient was [["),
+    (fresh_sum(lambda g, y, s, a, b: (+g,) * 2), [X, X + 1], [UPSTREAM], "gradient of a declared fresh: expected [["),
+    (
+        fresh_sum(lambda g, y, s, a, b: (g.copy(), np.copyto(s, g) or s)),
+        [X, X + 1],
+        [UPSTREAM],
+        "gradient of b declared fresh: expected [[",
+    ),
 ]
 
 
