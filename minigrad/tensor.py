@@ -37,7 +37,7 @@ class Tensor(Operators):
     Notes
     -----
     Writing through `t.data -= …`, or an optimizer step, is noticed: a later `backward()` through a
-    value computed before raises GraphError. `t.data[0] = …` writes into NumPy's array and cannot be seen.
+    value computed before raises GraphError. Who writes to an array itself, `t.data[0] = …` or a batch, is not seen.
 
     Examples
     --------
