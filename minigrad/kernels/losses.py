@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from minigrad.kernels.compiler import compiled
+from minigrad.kernels.compiler import compiled, helper
 from minigrad.kernels.exponentials import exp_of
 
 BLOCK = 4096  # elements that are worked on before the next ones are looked at
@@ -97,13 +97,19 @@ def class_losses(x, labels, largest, log_total, losses):
         losses[i] = log_total[i] - below
 
 
+@helper
+def log_share(x, largest, log_total):
+    """ln p, in this order also where a sum is free in its own: beside a large number log_total would be lost."""
+    return (x - largest) - log_total
+
+
 @compiled(fastmath={"reassoc", "contract", "nsz"})
 def distribution_losses(x, t, largest, log_total, losses):
     lowest = np.finfo(x.dtype).min
     for i in range(x.shape[0]):
         total = x.dtype.type(0)
         for j in range(x.shape[1]):
-            log_p = x[i, j] - largest[i] - log_total[i]
+            log_p = log_share(x[i, j], largest[i], log_total[i])
             total += t[i, j] * (lowest if log_p < lowest else log_p)
         losses[i] = -total
 

@@ -95,6 +95,18 @@ def test_numbers_at_the_ends(columns, kind, dtype):
 
 
 @every_dtype
+@every_kind
+@pytest.mark.parametrize("columns", [4, 100])
+def test_what_all_logits_have_in_common_changes_no_loss(columns, kind, dtype):
+    labels = np.arange(8) % 4
+    if kind == "distributions":
+        labels = np.eye(columns, dtype=dtype)[labels]
+    for common in (100, 1e4, np.finfo(dtype).max):
+        losses = there_and_back(np.full((8, columns), common, dtype), labels, "numba", "none")[0]
+        np.testing.assert_allclose(losses, np.log(columns), rtol=4 * np.finfo(dtype).eps)
+
+
+@every_dtype
 def test_small_probabilities_keep_their_digits(dtype):
     logits = np.array([[0.0, -80.0, 30.0, -700.0]] * 200, dtype)
     with mg.kernels.use("numba"):
