@@ -52,7 +52,6 @@ ELEMENTWISE = {
     "fmax": choice_between(np.maximum),
     "fmin": choice_between(np.minimum),
     "fmod": lambda a, b: signed(np.remainder(abs(a), abs(b)), a),
-    "remainder": lambda a, b: a - np.floor_divide(values(a), values(b)) * b,
     "divmod": lambda a, b: (np.floor_divide(values(a), values(b)), np.remainder(a, b)),
     "modf": lambda x: (x - np.trunc(x.data), np.trunc(x.data)),
     "frexp": lambda x: (np.ldexp(x, -np.frexp(x.data)[1]), np.frexp(x.data)[1]),
@@ -65,6 +64,19 @@ ELEMENTWISE = {
     "copy positive conjugate real real_if_close": lambda x: astype(x, x.dtype),
     "nan_to_num": lambda x, **limits: np.where(np.isfinite(x.data), x, np.nan_to_num(x.data.copy(), **limits)),
 }
+
+
+def still(a):
+    """0, with the derivative 1 of a Tensor where it is finite."""
+    finite = np.isfinite(values(a))
+    return np.where(finite, a, 0) - np.where(finite, a.data, 0) if isinstance(a, Tensor) else 0
+
+
+@like("remainder")
+def remainder(x1, x2):
+    quotient, found = np.divmod(values(x1), values(x2))
+    return found + still(x1) - quotient * still(x2)
+
 
 # Shapes, and taking elements
 

@@ -26,7 +26,7 @@ BUDGETS = {
     "minigrad/signatures.py": 60,
     "minigrad/functional.py": 160,
     "minigrad/numpy_protocol.py": 200,
-    "minigrad/numpy_extra.py": 250,
+    "minigrad/numpy_extra.py": 262,  # a remainder has all the digits of NumPy's
     "minigrad/numpy_linalg.py": 80,
     "minigrad/check.py": 300,
     "minigrad/data.py": 90,

@@ -306,6 +306,16 @@ def test_the_modulo_operator():
     np.testing.assert_array_equal(mg.grad(7 % x, x, np.ones(2))[0].data, [-1, 2])
 
 
+def test_a_remainder_is_numpys_to_the_last_digit(dtype):
+    """Of a − ⌊a/b⌋·b as it stands little is left where ⌊a/b⌋·b is rounded."""
+    rng = np.random.default_rng(0)
+    a, b = (np.array(rng.normal(size=200) * 10 ** rng.uniform(-3, 4, 200), dtype) for _ in range(2))
+    b[0] = np.inf
+    for ufunc in (np.remainder, np.fmod):
+        for y in (ufunc(leaf(a, dtype), b), ufunc(a, leaf(b, dtype))):
+            np.testing.assert_array_equal(y.data, ufunc(a, b))
+
+
 def test_lists_beside_tensors():
     x = leaf([5.0, -3.0])
     for ufunc in (np.fmod, np.remainder, np.copysign, np.logaddexp2, np.fmax, np.float_power):
