@@ -454,3 +454,29 @@ def test_dashboard_without_activations():
 def test_a_wrong_call_says_why(make, sentence):
     with pytest.raises(ValueError, match=sentence):
         make()
+
+
+def test_an_empty_batch_is_a_sentence():
+    model = Sequential(Dense(4, 6, "tanh", rng=0), Dense(6, 3, rng=1))
+    trace = mg.trace(mg.sum(model(np.zeros((0, 4)))))
+    with pytest.raises(ValueError, match="a batch is empty"):
+        trace.plot()
+
+
+def test_a_spectrum_of_what_is_not_finite_is_a_sentence():
+    model = Sequential(Dense(4, 6, rng=0), Dense(6, 6, rng=1), Dense(6, 3, rng=2))
+    model[1].weight.data[0, 0] = np.nan
+    trace = mg.trace(mg.mse(model(np.ones((8, 4))), np.ones((8, 3))))
+    with pytest.raises(ValueError, match="is not finite"):
+        draw.spectrum(trace)
+
+
+@pytest.mark.parametrize("name", [r"price_$x_$\frac{", "a_very_long_name_" * 20])
+def test_a_name_may_be_anything(name, tmp_path):
+    x = mg.tensor(np.ones((3, 4)), requires_grad=True, name=name)
+    loss = mg.sum(mg.tanh(Dense(4, 2, rng=0)(x)))
+    loss.name = name
+    trace = mg.trace(loss)
+    draw.flow(trace, to=x, path=tmp_path / "flow.png")
+    trace.chain(to=x).plot(tmp_path / "chain.png")
+    trace.by_path_length(x).plot(tmp_path / "lengths.png")

@@ -97,6 +97,8 @@ def spectrum(trace: Trace, to: Any = None, sample: int = 0, path: paper.Path = N
         raise ValueError(f"spectrum: there is only one layer on the way to {target.symbol}")
     row = sample if all(node.value.ndim > 1 for place in places for node in place) else None
     steps = [layers.chain.trace.jacobian(above, below, row) for below, above in pairwise(places)]
+    if not all(np.isfinite(matrix).all() for matrix in steps):
+        raise ValueError(f"spectrum: a Jacobian on the way to {target.symbol} is not finite")
     products = steps[-1:]
     for matrix in steps[-2::-1]:
         products.insert(0, products[0] @ matrix)

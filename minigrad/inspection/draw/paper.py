@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from minigrad.arrays import length
 from minigrad.inspection.chain import Chain
+from minigrad.inspection.draw.words import shortened
 from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.trace import Trace
 
@@ -60,9 +61,14 @@ def finished(ax: Axes, path: Path, label: str, how_to_read: str) -> Figure:
     return ax.figure
 
 
+def plain(name: str) -> str:
+    """A name as matplotlib writes it: not endless, and $ is no formula."""
+    return shortened(name, 40).replace("$", r"\$")
+
+
 def label_few(axis: Any, labels: Sequence[str], shift: float = 0.0, **style: Any) -> None:
     """Ticks with labels; of many every second, third …, so that they can be read."""
-    beside = axis.axis_name == "x" and not style
+    labels, beside = [plain(label) for label in labels], axis.axis_name == "x" and not style
     most = 130 // (2 + max(map(len, labels))) if beside else 30
     ticks = range(0, len(labels), -(-len(labels) // most) | 1)  # odd, so that of things in turn all kinds are named
     axis.set_ticks([i + shift for i in ticks], [labels[i] for i in ticks], fontsize=8, **style)
@@ -123,6 +129,8 @@ class Layers:
         self.ledger = self.chain.ledger()
         self.names = [name for name, _ in self.ledger.rows][::-1]
         self.places = self.ledger.places[::-1]
+        if not all(x.size for x in self.arrays("value")):
+            raise ValueError(f"there is nothing to draw: on the way to {self.chain.target.symbol} a batch is empty")
 
     def arrays(self, what: str, trace: Trace | None = None) -> list[np.ndarray]:
         """Per layer its "grad" or "value" in float64, perhaps in another trace; of the state of an LSTM h and c."""

@@ -49,7 +49,8 @@ def plot_chain(chain: Chain, path: paper.Path = None, ax: Axes | None = None) ->
     paper.label_few(ax.xaxis, [chain.trace[-1].symbol, *labels], rotation=90)
     ax.set_ylabel("what is left of the gradient, ‖·‖")
     paper.legend(ax, title="decades by")
-    ax.set_title(f"{chain.derivative}: {len(chain)} factors, ‖gradient‖ × {text.number(running[-1])}", loc="left")
+    what = f"{len(chain)} factors, ‖gradient‖ × {text.number(running[-1])}"
+    ax.set_title(f"{paper.plain(chain.derivative)}: {what}", loc="left")
     how = "each bar is one factor and leads from the gradient before it (dot on its left) to the gradient after it."
     return paper.finished(ax, path, "factors, from the output (left) to the target", how)
 
@@ -81,7 +82,8 @@ def flow(trace: Trace, to: Any = None, path: paper.Path = None, ax: Axes | None 
     ax.tick_params(labelbottom=False)
     paper.label_few(below.xaxis, layers.names)
     paper.legend(ax, bars, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
-    ax.set_title(f"From {layers.chain.trace[-1].symbol} back to {layers.chain.target.symbol}", loc="left", pad=34)
+    first, last = (paper.plain(node.symbol) for node in (layers.chain.trace[-1], layers.chain.target))
+    ax.set_title(f"From {first} back to {last}", loc="left", pad=34)
     how = "follow the black line to the left as the gradient goes; a bar below 0 is what the layer takes from it."
     return paper.finished(below, path, FORWARD, how)
 
@@ -124,7 +126,7 @@ def before_after(
 
 def path_lengths(parts: PathLengths, path: paper.Path = None, ax: Axes | None = None) -> Figure:
     """The signed share of a gradient that came on paths of each length, and how many such paths there are."""
-    lengths, whole = list(parts), parts.target.derivative
+    lengths, whole = list(parts), paper.plain(parts.target.derivative)
     shares = np.array([share(part, parts.target.grad) for part in parts.values()])
     ax = paper.axes(ax, 8, 4.5)
     width = 0.85 * min(np.diff(lengths), default=1)
