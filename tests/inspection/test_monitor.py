@@ -924,6 +924,16 @@ def test_plot(layers, lines, tmp_path):
     assert len(ratios.lines) >= lines - 1
 
 
+def test_a_weight_whose_name_begins_with_an_underscore_is_in_the_legend():
+    model = Dense(2, 2, rng=0)
+    model._own = Dense(2, 2, rng=1)
+    with mg.GradientMonitor(model) as monitor:
+        mg.sum(model._own(model(np.ones((3, 2))))).backward()
+        monitor.step()
+    (legend,) = monitor.plot().legends
+    assert " _own.weight" in [label.get_text() for label in legend.get_texts()]
+
+
 def test_plot_without_optimizer_and_without_global_state():
     code = """
 import sys, numpy as np, minigrad as mg

@@ -73,7 +73,8 @@ def lines(ax: Axes, steps: np.ndarray, values: Mapping[str, np.ndarray], colours
             if len(colours) <= len(FEW):
                 ax.plot(steps, positive(values[name]), color=colour, linewidth=0.6, alpha=0.3)
             width = 1.8 if len(colours) <= len(FEW) else 0.9
-            ax.plot(steps, smooth(values[name]), color=colour, linewidth=width, label=name)
+            label = " " * name.startswith("_") + name  # a legend leaves out what begins with _
+            ax.plot(steps, smooth(values[name]), color=colour, linewidth=width, label=label)
 
 
 def positive(values: np.ndarray) -> np.ndarray:
