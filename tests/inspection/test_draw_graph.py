@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from layers import GRU, LSTM, MSE, RNN, Dense, Module, Residual, RNNCell, Sequential
+from layers import GRU, LSTM, MSE, RNN, Dense, Dropout, Module, Residual, RNNCell, Sequential
 from minigrad.inspection import display, text
 
 if importlib.util.find_spec("minigrad.inspection.draw") is None:
@@ -292,6 +292,11 @@ def test_of_two_numbers_neither_is_the_weight():
     trace = mg.trace(a * b)
     assert boxes(trace.to_svg())["L = multiply(a, b)"][-1] == "gain 3.000 and 2.000 ▲"
     assert "to b: upstream × a, gain 2.000" in trace.to_dot()  # not b, as the op calls its second operand
+
+
+def test_a_mask_is_an_array_and_not_the_input():
+    model = Sequential(Dense(2, 4, rng=0), Dropout(0.5, rng=0), Dense(4, 1, rng=1))
+    assert "multiply(z1, array)" in mg.trace(mg.sum(model(np.ones((3, 2))))).to_dot()
 
 
 # In three languages

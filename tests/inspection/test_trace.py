@@ -446,7 +446,6 @@ def test_an_array_is_called_x_only_where_it_is_the_input():
     model = Sequential(Dense(2, 4, rng=0), Dropout(0.5, rng=0), Dense(4, 1, rng=1))
     trace = mg.trace(mg.sum(model(np.ones((3, 2)))))
     assert trace.chain(to="W1").symbols == ["xᵀ", "diag(array)", "W2ᵀ", "sum"]
-    assert "multiply(z1, array)" in trace.to_dot()
     x = mg.tensor([1.0, 2.0], requires_grad=True, name="x")
     assert mg.trace(mg.sum(x * np.ones(2))).chain(to=x).symbols == ["diag(array)", "sum"]
 
