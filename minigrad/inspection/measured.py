@@ -34,18 +34,22 @@ class Comparison(NamedTuple):
 
 
 def measured(node: Node, slot: int, rng: np.random.Generator) -> Comparison:
-    """Compare the derivative by one input; with a kink within the step, without the elements that have it."""
+    """Compare the derivative by one input; with a kink within the step, without the elements that have it.
+
+    An infinite output has no slope, and an infinite input, such as the −∞ of a mask, is not varied.
+    """
     x = node.arrays[slot]
     g, v = rng.normal(size=node.output.shape), rng.normal(size=x.shape)
+    g = np.where(np.isinf(node.output), 0, g)
     best, longest = np.inf, 0.0
     for h, floor in STEPS:
-        u = v * np.maximum(np.abs(x), floor or x == 0)
+        u = v * np.where(np.isinf(x), 0, np.maximum(np.abs(x), floor or x == 0))
         error, longest = difference(node, slot, g, u, h, longest)
         best = min(best, error)
         if best <= GOOD:
             break
         if best > LIMIT and (error > LIMIT or (h, floor) == STEPS[-1]):  # where y is not a number, other steps first
-            kinks = rough(node, slot, u, h)
+            kinks = rough(node, slot, u, h) & (g != 0)
             smooth, _ = difference(node, slot, np.where(kinks, 0, g), u, h)
             if smooth <= LIMIT:
                 return Comparison(smooth, int(np.sum(kinks)), error)

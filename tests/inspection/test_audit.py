@@ -150,6 +150,18 @@ def test_smooth_functions_have_no_kinks():
         assert "kink" not in str(audit)
 
 
+def test_a_mask_of_minus_infinity_is_no_kink():
+    scores = mg.tensor(np.arange(9.0).reshape(3, 3) / 10, requires_grad=True)
+    past = np.tril(np.ones((3, 3), dtype=bool))
+    for masked in (mg.where(past, scores, -np.inf), scores + np.where(past, 0, -np.inf)):
+        audit = mg.trace(mg.sum(mg.square(mg.softmax(masked)))).audit()
+        assert audit.ok, audit
+        assert "kink" not in str(audit)
+    masked = mg.where(past, 3 * scores, -np.inf)
+    masked.node.op = mg.define.elementwise("half", lambda c, a, b: np.where(c, a, b), [None, 0.5, None], ["", "½", ""])
+    assert named(mg.trace(mg.sum(mg.softmax(masked) * scores)).audit()) == {"half"}
+
+
 def test_the_edge_of_a_domain_is_left_out():
     x = mg.tensor([0.0, 4.0], requires_grad=True)
     with np.errstate(divide="ignore"):
