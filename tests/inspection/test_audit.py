@@ -162,6 +162,16 @@ def test_a_mask_of_minus_infinity_is_no_kink():
     assert named(mg.trace(mg.sum(mg.softmax(masked) * scores)).audit()) == {"half"}
 
 
+def test_a_net_whose_values_explode_is_not_blamed_on_a_kernel():
+    x, w, b = (mg.tensor(x, requires_grad=True) for x in ([[1e200, 1.0]], [[1e200, 0.5], [1.0, 1.0]], [0.0, 0.0]))
+    with np.errstate(all="ignore"):
+        loss = mg.sum(mg.dense(x, w, b, "relu"))
+        assert not np.isfinite(loss.item())
+        assert named(mg.trace(loss).audit()) == set()
+        loss.node.inputs[0].node.output[0, 1] *= 1.001
+        assert named(mg.trace(loss).audit()) == {"dense"}
+
+
 def test_the_edge_of_a_domain_is_left_out():
     x = mg.tensor([0.0, 4.0], requires_grad=True)
     with np.errstate(divide="ignore"):
