@@ -90,8 +90,8 @@ def order(*roots: Node, until: Collection = ()) -> list[Node]:
                     stack.append(source)
         if versions != node.versions:
             raise GraphError(
-                f"{node.op.name}: an input or the result was changed in place after this op ran, so its gradient "
-                f"would be wrong; compute the loss again, or change the data after backward()"
+                f"{node.op.name}: an input or the result was changed in place after this op ran (optimizer.step() does "
+                f"that), so its gradient would be wrong; compute the loss again, or change the data afterwards"
             )
     return sorted(found, key=attrgetter("seq"), reverse=True)
 
