@@ -132,8 +132,10 @@ class TraceNode(Item):
         parts = contributions if parts is None else parts
         if self.grad is None or not contributions:
             return 0.0
-        scale = max(self.norm, 1e-2 * max(map(length, [*contributions, *parts])))
-        return length(np.sum(parts, axis=0) - self.grad) / scale if scale else 0.0
+        total = np.sum(parts, axis=0)
+        if np.array_equal(total, self.grad, equal_nan=True):  # the difference of two infinities is none, nor of two NaN
+            return 0.0
+        return length(total - self.grad) / max(self.norm, 1e-2 * max(map(length, [*contributions, *parts])))
 
     def __str__(self) -> str:
         path = f" ({self.name})" if self.name != self.symbol else ""

@@ -80,7 +80,7 @@ def relu_values(x, y):
 def relu_products(g, y, x, out):
     zero = x.dtype.type(0)
     for i in range(g.size):
-        out[i] = g[i] if x[i] > zero else zero
+        out[i] = zero if x[i] <= zero else g[i]
 
 
 @compiled
@@ -189,7 +189,7 @@ def hard_tanh_values(x, y):
 def hard_tanh_products(g, y, x, out):
     zero, one = x.dtype.type(0), x.dtype.type(1)
     for i in range(g.size):
-        out[i] = g[i] if abs(x[i]) < one else zero
+        out[i] = zero if abs(x[i]) >= one else g[i]
 
 
 sigmoid, sigmoid_backward = pair(sigmoid_values, sigmoid_products)

@@ -73,7 +73,7 @@ def relu_sums(g, y, out, total):
     zero = y.dtype.type(0)
     for i in range(g.shape[0]):
         for j in range(total.size):
-            out[i, j] = g[i, j] if y[i, j] > zero else zero
+            out[i, j] = zero if y[i, j] <= zero else g[i, j]
             total[j] += out[i, j]
 
 

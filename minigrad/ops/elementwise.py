@@ -152,10 +152,10 @@ tanh = elementwise("tanh", np.tanh, [lambda y, x: 1 - y * y], ["1−tanh²"], ki
 relu = elementwise(
     "relu",
     lambda x: np.maximum(x, 0),
-    [lambda y, x: x > 0],
+    [lambda y, x: y != 0],
     ["1[z>0]"],
     kind="activation",
-    doc="max(x, 0); its derivative at 0 is 0.",
+    doc="max(x, 0); its derivative at 0 is 0. NaN is handed on, here and back.",
 )
 leaky_relu = elementwise(
     "leaky_relu",
@@ -200,7 +200,7 @@ softsign = elementwise(
 hard_tanh = elementwise(
     "hard_tanh",
     lambda x: np.clip(x, -1.0, 1.0),
-    [lambda y, x: np.abs(x) < 1],
+    [lambda y, x: np.abs(y) != 1],
     ["1[|z|<1]"],
     kind="activation",
     doc="x kept between −1 and 1; its derivative at either is 0.",
@@ -209,15 +209,16 @@ hard_tanh = elementwise(
 # Choices
 
 
-def chosen(wins, ties):
-    """1 where one side is taken, 0 where the other is, ½ where they tie."""
+def chosen(loses, ties):
+    """0 where the other side is taken, ½ where they tie, else 1: what NaN came from gets what arrives at it."""
+    wins = np.logical_not(loses)
     return np.where(ties, 0.5, wins) if np.any(ties) else wins
 
 
 maximum = elementwise(
     "maximum",
     np.maximum,
-    [lambda y, a, b: chosen(a > b, a == b), lambda y, a, b: chosen(b > a, a == b)],
+    [lambda y, a, b: chosen(a < b, a == b), lambda y, a, b: chosen(b < a, a == b)],
     ["1[a>b]", "1[b>a]"],
     numpy=np.maximum,
     doc="The larger of a and b; where they tie, each has the derivative ½.",
@@ -225,7 +226,7 @@ maximum = elementwise(
 minimum = elementwise(
     "minimum",
     np.minimum,
-    [lambda y, a, b: chosen(a < b, a == b), lambda y, a, b: chosen(b < a, a == b)],
+    [lambda y, a, b: chosen(a > b, a == b), lambda y, a, b: chosen(b > a, a == b)],
     ["1[a<b]", "1[b<a]"],
     numpy=np.minimum,
     doc="The smaller of a and b; where they tie, each has the derivative ½.",

@@ -172,6 +172,17 @@ def test_a_net_whose_values_explode_is_not_blamed_on_a_kernel():
         assert named(mg.trace(loss).audit()) == {"dense"}
 
 
+def test_sums_of_nan_are_not_called_wrong():
+    x = mg.tensor([1e200, -1e200, 1.0], requires_grad=True)
+    with np.errstate(all="ignore"):
+        squares = mg.square(x)
+        trace = mg.trace(mg.sum(mg.exp(mg.relu(squares - squares[::-1]))))
+        audit = trace.audit()
+    assert not np.isfinite(trace[x].grad[:2]).any()
+    assert audit.ok, audit
+    assert "find_nan" in str(audit)
+
+
 def test_the_edge_of_a_domain_is_left_out():
     x = mg.tensor([0.0, 4.0], requires_grad=True)
     with np.errstate(divide="ignore"):

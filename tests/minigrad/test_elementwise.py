@@ -420,3 +420,21 @@ def test_the_sentence_of_a_wrong_call(call, sentence):
     with pytest.raises((ValueError, TypeError)) as caught:
         call(leaf(np.ones(3)))
     assert str(caught.value) == sentence
+
+
+def layer_of_relu(x):
+    return mg.dense(x, np.eye(3), np.zeros(3), "relu")
+
+
+@pytest.mark.parametrize("choice", ["numpy", "numba"])
+@pytest.mark.parametrize(
+    "f", [mg.relu, mg.hard_tanh, lambda x: mg.maximum(x, 0.5), lambda x: mg.minimum(0.5, x), layer_of_relu]
+)
+def test_no_choice_turns_nan_into_a_gradient_of_zero(f, choice):
+    """Where a sum has overflowed, the layers before it must not look as if nothing arrived there."""
+    x = mg.tensor([[np.nan, -2.0, 0.1]], requires_grad=True)
+    with mg.kernels.use(choice):
+        y = f(x)
+        y.backward([[np.nan, np.nan, 1.0]])
+    assert np.isnan(y.data[0, 0])
+    assert np.isnan(x.grad[0, 0])
