@@ -119,9 +119,9 @@ class Tensor(Operators):
         for x in tensors:  # the list grows by those that `x` is a view of
             x._writes = x._writes or [0]
             x._writes[0] += 1
-            if x.node is not None:  # its rule may read this result
-                x.node.versions = -1
-            tensors += lenders(x)
+            if x.node is not None:
+                x.node.versions = -1  # its rule may read this result
+                tensors += lenders(x)
 
     def item(self) -> float:
         """The only element, as a Python number."""
