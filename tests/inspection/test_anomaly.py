@@ -57,7 +57,7 @@ def test_a_nan_in_a_plain_array_is_seen_at_the_op_that_met_it():
     w = mg.tensor([1.0, 2.0], requires_grad=True)
     found = mg.trace(mg.sum(np.array([np.inf, np.nan]) * w)).find_nan()
     assert found.op == "multiply"
-    assert found.statistics["x1"] == "2, 1 NaN, 1 infinite"
+    assert found.statistics["a"] == "2, 1 NaN, 1 infinite"
 
 
 def test_within_a_fused_op():

@@ -237,7 +237,7 @@ SLIPS = [
     (elementwise(np.square, lambda y, x: x), [], [GRADIENTS], "half as large"),
     (elementwise(np.sin, 1), [], [GRADIENTS], "the local derivative is missing"),
     (elementwise(np.sin, lambda y, x: np.cos(y)), [], [GRADIENTS, SECOND], "the derivative at y, not at x"),
-    (elementwise(np.multiply, lambda y, a, b: a, lambda y, a, b: b), [], [GRADIENTS], "it is the derivative by x"),
+    (elementwise(np.multiply, lambda y, a, b: a, lambda y, a, b: b), [], [GRADIENTS], "it is the derivative by b"),
     (
         primitive(np.matmul, lambda g, y, a, b: g @ b, lambda g, y, a, b: a.T @ g),
         [X, W],
@@ -330,7 +330,7 @@ def test_the_smallest_input_is_shown():
 
 def test_a_matrix_is_cut_down():
     report = mg.check_op(primitive(np.matmul, lambda g, y, a, b: -(g @ b.T), lambda g, y, a, b: a.T @ g), X, W)
-    assert "where x1 = [[0.5]], x2 = [[0.2]], upstream gradient" in only_failure(report).detail
+    assert "where a = [[0.5]], b = [[0.2]], upstream gradient" in only_failure(report).detail
 
 
 def test_a_report_has_a_line_per_property():
@@ -447,7 +447,7 @@ def test_a_sum_is_not_elementwise():
     [
         (lambda: mg.check_op(mg.matmul), ValueError, "check_op: matmul needs example inputs"),
         (lambda: mg.check_op(mg.matmul, X, X), ValueError, r"matmul: .*\(2, 3\)"),
-        (lambda: mg.check_op(mg.add, X), TypeError, r"add: it is called as add\(x1, x2\)"),
+        (lambda: mg.check_op(mg.add, X), TypeError, r"add: it is called as add\(a, b\)"),
         (lambda: mg.check_op(mg.sigmoid, X, X), TypeError, r"sigmoid: it is called as sigmoid\(x\)"),
         (lambda: mg.check_op(mg.sigmoid, np.array([1, 2])), ValueError, "no floating input"),
         (lambda: mg.check_op(elementwise(np.sin, None), X), ValueError, "none that has a rule"),

@@ -406,7 +406,7 @@ def test_kinds_that_are_refused(name, refused):
     [
         (lambda x: mg.where([True, False], x, 1), "where: shapes (2,) and (3,) do not broadcast"),
         (lambda x: mg.clip(x, [1.0, 2.0], 3), "clip: shapes (3,) and (2,) do not broadcast"),
-        (lambda x: mg.add(x), "add: it is called as add(x1, x2)"),
+        (lambda x: mg.add(x), "add: it is called as add(a, b)"),
         (lambda x: mg.leaky_relu(x, alpha=1), "leaky_relu: it is called as leaky_relu(x, slope=0.01), not with alpha="),
         (lambda x: mg.exp(x, where=True), "exp: it is called as exp(x), not with where="),
         (

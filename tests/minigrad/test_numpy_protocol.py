@@ -211,7 +211,7 @@ def test_every_name_of_a_plain_function_is_numpys():
             lambda x: np.exp(x, out=np.zeros((2, 3))),
             "np.exp: out= is an array, which has no history",
         ),
-        (lambda x: np.add(x, 1, where=x.data > 0), "add: it is called as add(x1, x2), not with where="),
+        (lambda x: np.add(x, 1, where=x.data > 0), "add: it is called as add(a, b), not with where="),
         (lambda x: np.reshape(x, 6, order="F"), "reshape: it is called as reshape(x, shape), not with order="),
         (lambda x: np.ravel(x, "F"), "ravel: it is called as ravel(x), not with order="),
         (lambda x: np.stack([x, x], dtype=np.float32), "stack() got an unexpected keyword argument 'dtype'"),
