@@ -15,6 +15,7 @@ from typing import TypeVar
 from minigrad.errors import explained
 from minigrad.fused import Fused
 from minigrad.op import Elementwise, Op, Primitive
+from minigrad.signatures import misfit
 from minigrad.tensor import Tensor
 
 Kind = TypeVar("Kind", bound=Op)
@@ -153,6 +154,10 @@ def registered(op: Kind, numpy: Callable | None, method: bool) -> Kind:
         raise ValueError(f"{op.name}: {op.arity} rules, but forward takes only {', '.join(op.names)}")
     if isinstance(op.formulas, str) or len(op.formulas) != (op.arity or 1):
         raise ValueError(f"{op.name}: formulas is a list of {op.arity or 1}, one per rule, not {op.formulas!r}")
+    for i, rule in enumerate(op.rules if op.arity else ()):
+        inputs = [*("y" if isinstance(op, Elementwise) else "gy"), *op.names[: op.arity]]
+        if callable(rule) and (why := misfit(rule, inputs, op.names[op.arity :])):
+            raise TypeError(f"{op.name}: the rule for input {i} is handed {why}")
     if numpy is not None:
         numpy_overrides[numpy] = op
     if method:

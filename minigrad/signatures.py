@@ -28,6 +28,17 @@ def arguments(forward: Callable, arity: int | None) -> tuple[list[str], dict[str
     return names, {p.name: p.default for p in named if p.default is not p.empty}
 
 
+def misfit(rule: Callable, inputs: Sequence[str], parameters: Sequence[str]) -> str:
+    """What a rule is handed, and in Python's words why it cannot take that; "" where it can, or does not say."""
+    try:
+        inspect.signature(rule).bind(*inputs, **dict.fromkeys(parameters))
+    except TypeError as error:
+        return f"({', '.join([*inputs, *parameters])}): {error}"
+    except ValueError:  # some of NumPy's C functions
+        pass
+    return ""
+
+
 def signature(arity: int | None, names: Sequence[str], defaults: Mapping[str, Any]) -> Signature:
     """The same for Python; an op of any number of inputs takes its parameters by name."""
     kind = Parameter.KEYWORD_ONLY if arity is None else Parameter.POSITIONAL_OR_KEYWORD

@@ -16,7 +16,7 @@ BUDGETS = {
     "minigrad/graph.py": 160,
     "minigrad/tensor.py": 260,  # the three files of the engine share 600 lines: op.py needs fewer
     "minigrad/op.py": 220,
-    "minigrad/define.py": 160,
+    "minigrad/define.py": 170,  # what a rule is handed is tried where it is defined
     "minigrad/fused.py": 60,
     "minigrad/arrays.py": 60,
     "minigrad/errors.py": 60,
@@ -67,7 +67,7 @@ MAY_IMPORT = {
     "tensor": {"settings", "arrays", "graph", "operators"},
     "op": {"settings", "arrays", "errors", "graph", "kernels", "signatures", "tensor"},
     "fused": {"errors", "kernels", "graph", "op", "signatures", "tensor"},
-    "define": {"errors", "fused", "op", "tensor"},
+    "define": {"errors", "fused", "op", "signatures", "tensor"},
     "ops": {"settings", "arrays", "define", "kernels", "op", "ops", "tensor"},
     "functional": {"arrays", "graph", "op", "ops", "settings", "tensor"},
     "numpy_protocol": {"define", "tensor"},

@@ -470,6 +470,22 @@ def test_the_scope_is_that_of_the_call():
         (lambda: mg.elementwise("sine", np.sin, [1, 1], ["1", "1"]), ValueError, "sine: 2 rules, but .* only x"),
         (lambda: mg.elementwise("sum", np.add, [1, 1], ["1"]), ValueError, r"sum: formulas is a list of 2, .* \['1'\]"),
         (lambda: mg.primitive("same", np.copy, [lambda g, y, a: g], "g"), ValueError, "same: formulas is a list of 1,"),
+        (
+            lambda: mg.elementwise("m", np.sin, [lambda x: 1], ["1"]),
+            TypeError,
+            r"m: .* input 0 .* \(y, x\): too many pos",
+        ),
+        (lambda: mg.elementwise("m", np.sin, [lambda g, y, x: g], [""]), TypeError, r"\(y, x\): missing .* 'x'"),
+        (
+            lambda: mg.primitive("m", np.matmul, [None, lambda y, a, b: a], [""] * 2),
+            TypeError,
+            r"input 1 .* \(g, y, a, b\)",
+        ),
+        (
+            lambda: mg.elementwise("m", lambda x, k: k * x, [lambda y, x: 1], ["k"]),
+            TypeError,
+            r"\(y, x, k\): got .* 'k'",
+        ),
         (lambda: fused_double(formulas=["2", "3"]), ValueError, r"mine: formulas is a list of 1, .* \['2', '3'\]"),
         (lambda: fused_double(definition=lambda a=None: 2 * a), ValueError, "mine: 0 rules, but .* only a"),
     ],
