@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 from minigrad import Tensor
 
 FRACTIONS = ("momentum", "decay")  # how much of the past is kept, below 1
@@ -26,6 +28,7 @@ def tensors(caller: str, params: Iterable, allowed: type | tuple[type, ...] = Te
 
 def number(what: str, value: Any, below: float = math.inf) -> float:
     """`value` as a Python float (one of NumPy's would widen float32), provided that 0 ≤ value < below."""
+    value = value[()] if isinstance(value, np.ndarray) else value  # what np.where makes of numbers
     if not isinstance(value, Real):
         raise TypeError(f"{what} is a number, not {value!r}")
     result = float(value)

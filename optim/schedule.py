@@ -31,7 +31,7 @@ class Schedule:
     def __call__(self, step: int) -> float:
         """The learning rate of update `step`, which is 0 for the first."""
         number(f"{type(self).__name__}: step", step)
-        return float(self.at(step))
+        return number(f"{type(self).__name__}: the rate at step {step}", self.at(step))
 
     def at(self, t: float) -> float:
         """The formula."""

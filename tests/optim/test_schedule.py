@@ -18,6 +18,7 @@ from optim import (
     PiecewiseConstant,
     PolynomialDecay,
     ReduceOnPlateau,
+    Schedule,
     SqrtDecay,
     StepDecay,
     Warmup,
@@ -51,6 +52,36 @@ def test_values(schedule, step, rate):
     assert schedule(step) == pytest.approx(rate, rel=1e-13, abs=1e-16)
     assert schedule(np.int64(step)) == schedule(step)
     assert type(schedule(np.int64(step))) is type(schedule(step)) is float
+
+
+class Own(Schedule):
+    """A schedule that is a formula and nothing else."""
+
+    def __init__(self, at):
+        self.at = at
+
+
+def test_a_rate_may_come_out_of_numpy():
+    def rate(step):
+        return np.where(step < 3, 0.1, 0.01)
+
+    optimizer = SGD([mg.tensor(1.0, requires_grad=True)], lr=rate)
+    assert [type(found) for found in (optimizer.lr, Own(rate)(0))] == [float, float]
+    assert [optimizer.lr, Own(rate)(2), Own(rate)(3)] == [0.1, 0.1, 0.01]
+
+
+@pytest.mark.parametrize(
+    ("rate", "error", "message"),
+    [
+        (lambda t: print(end=""), TypeError, "Own: the rate at step 2 is a number, not None"),
+        (lambda t: 1 - t, ValueError, "Own: the rate at step 2 = -1 is out of range"),
+        (lambda t: np.ones(2), TypeError, r"Own: the rate at step 2 is a number, not array\(\[1., 1.\]\)"),
+    ],
+    ids=["none", "negative", "array"],
+)
+def test_a_formula_that_gives_no_rate_is_named(rate, error, message):
+    with pytest.raises(error, match=message):
+        Own(rate)(2)
 
 
 @pytest.mark.parametrize("schedule", [schedule for schedule, _ in VALUES if not isinstance(schedule, Warmup)])
