@@ -102,6 +102,16 @@ def test_the_command_compiles_and_measures_everything(monkeypatch, capsys):
     assert list(Path(updates.adam_pass.stats.cache_path).glob("*adam_pass*.nbc"))
 
 
+@pytest.mark.parametrize(("argument", "status"), [("--help", 0), ("gelu", 2)])
+def test_a_question_is_answered_before_anything_is_compiled(monkeypatch, capsys, argument, status):
+    monkeypatch.setattr(command, "compile_all", lambda: pytest.fail("compiles"))
+    with pytest.raises(SystemExit) as ended:
+        command.main([argument])
+    assert ended.value.code == status
+    said = capsys.readouterr()
+    assert ("times as fast as NumPy" in said.out) if not status else ("unrecognized arguments: gelu" in said.err)
+
+
 def test_the_command_without_numba():
     """As it is called, in a new process."""
     code = "import runpy, sys; sys.modules['numba'] = None; runpy.run_module('minigrad.kernels', run_name='__main__')"
