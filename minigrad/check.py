@@ -183,12 +183,13 @@ def keeps_dtype(case: Case) -> None:
         y, leaves = recorded("check", cast, cast.xs)
         u = cotangent(y.shape).astype(dtype)
         found = [y.data, *(g.data for g in pulled(y, leaves, u))]
+        case.agree(f"for {np.dtype(dtype)}", found, [x.astype(dtype) for x in found])
         if y.node is not None and y.node.op is case.f:  # not a function made of several ops
             rules = copy.copy(case.f)
             rules.fitted = lambda contribution, *rest: contribution
             contributions = rules.pull(y.node, u, y.data, y.node.arrays)
             found[1:] = [np.asarray(contributions[i]) for i in case.places]
-        case.agree(f"for {np.dtype(dtype)}", found, [x.astype(dtype) for x in found])
+            case.agree(f"as its rule returns it for {np.dtype(dtype)}", found, [x.astype(dtype) for x in found])
 
 
 def leaves_upstream_alone(case: Case) -> None:
