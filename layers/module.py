@@ -66,8 +66,8 @@ class Module:
 
     Notes
     -----
-    Arrays assigned to attributes are buffers: they belong to the state but are not trained; one whose name
-    starts with an underscore is nobody's business.
+    Arrays assigned to attributes are buffers: they belong to the state but are not trained; an underscore in front
+    of its name leaves one out.
 
     Examples
     --------

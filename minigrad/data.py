@@ -4,6 +4,8 @@
 - `for x, y in batches(x, y, size=32):` goes through all of them; `one_hot` and `accuracy` are about labels.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from numbers import Integral
 

@@ -138,7 +138,7 @@ class Optimizer:
         return norms
 
     def change(self, w: Any, g: Any, state: dict, lr: float, *args: Any, **settings: Any) -> np.ndarray:
-        """What to subtract from `w` where its gradient is `g`; only `state` is written to."""
+        """What to subtract from `w` where its gradient is `g`; only `state`, {"steps": 1} at first, is written to."""
         raise NotImplementedError(f"{self.kind} has no change(self, w, g, state, lr)")
 
     def state_dict(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from optim.schedule import Schedule
 
 @dataclass(eq=False)
 class ReduceOnPlateau(Schedule):
-    """lr·factorⁿ, where n counts how often the metric made no progress for more than `patience` observations.
+    """lr·factorⁿ, where n counts how often what `observe` hears made no progress more than `patience` times in a row.
 
     Parameters
     ----------

@@ -46,6 +46,8 @@ class TraceNode(Item):
         activation, skip …).
     value, grad : ndarray
         `grad` is None where no gradient was computed.
+    shape, formula : tuple of int, str
+        Of the value; the local derivatives of the op, as its table has them.
     norm : float or None
         ‖grad‖, in float64.
     incoming, outgoing : list of Edge
@@ -161,7 +163,8 @@ class Edge(Item):
         Which input of the op it is.
     upstream, contribution : ndarray
         The gradient at `output`, and what is added at `input`.
-    local : LocalJacobian
+    local, formula : LocalJacobian, str
+        The local derivative, and what it is as the op's table has it.
     gain : float or None
         ‖contribution‖/‖upstream‖; None if the upstream gradient is exactly 0.
     """

@@ -127,7 +127,7 @@ lstm = fused(
     sequences.lstm_backward,
     lstm_definition,
     formulas=["g·W_inputᵀ", "g·W_hiddenᵀ", "g·f", *weight_formulas],
-    doc="""A layer of long short-term memory: see `lstm_step` for the equations.
+    doc="""A layer of long short-term memory; `minigrad.ops.recurrent.lstm_step` has the equations.
 
     Parameters
     ----------
