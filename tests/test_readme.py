@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from demos.lesson import LESSONS
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -30,3 +32,9 @@ def test_the_script_has_ten_lines():
 def test_links_lead_somewhere():
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_lessons_are_those_of_the_command():
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|$", README, re.M)
+    assert rows == [(name, question[0].upper() + question[1:]) for name, (question, *_) in LESSONS.items()]
+    assert f"There are {len(LESSONS)} lessons" in README
