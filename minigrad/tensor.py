@@ -199,7 +199,7 @@ class Tensor(Operators):
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if self.requires_grad:
-            raise TypeError("an array would lose the gradients of this tensor: use .numpy(), or mg.stack a list")
+            raise TypeError("an array or parameter would lose a tensor's gradients: use .numpy(), or mg.stack a list")
         return np.array(self._data, dtype=dtype, copy=copy)
 
     __hash__ = object.__hash__  # by identity: == compares elements
