@@ -30,10 +30,13 @@ def arguments(forward: Callable, arity: int | None) -> tuple[list[str], dict[str
 
 def misfit(rule: Callable, inputs: Sequence[str], parameters: Sequence[str]) -> str:
     """What a rule is handed, and in Python's words why it cannot take that; "" where it can, or does not say."""
+    code, names = getattr(rule, "__code__", None), [*inputs, *parameters]
+    if code and code.co_argcount == len(names) and list(code.co_varnames[len(inputs) : len(names)]) == [*parameters]:
+        return ""  # seen at a glance: to read a signature takes longer than all else of a definition
     try:
         inspect.signature(rule).bind(*inputs, **dict.fromkeys(parameters))
     except TypeError as error:
-        return f"({', '.join([*inputs, *parameters])}): {error}"
+        return f"({', '.join(names)}): {error}"
     except ValueError:  # some of NumPy's C functions
         pass
     return ""
