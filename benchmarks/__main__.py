@@ -1,9 +1,10 @@
-"""`python -m benchmarks` runs all benchmarks, `python -m benchmarks steps tracing` those; each prints ratios.
+"""`python -m benchmarks` runs all benchmarks, `python -m benchmarks steps tracing` those.
 
-`--json FILE` writes them to a file, with what they were measured on.
+Each says what it measures and prints ratios; `--json FILE` writes them to a file, with what they were measured on.
 """
 
 import argparse
+import ast
 import json
 import platform
 import sys
@@ -13,7 +14,8 @@ from runpy import run_module
 
 from benchmarks import _rounds
 
-NAMES = sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
+HERE = Path(__file__).parent
+NAMES = sorted(path.stem for path in HERE.glob("[!_]*.py"))
 
 
 def versions() -> dict[str, str]:
@@ -37,7 +39,8 @@ def main() -> int:
         print(f"benchmarks: there is no {', '.join(unknown)}; there are {', '.join(NAMES)}", file=sys.stderr)
         return 2
     for name in chosen.names or NAMES:
-        print(f"\n{name}", flush=True)
+        source = (HERE / f"{name}.py").read_text(encoding="utf-8")
+        print(f"\n{name}: {ast.get_docstring(ast.parse(source))}\n", flush=True)
         run_module(f"benchmarks.{name}", run_name="__main__")
     if chosen.json:
         chosen.json.write_text(json.dumps({"versions": versions(), "results": _rounds.results}, indent=1))
