@@ -8,12 +8,17 @@ from typing import Any
 
 import numpy as np
 
+INSTEAD = {  # what NumPy says of Python written for one number → what to write for an array
+    "The truth value of an array with": "np.where(x > 0, …, …) chooses element by element, if does not",
+    "can be converted to Python scalars": "np.tanh takes an array, math.tanh does not",
+}
+
 
 def explained(name: str, error: Exception, xs: Iterable) -> Exception:
     """`error`, raised by NumPy or by an op inside, as one sentence about the function `name` called with `xs`."""
     kinds = (np.exceptions.AxisError, IndexError, ValueError, TypeError)
     kind = next((kind for kind in kinds if isinstance(error, kind)), TypeError)  # None has no shape, says Python
-    message = str(error)
+    message = reason(error)
     if message.startswith("None is no array"):  # the shapes of the others have nothing to do with it
         return kind(f"{name}: {message}")
     if re.match(rf"{name}\(\) ", message):  # Python's own sentence about missing and unknown arguments
@@ -27,6 +32,12 @@ def explained(name: str, error: Exception, xs: Iterable) -> Exception:
         if listed(xs).startswith("shapes"):  # else it failed on arrays of its own
             return kind(f"{name}: {listed(xs)} do not broadcast")
     return kind(f"{name}: {listed(xs)}: {message}" if listed(xs) else f"{name}: {message}")
+
+
+def reason(error: Exception) -> str:
+    """What the error says, and what to write instead where that is known."""
+    advice = (f"; {instead}" for said, instead in INSTEAD.items() if said in str(error))
+    return str(error) + next(advice, "")
 
 
 def listed(xs: Iterable) -> str:

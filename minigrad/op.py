@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays import as_array, sum_to
-from minigrad.errors import explained
+from minigrad.errors import explained, reason
 from minigrad.graph import GraphError, Node
 from minigrad.kernels import Twin, choice
 from minigrad.settings import state, watch, watches
@@ -110,7 +110,7 @@ class Op:
                 wanted = x is not None and x._requires_grad
                 contributions.append(self.contribution(node, i, g, y, xs) if wanted else None)
         except (TypeError, ValueError, IndexError, AttributeError) as error:
-            raise GraphError(f"{self.name}: the rule for input {len(contributions)} failed: {error}") from error
+            raise GraphError(f"{self.name}: the rule for input {len(contributions)} failed: {reason(error)}") from error
         return contributions
 
     def contribution(self, node, i, g, y, xs):

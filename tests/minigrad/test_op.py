@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import math
 import os
 import subprocess
 import sys
@@ -511,6 +512,19 @@ def test_a_rule_that_fails_says_whose_it_is(derivative, message):
     with pytest.raises(mg.GraphError, match=message):
         y.backward([1.0, 1.0])
     assert x.grad is None
+
+
+def test_python_for_one_number_is_told_what_numpy_has_for_many():
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(TypeError, match=r"^mine: shape \(2,\): .*; np.tanh takes an array, math.tanh does not$"):
+        mg.elementwise("mine", lambda x: math.tanh(x), [1], ["1"])(x)
+    with pytest.raises(
+        ValueError, match=r"^mine: shape \(2,\): .*; np.where\(x > 0, …, …\) chooses element by element"
+    ):
+        mg.elementwise("mine", lambda x: x if x > 0 else 0 * x, [1], ["1"])(x)
+    y = mg.elementwise("mine", np.abs, [lambda y, x: 1 if x > 0 else -1], ["±1"])(x)
+    with pytest.raises(mg.GraphError, match=r"the rule for input 0 failed: .*; np.where\(x > 0, …, …\) chooses"):
+        y.backward([1.0, 1.0])
 
 
 def test_a_forward_returns_numbers():
