@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from layers import GRU, LSTM, MSE, RNN, Dense, Dropout, Module, Residual, RNNCell, Sequential
+from layers import GRU, LSTM, MSE, RNN, BatchNorm, Dense, Dropout, Module, Residual, RNNCell, Sequential
 from minigrad.inspection import display, text
 
 if importlib.util.find_spec("minigrad.inspection.draw") is None:
     pytest.skip("the room draw is not there", allow_module_level=True)
 
-from minigrad.inspection.draw.graph import BLUE, GREY, RED, colour, scene, style
+from minigrad.inspection.draw.graph import BLUE, GREY, RED, colour, labels, scene, style
 from minigrad.inspection.draw.layout import layout
 from minigrad.inspection.draw.view import GraphView
 
@@ -417,6 +417,35 @@ def test_lines_that_pass_a_row_go_round_its_boxes(residual):
                 b for b, left, top, width, height, _ in s.boxes if left < x < left + width and top < y < top + height
             ]
             assert not over, wire
+
+
+def tangled(rng):
+    """Values with many users, so that shares crowd where the lines to them leave."""
+    values = [mg.tensor(rng.normal(size=(2, 3)), requires_grad=True) for _ in range(4)]
+    for a, b in ("43", "32", "21", "11", "14", "34", "33", "43", "33", "34", "24", "31"):
+        values.append(mg.maximum(values[-int(a)], values[-int(b)]))
+    return mg.trace(mg.sum(sum(values)))
+
+
+def far(rng):
+    """Shortcuts over more rows than a line goes round boxes."""
+    blocks = (Residual(Dense(4, 4, "tanh", rng=i), BatchNorm(4), Dense(4, 4, rng=9 + i)) for i in range(3))
+    return trace_of(Sequential(*blocks, Dense(4, 1, rng=7)), rng)
+
+
+def two_lstms(rng):
+    return mg.trace(mg.square(LSTM(2, 4, layers=2, rng=0)(rng.normal(size=(3, 4, 2)))).mean())
+
+
+@pytest.mark.parametrize("make", [tangled, far, two_lstms])
+def test_shares_stand_on_no_box_and_not_on_each_other(make, rng):
+    s = scene(make(rng), "op")
+    shares = [(x, x + width, y - 10, y) for _, x, y, width in labels(s)]
+    assert len(shares) >= 8
+    others = [(x, x + width, y, y + height) for _, x, y, width, height, _ in s.boxes]
+    for k, (left, right, top, bottom) in enumerate(shares):
+        for a, b, c, d in (*shares[:k], *others):
+            assert right <= a or b <= left or bottom <= c or d <= top
 
 
 def test_inputs_stand_from_left_to_right():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from matplotlib.path import Path as Course
 
 from minigrad.inspection import text
 from minigrad.inspection.draw.boxes import Box, Wire
-from minigrad.inspection.draw.layout import layout
+from minigrad.inspection.draw.layout import BELOW, layout
 from minigrad.inspection.draw.paper import Path, Picture
 from minigrad.inspection.draw.view import GraphView
 from minigrad.inspection.draw.words import arrow, columns, label, lines_of, shortened, tooltip
@@ -105,15 +105,19 @@ def curve(points: list[tuple[float, float]]) -> Iterator[tuple]:
 
 
 def labels(s: Scene) -> Iterator[tuple[str, float, float, float]]:
-    """Every share, its place and width: beside the first bend, on the side to which the line goes."""
-    taken: set[tuple[float, float]] = set()
+    """Every share, its place and width: beside the first bend, on the side to which the line goes, where it is free."""
+    taken: list[tuple[float, float, float]] = []
     for wire, ((x0, y0), (x1, y1), *_) in ((wire, points[1:]) for wire, points in s.wires if label(wire)):
         width = LETTER * len(label(wire))
-        x = (x0 + x1) / 2
-        x, y = (x + 4 if x1 > x0 else x - 4 - width), (y0 + y1) / 2 + 4
-        while any(abs(x - a) < width and abs(y - b) < LINE for a, b in taken):
-            y -= LINE
-        taken.add((x, y))
+        if y1 - y0 > BELOW:  # behind the boxes of many rows: where it leaves, straight down
+            x1, y1 = x0, y0 + BELOW
+        side, middle = 1 if x1 > x0 else -1, (x0 + x1) / 2
+        start = middle + 4 if side > 0 else middle - 4 - width
+        spots = ((start + k * side * width, (y0 + y1) / 2 + 4 + down) for k in count() for down in (0, -LINE, LINE))
+        for x, y in spots:
+            if not any(a - width < x < a + other and abs(y - b) < LINE for a, b, other in taken):
+                break
+        taken.append((x, y, width))
         yield label(wire), x, y, width
 
 
