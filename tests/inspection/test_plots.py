@@ -225,6 +225,40 @@ def test_zero_is_marked_and_not_drawn():
     assert "nan" not in "".join(text.get_text() for text in ax.get_legend().texts)
 
 
+@pytest.mark.parametrize(
+    "make", [draw.spectrum, lambda trace: trace.chain("W1").plot(), lambda trace: draw.before_after(trace, trace)]
+)
+def test_a_zero_stands_within_the_axes(make):
+    (ax,) = make(dead()[0]).axes
+    ax.figure.canvas.draw()
+    zeros = [text for text in ax.texts if text.get_text() == "0"]
+    assert zeros
+    for zero in zeros:
+        extent = zero.get_window_extent()
+        assert ax.bbox.x0 <= extent.x0
+        assert extent.x1 <= ax.bbox.x1
+
+
+def test_a_value_of_zero_stands_at_the_end_of_the_small_ones():
+    model = Sequential(Dense(4, 5, "relu", rng=0), Dense(5, 5, "relu", rng=1), Dense(5, 1, rng=2))
+    model[1].bias.data -= 100  # so y is 0
+    below = draw.flow(mg.trace(mg.mse(model(np.ones((8, 4))), np.ones((8, 1))))).axes[1]
+    below.figure.canvas.draw()
+    (zero,) = (text.get_window_extent() for text in below.texts if text.get_text() == "0")
+    smallest, largest = below.transData.transform([(0, y) for y in sorted(below.get_ylim())])[:, 1]
+    assert abs((zero.y0 + zero.y1) / 2 - smallest) < 0.1 * abs(largest - smallest)
+
+
+def test_where_all_gradients_are_zero_there_is_no_band():
+    model = Sequential(*(Dense(5, 5, "relu", rng=k) for k in range(4)), Dense(5, 3, rng=9))
+    for k, bias in ((1, -100), (2, 1), (3, 1)):  # no gradient passes z2: the band is that of z3, z4 and y
+        model[k].bias.data += bias
+    trace = mg.trace(mg.mse(model(np.random.default_rng(0).normal(size=(8, 5))), np.ones((8, 3))))
+    ax = draw.flow(trace).axes[0]
+    band = next(c for c in ax.collections if c.get_label() == "5–95% of |gradient|").get_paths()
+    assert [set(path.vertices[:, 0]) for path in band] == [{2, 3, 4}]
+
+
 def test_what_is_not_finite_is_marked():
     x = mg.tensor([0.0, 0.0], requires_grad=True, name="x")
     with np.errstate(all="ignore"):
@@ -461,6 +495,9 @@ def test_an_empty_batch_is_a_sentence():
     trace = mg.trace(mg.sum(model(np.zeros((0, 4)))))
     with pytest.raises(ValueError, match="a batch is empty"):
         trace.plot()
+    for of_units in (draw.lens, draw.unit_map):
+        with pytest.raises(ValueError, match=f"{of_units.__name__}: there is no sample, \\S+ is empty"):
+            of_units(trace)
 
 
 def test_a_spectrum_of_what_is_not_finite_is_a_sentence():

@@ -133,6 +133,8 @@ def lens_points(trace: Trace) -> list[tuple[str, LocalJacobian, np.ndarray, np.n
     for edge in reversed(trace.opened().edges()):
         if edge.output.kind == "activation" and edge.local.kind == "diagonal":
             weight = weight_below(edge.input)
+            if not edge.input.value.size:
+                raise ValueError(f"lens: there is no sample, {edge.input.symbol} is empty")
             if weight is not None:
                 z, slopes = (
                     x.reshape(-1, x.shape[-1] if x.ndim else 1) for x in (edge.input.value, edge.local.diagonal)

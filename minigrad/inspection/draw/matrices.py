@@ -97,6 +97,8 @@ def units_of(trace: Trace) -> dict[str, np.ndarray]:
     for edge in reversed(trace.opened().edges()):
         node = edge.output
         if node.kind == "activation" and edge.local.kind == "diagonal" and node.value.ndim:
+            if not node.value.size:
+                raise ValueError(f"unit_map: there is no sample, {node.symbol} is empty")
             name = re.sub(r"\[\d+\](:\d+)?$", "", node.symbol)
             name = node.op if node.scope in timed and name == node.symbol else name  # the same at every step
             found = paper.is_flat(edge.local, edge.local.diagonal)

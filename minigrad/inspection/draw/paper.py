@@ -91,12 +91,14 @@ def logarithmic(ax: Axes, values: Any) -> None:
 
 
 def shown(ax: Axes, values: Sequence[float], at: Sequence[float] | None = None) -> np.ndarray:
-    """What a logarithmic axis can show; at its foot "0" stands for each zero, "∞" for what is not finite."""
+    """What a logarithmic axis can show; at its lower end "0" stands for each zero, "∞" for what is not finite."""
     values = np.array(values, dtype=float)
-    fit = (values > 0) & np.isfinite(values)
+    fit, at = (values > 0) & np.isfinite(values), np.arange(len(values)) if at is None else at
+    end, side = (0.99, "top") if ax.yaxis_inverted() else (0.01, "bottom")
     for k in np.flatnonzero(~fit):
-        x, sign = k if at is None else at[k], "0" if values[k] == 0 else "∞"
-        ax.text(x, 0.01, sign, transform=ax.get_xaxis_transform(), ha="center", va="bottom", fontsize=8)
+        sign = "0" if values[k] == 0 else "∞"
+        ax.text(at[k], end, sign, transform=ax.get_xaxis_transform(), ha="center", va=side, fontsize=8)
+    ax.update_datalim(np.column_stack([at, np.ones(len(values))]), updatey=False)  # signs alone do not widen an axis
     return np.where(fit, values, np.nan)
 
 

@@ -72,11 +72,11 @@ def flow(trace: Trace, to: Any = None, path: paper.Path = None, ax: Axes | None 
     low, high = ([np.percentile(np.abs(g), q) for g in layers.arrays("grad")] for q in (5, 95))
     paper.logarithmic(ax, [*sizes, *high, *low])
     band = {"color": "black", "alpha": 0.15, "linewidth": 0, "label": "5–95% of |gradient|"}
-    ax.fill_between(range(len(low)), np.maximum(low, ax.get_ylim()[0]), high, **band)
+    ax.fill_between(range(len(low)), np.maximum(low, ax.get_ylim()[0]), high, where=np.greater(high, 0), **band)
     ax.plot(paper.shown(ax, sizes), "o-", color="black", markersize=4, label="gradient, RMS")
     paper.logarithmic(below, values)
-    below.plot(paper.shown(below, values), "s-", color="0.35", markersize=3)
     below.invert_yaxis()
+    below.plot(paper.shown(below, values), "s-", color="0.35", markersize=3)
     ax.set_ylabel("gradient")
     below.set_ylabel("value, RMS\n(downwards)")
     ax.tick_params(labelbottom=False)
