@@ -16,6 +16,7 @@ draw = pytest.importorskip("minigrad.inspection.draw")
 from matplotlib.colors import to_rgb  # noqa: E402  (after the room has been found)
 from matplotlib.figure import Figure  # noqa: E402  (as above)
 
+from minigrad.inspection import text  # noqa: E402  (as above)
 from minigrad.inspection.draw.paper import CAUSES, Layers  # noqa: E402  (as above)
 
 
@@ -154,6 +155,27 @@ def test_causes_can_be_told_apart_in_grey():
     for (one, hatch), (other, other_hatch) in combinations(CAUSES.values(), 2):
         grey, other_grey = (np.dot(to_rgb(colour), (0.299, 0.587, 0.114)) for colour in (one, other))
         assert hatch != other_hatch or abs(grey - other_grey) > 0.2
+
+
+def test_spectra_can_be_told_apart_in_grey():
+    (ax,) = draw.spectrum(plain(4)[0]).axes
+    named = [line for line in ax.get_lines() if str(line.get_label()).startswith("to the")]
+    looks = {(line.get_linestyle(), line.get_marker() if line.get_markersize() else "") for line in named}
+    assert len(looks) == len(named) == 4
+
+
+@pytest.mark.parametrize(
+    "make", [draw.lens, lambda trace: draw.before_after(trace, trace.what_if({"kind:activation": 1.0}))]
+)
+def test_no_line_goes_through_the_legend(make):
+    (ax,) = make(plain(3)[0]).axes
+    ax.figure.canvas.draw()
+    legend = ax.get_legend().get_window_extent().padded(4)  # half a marker
+    for line in ax.get_lines():
+        x, y = ax.transData.transform(line.get_xydata()).T
+        steps = np.linspace(0, len(x) - 1, 20 * len(x))
+        points = zip(*(np.interp(steps, np.arange(len(x)), at) for at in (x, y)), strict=True)
+        assert not any(legend.contains(*point) for point in points), line.get_label()
 
 
 # The numbers
@@ -382,6 +404,9 @@ def test_lag_matrix(layer):
     np.testing.assert_allclose(found, lags, rtol=1e-12)
     low, high = ax.collections[0].get_clim()
     assert low == -high  # white is a gain of 1
+    written = {(t, k): text.number(lags[t, k], 2) for t in range(6) for k in range(t + 1)}
+    shown = {(int(t.get_position()[1]), int(t.get_position()[0])): t.get_text() for t in ax.texts if not t.get_gid()}
+    assert {cell: of for cell, of in shown.items() if of != "—"} == written
 
 
 def test_path_lengths():

@@ -106,11 +106,11 @@ def spectrum(trace: Trace, to: Any = None, sample: int = 0, path: paper.Path = N
     ax.axhline(1, color="black", linewidth=0.8)
     found = [[singular_values(matrix) for matrix in matrices] for matrices in (steps, products)]
     paper.logarithmic(ax, np.concatenate([[1.0], *found[0], *found[1]]))
-    kinds = (("o", paper.BLUE, "to the next layer"), ("s", paper.ORANGE, "to the last layer"))
-    for values, shift, (marker, colour, label) in zip(found, (-0.12, 0.12), kinds, strict=True):
+    kinds = (("o", "--", paper.BLUE, "to the next layer"), ("s", ":", paper.ORANGE, "to the last layer"))
+    for values, shift, (marker, dashes, colour, label) in zip(found, (-0.12, 0.12), kinds, strict=True):
         at = np.arange(len(values)) + shift
         ax.plot(np.repeat(at, list(map(len, values))), np.concatenate([[], *values]), "_", color=colour, alpha=0.5)
-        for line, size, name in (("-", 4, "largest"), ("--", 0, "median")):
+        for line, size, name in (("-", 4, "largest"), (dashes, 0, "median")):
             ys = [(np.max if size else np.median)(s) if s.size else 0.0 for s in values]
             style = {"color": colour, "linestyle": line, "markersize": size, "label": f"{label}, {name}"}
             ax.plot(at, paper.shown(ax, ys, at), marker, **style)
@@ -175,7 +175,7 @@ def lens(trace: Trace, path: paper.Path = None, ax: Axes | None = None) -> Figur
     for k, (name, _, z, w) in enumerate(points):
         dot = {"color": colormaps["viridis"](0.9 * k / len(points)), "markeredgecolor": "white", "markersize": 5}
         ax.plot(z, w, "o", **dot, label=name if k in (0, len(points) - 1) else None)
-    paper.legend(ax, loc="lower right")
+    paper.legend(ax, loc="upper center")
     ax.set_ylabel("largest |w| into the unit")
     strong = int(np.sum(ws * paper.slope(local, zs) >= 1))
     ax.set_title(f"{local.node.op.name} units that can strengthen a gradient: {strong} of {len(zs)}", loc="left")

@@ -81,7 +81,10 @@ def lag_matrix(lags: ArrayLike, path: paper.Path = None, ax: Axes | None = None)
     furthest = max(np.max(np.abs(logs[np.isfinite(logs)])), 0.1)
     ax = paper.axes(ax, 6.4, 5.8)
     cells(ax, logs, "‖∂h[t]/∂h[k]‖ / √n", steps, steps, cmap="RdBu_r", norm=Normalize(-furthest, furthest))
-    if len(lags) > 2 and furthest > 1:
+    if len(lags) <= 10:  # few enough to read
+        for t, k in np.argwhere(np.isfinite(logs)):
+            ax.text(k + 0.5, t + 0.5, text.number(lags[t, k], 2), ha="center", va="center", fontsize=8, bbox=paper.NOTE)
+    elif furthest > 1:
         middles, levels = np.arange(len(lags)) + 0.5, np.arange(-300, 300, max(1, round(furthest / 4)))
         lines = ax.contour(middles, middles, np.ma.masked_invalid(logs), levels[levels != 0], colors="black")
         ax.clabel(lines, fontsize=7, fmt=lambda level: f"$10^{{{level:g}}}$")

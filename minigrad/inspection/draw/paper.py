@@ -20,6 +20,7 @@ from minigrad.inspection.trace import Trace
 
 Path = str | os.PathLike | None
 BLUE, ORANGE, SKY = "#0072B2", "#D55E00", "#56B4E9"  # Okabe and Ito's, for the colour-blind too
+NOTE = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}  # under a number on a colour
 CAUSES = {  # column of the ledger → colour, and a hatch to tell it by in grey
     "activation type": ("#E69F00", ""),
     "operating point": (ORANGE, "///"),

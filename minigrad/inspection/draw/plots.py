@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
 from minigrad.inspection import text
@@ -119,7 +120,7 @@ def before_after(
     ax.plot(second, "s--", color=paper.ORANGE, markersize=5, label="after")
     paper.label_few(ax.xaxis, layers.names)
     ax.set_ylabel("gradient, RMS")
-    paper.legend(ax)
+    paper.legend(ax, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     how = "the longer the grey line between circle and square, the more of the gradient hangs on what was changed."
     return paper.finished(ax, path, FORWARD, how)
 
@@ -145,7 +146,8 @@ def path_lengths(parts: PathLengths, path: paper.Path = None, ax: Axes | None = 
     ax.xaxis.set_major_locator(MaxNLocator(20, integer=True, min_n_ticks=1))
     ax.set(xlim=(lengths[0] - width, lengths[-1] + width), ylabel=f"share of {whole}")
     counts, many = ax.twinx(), [float(min(parts.counts[length], 10**300)) for length in lengths]
-    counts.plot(lengths, many, ".--", color="0.45", linewidth=1, label="paths")
+    outlined = [withStroke(linewidth=3, foreground="white")]  # it runs over the bars
+    counts.plot(lengths, many, ".--", color="0.45", linewidth=1, label="paths", path_effects=outlined)
     counts.set(yscale="log", ylim=(0.7, max(10, 2 * max(many))), ylabel="number of paths")
     counts.yaxis.set_minor_formatter(NullFormatter())
     counts.spines["top"].set_visible(False)
