@@ -95,7 +95,7 @@ def test_which_start_suits_which_activation(result):
 def test_constant_weights_leave_one_unit(result):
     for activation in ACTIVATIONS:
         assert result.numbers["rows"][activation, "constant 1/n"]["units"] == 1
-    assert result.numbers["rows"]["tanh", "Xavier"]["units"] == 50
+    assert result.numbers["rows"]["tanh", "Xavier"]["units"] == 100
     assert result.numbers["constant"]["units"] == result.numbers["constant"]["trained"] == 1
     assert result.numbers["rows"]["tanh", "constant 1/n"]["trained"] > 1  # the random top layer sets them apart
 
@@ -156,14 +156,20 @@ def test_claims(result):
     assert learns.verdict.startswith("holds")
 
 
+def test_how_far_chance_moves_relu():
+    """Var Σ relu(z)²/E Σ relu(z)² over n normal z is 5/n, a layer's share of the spread that claim 2 allows."""
+    z = np.maximum(np.random.default_rng(0).normal(size=(20_000, 100)), 0)
+    assert np.var(2 * np.mean(np.square(z), axis=1)) == pytest.approx(5 / 100, rel=0.05)
+
+
 def test_other_numbers_give_other_verdicts(result):
     rows, constant = dict(result.numbers["rows"]), result.numbers["constant"]
     rows["relu", "He"] = rows["relu", "He"] | {"correct": 0.1}
     rows["tanh", "He"] = rows["tanh", "He"] | {"factors": [1.0, 1.5, 1.0, 1.0]}
-    found = initialisation.claims(rows, constant | {"trained": 3})
+    found = initialisation.claims(rows, constant | {"trained": 3}, 100)
     assert [claim.verdict for claim in found] == ["false", "false", "holds if φ is ReLU", "false"]
     rows["relu", "He"] = rows["relu", "He"] | {"factors": [1.0, 1.0, 3.0, 3.0]}
-    assert initialisation.claims(rows, constant)[2].verdict == "false"
+    assert initialisation.claims(rows, constant, 100)[2].verdict == "false"
 
 
 # Options
