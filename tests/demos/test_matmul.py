@@ -88,6 +88,8 @@ def test_verdicts_follow_the_numbers():
         ["holds", "if"],
         ["holds"],
     ]
+    blocks_a_little = verdicts([0.01, 1, 30, 39, 80, 100], {"definition": 2})  # between 0.7 and 1.3, run by run
+    assert blocks_a_little == as_measured
     all_alike = verdicts([1, 1, 1, 1, 1, 1], back=1)
     assert all_alike == [["holds"], ["holds"], ["false"], ["false"], ["false"], ["holds"], ["false"]]
     only_assembly = verdicts([0.01, 1, 2, 4, 4, 100], {"definition": 2, "fours": 8})
