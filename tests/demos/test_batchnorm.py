@@ -48,6 +48,7 @@ def test_scaled(images):
     assert np.array_equal(scaled(images, 16, False).x_held_out, 16 * images.x_held_out)
     small, large = scaled(images, 1, True), scaled(images, 16, True)
     assert np.allclose(small.x, large.x, atol=1e-12)
+    assert np.allclose(scaled(images, batchnorm.SCALES["× 1/16 … 16"], True).x, small.x, atol=1e-12)
     deviation = images.x.std(axis=0)
     assert np.allclose(small.x.std(axis=0)[deviation > 0.1], 1)
     assert np.allclose(small.x.mean(axis=0), 0, atol=1e-12)
@@ -58,19 +59,27 @@ def test_large_inputs(result):
     rows = result.numbers["rows"]
     for activation in PHI:
         for how in KINDS[1:]:
-            once, large = rows[activation, 1, how], rows[activation, 16, how]
+            once, large = rows[activation, "× 1", how], rows[activation, "× 16", how]
             assert large["weight"] == pytest.approx(once["weight"], rel=1e-3)
             assert np.allclose(large["correct"], once["correct"], atol=0.03)
-    assert rows[ReLU, 16, "as they are"]["weight"] > 10 * rows[ReLU, 1, "as they are"]["weight"]
-    assert rows[ReLU, 16, "as they are"]["correct"][1] < 0.5
-    assert rows[ReLU, 16, "BatchNorm"]["correct"].min() > 0.85
-    assert rows[Tanh, 16, "as they are"]["correct"][2] < 0.5
-    assert rows[ReLU, 1, "BatchNorm"]["correct"][2] > rows[ReLU, 1, "inputs normalised"]["correct"][2] + 0.3
+    assert rows[ReLU, "× 16", "as they are"]["weight"] > 10 * rows[ReLU, "× 1", "as they are"]["weight"]
+    assert rows[ReLU, "× 16", "as they are"]["correct"][1] < 0.5
+    assert rows[ReLU, "× 16", "BatchNorm"]["correct"].min() > 0.85
+    assert rows[Tanh, "× 16", "as they are"]["correct"][2] < 0.5
+    assert rows[ReLU, "× 1", "BatchNorm"]["correct"][2] > rows[ReLU, "× 1", "inputs normalised"]["correct"][2] + 0.3
+
+
+def test_inputs_of_many_sizes_are_not_mended_behind_the_first_weights(result):
+    rows = result.numbers["rows"]
+    for activation in PHI:
+        once, uneven = ({how: rows[activation, to, how]["correct"] for how in KINDS} for to in ("× 1", "× 1/16 … 16"))
+        assert max(uneven["BatchNorm"]) < max(once["BatchNorm"]) - 0.05
+        assert np.allclose(uneven["inputs normalised"], once["inputs normalised"], atol=0.01)
 
 
 def test_the_first_gradient_against_numpy():
     """ReLU without BatchNorm, multiplied out by hand."""
-    row = inputs(ReLU, 16, "as they are", epochs=0, seed=3)
+    row = inputs(ReLU, "× 16", "as they are", epochs=0, seed=3)
     rng = np.random.default_rng(3)
     data = datasets.digits(rng)
     w1, w2, w3 = (p.data for p in network(ReLU, False, rng).parameters() if p.ndim == 2)
@@ -121,9 +130,9 @@ def test_correct_by_hand(images):
 
 def test_the_tables_show_the_numbers(result):
     rows, shares, chain = (result.table.split("\n\n")[k].split("\n") for k in (0, 1, 3))
-    for line, ((activation, factor, how), row) in zip(rows[2:], result.numbers["rows"].items(), strict=True):
+    for line, ((activation, scale, how), row) in zip(rows[2:], result.numbers["rows"].items(), strict=True):
         assert line.startswith(activation.__name__)
-        assert f"× {factor} " in line
+        assert f" {scale} " in line
         assert how in line
         *_, weight, first, second, third = line.split()
         assert float(weight) == pytest.approx(row["weight"], rel=0.06)
@@ -153,7 +162,7 @@ def test_the_picture_shows_the_numbers(result):
 def test_claims(result):
     assert [claim.verdict for claim in result.claims] == [
         "holds if it is after eval()",
-        "holds",
+        "holds if all pixels have one scale",
         "holds if φ is ReLU",
         "holds if batches are large and mixed",
     ]
@@ -163,7 +172,7 @@ def test_claims(result):
 def test_other_numbers_give_other_verdicts(result):
     square, rows, use = (result.numbers[name] for name in ("jacobian", "rows", "use"))
     square = square | {"training": square["eval()"]}
-    rows = {key: row | {"correct": np.full(3, 0.9 if key[1] == 1 else 0.8)} for key, row in rows.items()}
+    rows = {key: row | {"correct": np.full(3, 0.9 if key[1] == "× 1" else 0.8)} for key, row in rows.items()}
     use = use | {"mixed": [use["running"]], "sorted": [use["running"]]}
     assert [claim.verdict for claim in batchnorm.claims(square, rows, use)] == ["holds", "false", "false", "holds"]
 
@@ -178,15 +187,15 @@ def test_wrong_options_are_one_sentence(options):
 
 
 def test_ctrl_c_keeps_the_networks_that_are_finished(monkeypatch):
-    def interrupted(activation, factor, how, *args):
+    def interrupted(activation, scale, how, *args):
         if how == "BatchNorm":
             raise KeyboardInterrupt
-        return inputs(activation, factor, how, *args)
+        return inputs(activation, scale, how, *args)
 
     monkeypatch.setattr(batchnorm, "inputs", interrupted)
     result = batchnorm.run(epochs=1)
     assert not result.complete
-    assert list(result.numbers["rows"]) == [(Tanh, 1, "as they are"), (Tanh, 1, "inputs normalised")]
+    assert list(result.numbers["rows"]) == [(Tanh, "× 1", "as they are"), (Tanh, "× 1", "inputs normalised")]
     assert not result.claims
 
 
