@@ -52,8 +52,9 @@ def draw(rows: dict[str, dict], depths: list[int]) -> Figure:
         axes["gradient"].plot(layers, row["gradient"], **style(name))
         axes["signal"].plot(layers, row["signal"], **style(name))
         axes["by depth"].plot(depths, row["by depth"], marker="o", **style(name))
-    axes["gradient"].set(yscale="log", ylabel="‖∂L/∂z‖", title="gradient at each layer before training")
-    axes["signal"].set(yscale="log", ylabel="RMS of z", xlabel="layer (the last is the output y)", title="signal")
+    along = {"yscale": "log", "xticks": sorted({1, *depths})}
+    axes["gradient"].set(**along, ylabel="‖∂L/∂z‖", title="gradient at each layer before training")
+    axes["signal"].set(**along, ylabel="RMS of z", xlabel="layer (the last is the output y)", title="signal")
     axes["by depth"].set(xlabel="hidden layers", ylabel="decades", title="‖∂L/∂z1‖ against ‖∂L/∂y‖", xticks=depths)
     axes["legend"].axis("off")
     axes["legend"].legend(*axes["gradient"].get_legend_handles_labels(), ncols=2, loc="center", frameon=False)
