@@ -152,7 +152,7 @@ def run(
         table(("epoch", "loss in training", "on held-out images", "correct"), lines),
         f"{last['correct']:.1%} correct, standard error {error:.1%}, after {seconds:.1f} s with monitoring",
         "\n".join(f"took {label} for {answer}, {p:.0%} sure" for _, label, answer, p in mistakes),
-        f"What the monitor saw, {monitor.table()}",
+        f"What the monitor saw last, when the rate was almost 0 (hence the !): {monitor.table()}",
         f"A gradient's way through the trained net:\n\n{chain}",
     ]
     numbers = {"epochs": rows, "wrong": wrong, "seconds": seconds, "history": dict(monitor.history)}

@@ -27,7 +27,8 @@ STAGES, AFTER = 10, 20  # how often it is looked at; for how many steps it then 
 HEADS = ("step", "learning", "held out", "words", "10 back", "all back", "it writes")
 WORD = "[A-Za-z]{3,}"
 KEY = """learning, held out: loss in nats per character │ words: share of those it writes that occur in the text
-10 back, all back: ‖∂L/∂c‖ so many characters before the last, against the last; L is the loss of the last one alone"""
+10 back, all back: ‖∂L/∂c‖ so many characters before the last, against the last; L is the loss of the last one alone
+it writes: with the same random numbers each time, so that all that changes was learned"""
 
 
 def backwards(model: Sequential, text: Text, length: int) -> tuple[np.ndarray, str]:
@@ -45,9 +46,7 @@ def report(rows: dict[int, dict]) -> str:
     """A line per look, what it wrote at the end, and the last factors of its gradient."""
     lines = [
         (
-            step,
-            *(f"{row[key]:.3f}" for key in ("learning", "held out")),
-            f"{row['words']:.0%}",
+            *(step, f"{row['learning']:.3f}", f"{row['held out']:.3f}", f"{row['words']:.0%}"),
             *(f"{row['back'][k]:.1e}".replace("-", "−") for k in (10, -1)),
             row["sample"][:40].replace("\n", "⏎"),
         )
