@@ -172,9 +172,7 @@ def update_ratios(monitor: Any, path: paper.Path = None, ax: Axes | None = None)
     lines(ax, monitor.history["step"], ratios, colours := colours_of(weights))
     if len(weights) > 6:
         scale(ax.figure, [ax], colours)
-    else:  # few enough for a style each, to tell them by in grey
-        for line, style in zip(ax.get_lines()[2::2], ("-", "--", "-.", ":", (0, (6, 1)), (0, (1, 3))), strict=False):
-            line.set_linestyle(style)
+    else:
         paper.legend(ax)
     how = "in the grey band a weight moves by about a thousandth of itself, below it hardly learns, above it jumps."
     return paper.finished(ax, path, "step", how)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from itertools import repeat
 from typing import Any
 
 import matplotlib
@@ -14,6 +15,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
 FEW = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's, for the colour-blind too
+STYLES = ("-", "--", "-.", ":", (0, (6, 1)), (0, (1, 3)))  # of lines, to tell a few by in grey
 RATIOS = "a healthy weight moves by about a thousandth of its length per step, so its line stays in the grey band; "
 NORMS = (
     "gradients vanish where the lines of the first layers sink far below the others, and explode where they rise "
@@ -47,7 +49,7 @@ def plot(monitor: Any, path: str | os.PathLike | None = None) -> Figure:
     whole = {"all parameters together": history["global_norm"]}
     if "global_clipped_norm" in history and np.any(history["global_clipped_norm"] < 0.999 * history["global_norm"]):
         whole["after clipping"] = history["global_clipped_norm"]
-    lines(axes[-1], steps, whole, {"after clipping": "0.6", "all parameters together": "black"})
+    lines(axes[-1], steps, whole, {"all parameters together": "black", "after clipping": "0.6"})
     if len(weights) > len(FEW):
         scale(figure, axes, colours)
     handles = {label: h for h, label in zip(*axes[-1].get_legend_handles_labels(), strict=True)}
@@ -68,13 +70,14 @@ def colours_of(names: list[str]) -> dict[str, Any]:
 
 def lines(ax: Axes, steps: np.ndarray, values: Mapping[str, np.ndarray], colours: Mapping[str, Any]) -> None:
     """A smooth line for each name, and for a few also the values themselves."""
-    for name, colour in colours.items():
+    few = len(colours) <= len(FEW)
+    for (name, colour), style in zip(colours.items(), STYLES if few else repeat("-"), strict=False):
         if name in values:
-            if len(colours) <= len(FEW):
+            if few:
                 ax.plot(steps, positive(values[name]), color=colour, linewidth=0.6, alpha=0.3)
-            width = 1.8 if len(colours) <= len(FEW) else 0.9
             label = " " * name.startswith("_") + name  # a legend leaves out what begins with _
-            ax.plot(steps, smooth(values[name]), color=colour, linewidth=width, label=label)
+            look = {"color": colour, "linestyle": style, "linewidth": 1.8 if few else 0.9}
+            ax.plot(steps, smooth(values[name]), **look, label=label)
 
 
 def positive(values: np.ndarray) -> np.ndarray:
