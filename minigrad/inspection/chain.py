@@ -16,12 +16,13 @@ import numpy as np
 
 from minigrad.arrays import length
 from minigrad.inspection import text
-from minigrad.inspection.factors import edges_between, factors_of
+from minigrad.inspection.factors import factors_of
 from minigrad.inspection.ledger import Ledger
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.pictures import picture
 from minigrad.inspection.sample import of_row, of_sample
 from minigrad.inspection.trace import Trace
+from minigrad.inspection.ways import edges_to, path_to
 
 
 def strongest_unit(edge: Edge, element: int) -> tuple[float, Edge, int, float]:
@@ -34,12 +35,21 @@ def strongest_unit(edge: Edge, element: int) -> tuple[float, Edge, int, float]:
     return float(parts[at]), edge, at, float(slopes[at])
 
 
-def edges_of(path: Iterable[Edge], trace: Trace, target: TraceNode) -> list[Edge]:
-    """The edges of a path in backward order, as those of this trace; ValueError unless it leads to the target."""
+def edges_of(path: Iterable[Edge], target: TraceNode) -> list[Edge]:
+    """The edges of a path in backward order, as those of the target's trace; ValueError unless it leads there."""
+    trace = target.trace
     edges = [Edge(trace, k) for k in sorted(edge.index for edge in path)]
-    if [trace.vertex(-1), *(edge.input for edge in edges)] != [*(edge.output for edge in edges), target]:
-        raise ValueError(f"chain: path must lead, edge after edge, from {trace.vertex(-1).symbol} to {target.symbol}")
+    if [trace[-1], *(edge.input for edge in edges)] != [*(edge.output for edge in edges), target]:
+        raise ValueError(f"chain: path must lead, edge after edge, from {trace[-1].symbol} to {target.symbol}")
     return edges
+
+
+def edges_through(use: int, target: TraceNode) -> list[Edge]:
+    """The edges whose products come in through one of the uses of the target, counted in backward order."""
+    uses = target.incoming
+    if not -len(uses) <= use < len(uses):
+        raise ValueError(f"chain: {target.symbol} is used {len(uses)} times, there is no use {use}")
+    return path_to(uses[use], edges_to(target.trace, [target]))
 
 
 class Chain:
@@ -119,7 +129,12 @@ class Chain:
         self.norm = norm
         self.element = element
         self.sample = sample
-        self.edges = edges_between(trace, target, use) if path is None else edges_of(path, trace, target)
+        self.edges = whole = edges_to(trace, [target])
+        if path is not None:
+            self.edges = edges_of(path, target)
+        elif use is not None:
+            self.edges = edges_through(use, target)
+        self.is_part = len(self.edges) < len(whole)
         steps = factors_of(self.edges, trace.seed)
         self.product = steps[-1].gradient if steps else trace.seed
         self.factors = [factor for factor in steps if not factor.passes_on]
@@ -197,7 +212,7 @@ class Chain:
         scale = length(whole)
         if scale == 0 or not np.isfinite(scale):
             return f"check   the gradient is {'exactly 0' if scale == 0 else 'not finite'}: there is nothing to compare"
-        if len(self.edges) < len(edges_between(self.trace, self.target)):
+        if self.is_part:
             return f"part    ‖·‖ = {text.number(length(self.product))}; ‖{self.derivative}‖ = {text.number(scale)}"
         error = length(self.product - whole) / scale
         how = f"to {error:.0e}" if error else "to the last bit"
@@ -210,7 +225,7 @@ class Chain:
         numbers: list[tuple[str, float]] = []
         vertex = self.target
         losses = {edge: factor.symbol for factor in self.factors if factor.whole_loss for edge in factor.edges}
-        while vertex.incoming and vertex != self.trace.vertex(-1):
+        while vertex != self.trace[-1]:
             best = max((strongest_unit(edge, at) for edge in vertex.incoming if edge in self.edges), key=lambda b: b[0])
             _, edge, at, slope = best
             if edge in losses and numbers and numbers[-1][0] == losses[edge]:

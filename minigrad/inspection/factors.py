@@ -21,22 +21,7 @@ from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.names import is_parameter, weight_slot
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.trace import Trace
-
-
-def edges_between(trace: Trace, target: TraceNode, use: int | None = None) -> list[Edge]:
-    """The products on any path from the output to the target, in backward order; `use`: through one use of it."""
-    uses = trace._into[target.index]
-    if use is not None and not -len(uses) <= use < len(uses):
-        raise ValueError(f"chain: {target.symbol} is used {len(uses)} times, there is no use {use}")
-    found = set(uses if use is None else [uses[use]])
-    stack, seen = list(found), {target.index}
-    while stack:
-        user = trace._edges[stack.pop()][0]
-        if user not in seen:
-            seen.add(user)
-            found.update(trace._into[user])
-            stack.extend(trace._into[user])
-    return [Edge(trace, k) for k in sorted(found)]
+from minigrad.inspection.ways import path_to
 
 
 def multiplied_out(edges: Sequence[Edge], seed: np.ndarray) -> list[np.ndarray]:
@@ -277,16 +262,6 @@ def share(part: np.ndarray, whole: np.ndarray) -> float:
     if scale <= digits * np.max(np.abs(part), initial=0.0):  # the parts cancel: what is left is rounding
         return float("nan")
     return float((part / scale) @ (whole / scale) / ((whole / scale) @ (whole / scale)))
-
-
-def path_to(last: Edge, edges: Sequence[Edge]) -> list[Edge]:
-    """Those of `edges` (in backward order) whose products end up in `last`."""
-    found, wanted = [last], {last.output.index}
-    for edge in reversed(edges):
-        if edge.input.index in wanted:
-            found.append(edge)
-            wanted.add(edge.output.index)
-    return found[::-1]
 
 
 def in_chain(edge: Edge) -> str:

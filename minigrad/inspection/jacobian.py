@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.inspection.local import DENSE_LIMIT
-from minigrad.inspection.parts import Edge, TraceNode
-from minigrad.inspection.paths import Many, along
+from minigrad.inspection.parts import TraceNode
 from minigrad.inspection.trace import Trace
+from minigrad.inspection.ways import Many, along, each
 
 
 def jacobian(self: Trace, of: Any, wrt: Any, sample: int | None = None) -> np.ndarray:
@@ -85,10 +85,6 @@ def units(x: np.ndarray, at: tuple) -> Iterator[np.ndarray]:
         ones = np.zeros((len(some), x.size), x.dtype)
         ones[np.arange(len(some)), some] = 1
         yield ones.reshape(len(some), *x.shape)
-
-
-def each(edge: Edge, gradients: Many) -> Many:
-    return gradients.through(edge.local.vjps)
 
 
 def block(gradients: Many | None, x: np.ndarray, at: tuple, rows: int) -> np.ndarray:

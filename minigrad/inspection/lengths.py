@@ -20,9 +20,9 @@ from minigrad.arrays import length
 from minigrad.inspection import text
 from minigrad.inspection.factors import share
 from minigrad.inspection.parts import Edge, TraceNode
-from minigrad.inspection.paths import Many, along, counted, integer
 from minigrad.inspection.pictures import picture
 from minigrad.inspection.trace import Trace
+from minigrad.inspection.ways import Many, along
 
 
 def by_path_length(self: Trace, to: Any, count: str | Callable[[Edge], bool] | None = None) -> PathLengths:
@@ -121,10 +121,10 @@ class PathLengths(dict):
         rows = [("length", "paths", "‖part‖", f"share of {gradient}", "")]
         for group, part, of_all in zip(groups, parts, shares, strict=True):
             label = f"{group[0]}–{group[-1]}" if len(group) > 1 else str(group[0])
-            paths = integer(sum(self.counts[length] for length in group))
+            paths = text.integer(sum(self.counts[length] for length in group))
             bar = "(cancels)" if of_all < -5e-4 else "█" * round(20 * np.nan_to_num(of_all / max(shares)))
             rows.append((label, paths, text.scientific(length(part)), text.percent(of_all), bar + self._end(group)))
-        head = f"{gradient} by path length, counting {self.counted}: {counted(sum(self.counts.values()))}"
+        head = f"{gradient} by path length, counting {self.counted}: {text.paths(sum(self.counts.values()))}"
         return "\n".join([head, text.table(rows, ">>>><"), self._check()])
 
     def _end(self, group: list[int]) -> str:
@@ -132,7 +132,7 @@ class PathLengths(dict):
         end = group[-1] if group[-1] == max(self) else group[0]
         if len(group) == 1 or end not in (min(self), max(self)):
             return ""
-        return f"  {end} alone: {text.scientific(length(self[end]))}, {counted(self.counts[end])}"
+        return f"  {end} alone: {text.scientific(length(self[end]))}, {text.paths(self.counts[end])}"
 
     def _groups(self) -> list[list[int]]:
         """The lengths of each row: where most comes in one by one, what is longer or shorter together."""

@@ -4,87 +4,27 @@
 - `trace.paths(to=x, k=10)`: those that bring the most.
 
 Both are the backward walk with something else in place of gradients: numbers of paths, or lists of the
-strongest products so far. `along` is that walk; the split by path length and Jacobians use it as well.
+strongest products so far.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from decimal import Decimal
+from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from minigrad.arrays import length
-from minigrad.graph import walk
 from minigrad.inspection import text
-from minigrad.inspection.anomaly import watching
 from minigrad.inspection.factors import in_chain, share
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.trace import Trace
+from minigrad.inspection.ways import along, edges_to
 
 EXACT = 10_000  # so many paths are all looked at
-
-
-def leading(trace: Trace, targets: Iterable[TraceNode], through: bool = True) -> dict[int, dict[int, Edge]]:
-    """Vertex → slot → edge, for the edges that lead to `targets`; those that start at one only if `through`."""
-    ends = {target.index for target in targets}
-    leads = set(ends)
-    found: dict[int, dict[int, Edge]] = defaultdict(dict)
-    for k in range(len(trace._edges) - 1, -1, -1):  # forward: whether an input leads there is known
-        output, slot, source, _ = trace._edges[k]
-        if source in leads and (through or output not in ends):
-            leads.add(output)
-            found[output][slot] = Edge(trace, k)
-    return found
-
-
-def along(start: TraceNode, value: Any, targets: Sequence[TraceNode], step: Callable, through: bool = True) -> list:
-    """What arrives at each of `targets` when the walk starts with `value` and `step(edge, value)` is sent on."""
-    trace = start.trace
-    ways = leading(trace, targets, through)
-
-    def pull(node, value):
-        edges = ways[trace._positions[node]]
-        return [step(edges[slot], value) if slot in edges else None for slot in range(len(node.inputs))]
-
-    ends = [target.vertex for target in targets]
-    with watching(None):
-        found = walk(trace._forward[::-1], {start.vertex: value}, pull, keep=set(ends), replaced=trace._replaced)
-    return [found.get(end) for end in ends]
-
-
-class Many:
-    """Several values under numbers: the parts of a gradient by path length, the unit gradients of a Jacobian."""
-
-    def __init__(self, parts: dict[int, Any]) -> None:
-        self.parts = parts
-
-    def __add__(self, other: Many) -> Many:
-        parts = dict(self.parts)
-        for number, part in other.parts.items():
-            parts[number] = parts[number] + part if number in parts else part
-        return Many(parts)
-
-    def through(self, step: Callable[[Iterable], Iterable], higher: int = 0) -> Many:
-        """What `step` makes of the values, under numbers that are so much higher."""
-        parts = step(self.parts.values())
-        return Many({number + higher: part for number, part in zip(self.parts, parts, strict=True)})
-
-
-def integer(n: int) -> str:
-    """2 118 760, and in powers of ten from ten million on."""
-    return f"{n:,}".replace(",", " ") if n < 10**7 else f"{Decimal(n):.1e}"
-
-
-def counted(paths: int) -> str:
-    return f"{integer(paths)} path{'s' * (paths != 1)}"
-
-
-# How many
 
 
 def count_paths(self: Trace, to: Any) -> int:
@@ -100,9 +40,6 @@ def count_paths(self: Trace, to: Any) -> int:
     True
     """
     return along(self[-1], 1, [self.target(to)], lambda edge, paths: paths)[0]
-
-
-# Which
 
 
 class Path:
@@ -164,7 +101,7 @@ class Paths(list):
         for k, (path, part) in enumerate(zip(self, shares, strict=True)):
             symbols = path.symbols if len(path.symbols) <= 12 else [*path.symbols[:6], "…", *path.symbols[-4:]]
             rows.append((str(k + 1), text.scientific(path.norm), text.percent(part), " · ".join(symbols) or "1"))
-        head = f"the strongest {len(self)} of {counted(self.total)} ({how})"
+        head = f"the strongest {len(self)} of {text.paths(self.total)} ({how})"
         return f"{head}\n{text.table(rows, '>>><')}\ntogether {text.percent(sum(shares))} of {gradient}"
 
 
@@ -189,23 +126,26 @@ def paths(self: Trace, to: Any, k: int = 10) -> Paths:
         raise ValueError(f"paths: k must be at least 1, not {k}")
     target, total = self.target(to), self.count_paths(to)
     if total <= EXACT:
-        found = heapq.nlargest(k, every_path(self[-1], target), key=lambda path: path.norm)
+        found = heapq.nlargest(k, every_path(target), key=lambda path: path.norm)
         return Paths(found, target, True, total)
     start = Beam([(length(self.seed), self.seed, None)], 10 * k)
     (beam,) = along(self[-1], start, [target], lambda edge, beam: beam.through(edge))
     return Paths([Path(listed(edges), g) for _, g, edges in beam.strongest[:k]], target, False, total)
 
 
-def every_path(start: TraceNode, target: TraceNode) -> Iterator[Path]:
+def every_path(target: TraceNode) -> Iterator[Path]:
     """All paths, depth first: what two of them share is multiplied once."""
-    ways = leading(start.trace, [target])
-    stack: list[tuple] = [(start.index, start.trace.seed, None)]
+    trace = target.trace
+    leaving: dict[int, list[Edge]] = defaultdict(list)
+    for edge in reversed(edges_to(trace, [target])):
+        leaving[edge.output.index].append(edge)
+    stack: list[tuple] = [(trace[-1].index, trace.seed, None)]
     while stack:
         vertex, g, edges = stack.pop()
         if vertex == target.index:
             yield Path(listed(edges), g)
         else:
-            stack += [(edge.input.index, edge.local.vjp(g), (edge, edges)) for edge in ways[vertex].values()]
+            stack += [(edge.input.index, edge.local.vjp(g), (edge, edges)) for edge in leaving[vertex]]
 
 
 def listed(edges: Any) -> list[Edge]:

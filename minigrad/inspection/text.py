@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,15 @@ def signed(x: float) -> str:
 
 def percent(share: float) -> str:
     return "—" if np.isnan(share) else f"{round(100 * share, 1) + 0.0:.1f}%".replace("-", "−")
+
+
+def integer(n: int) -> str:
+    """2 118 760, and in powers of ten from ten million on."""
+    return f"{n:,}".replace(",", " ") if n < 10**7 else f"{Decimal(n):.1e}"
+
+
+def paths(n: int) -> str:
+    return f"{integer(n)} path{'s' * (n != 1)}"
 
 
 def by(shape: Sequence[int]) -> str:

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.inspection.jacobian import each
 from minigrad.inspection.local import DENSE_LIMIT
 from minigrad.inspection.parts import TraceNode
-from minigrad.inspection.paths import Many, along
 from minigrad.inspection.trace import Trace
+from minigrad.inspection.ways import Many, along, each
 
 
 def by_time(self: Trace, w: Any) -> list[np.ndarray]:

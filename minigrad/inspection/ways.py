@@ -1,0 +1,79 @@
+"""The ways from the output of a trace down to some of its vertices, and the backward walk along them.
+
+- `edges_to(trace, targets)`: the products on all ways, `path_to(last, edges)` those on the ways to one of them.
+- `along(start, value, targets, step)`: the walk with something else in place of gradients, such as numbers of
+  paths, the parts of a gradient by path length, or all unit gradients of a Jacobian.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from minigrad.graph import walk
+from minigrad.inspection.anomaly import watching
+from minigrad.inspection.parts import Edge, TraceNode
+from minigrad.inspection.trace import Trace
+
+
+def edges_to(trace: Trace, targets: Iterable[TraceNode], through: bool = True) -> list[Edge]:
+    """The edges that lead to `targets`, in backward order; those that start at one only if `through`."""
+    ends = {target.index for target in targets}
+    found, seen, stack = set(), set(ends), list(ends)
+    while stack:
+        for k in trace._into[stack.pop()]:
+            user = trace._edges[k][0]
+            if through or user not in ends:
+                found.add(k)
+                if user not in seen:
+                    seen.add(user)
+                    stack.append(user)
+    return [Edge(trace, k) for k in sorted(found)]
+
+
+def path_to(last: Edge, edges: Sequence[Edge]) -> list[Edge]:
+    """Those of `edges` (in backward order) whose products end up in `last`."""
+    found, wanted = [last], {last.output.index}
+    for edge in reversed(edges):
+        if edge.input.index in wanted:
+            found.append(edge)
+            wanted.add(edge.output.index)
+    return found[::-1]
+
+
+def along(start: TraceNode, value: Any, targets: Sequence[TraceNode], step: Callable, through: bool = True) -> list:
+    """What arrives at each of `targets` when the walk starts with `value` and `step(edge, value)` is sent on."""
+    trace = start.trace
+    ways = {(edge.output.vertex, edge.slot): edge for edge in edges_to(trace, targets, through)}
+
+    def pull(node, value):
+        edges = [ways.get((node, slot)) for slot in range(len(node.inputs))]
+        return [None if edge is None else step(edge, value) for edge in edges]
+
+    ends = [target.vertex for target in targets]
+    with watching(None):
+        found = walk(trace._forward[::-1], {start.vertex: value}, pull, keep=set(ends), replaced=trace._replaced)
+    return [found.get(end) for end in ends]
+
+
+class Many:
+    """Several values under numbers: the parts of a gradient by path length, the unit gradients of a Jacobian."""
+
+    def __init__(self, parts: dict[int, Any]) -> None:
+        self.parts = parts
+
+    def __add__(self, other: Many) -> Many:
+        parts = dict(self.parts)
+        for number, part in other.parts.items():
+            parts[number] = parts[number] + part if number in parts else part
+        return Many(parts)
+
+    def through(self, step: Callable[[Iterable], Iterable], higher: int = 0) -> Many:
+        """What `step` makes of the values, under numbers that are so much higher."""
+        parts = step(self.parts.values())
+        return Many({number + higher: part for number, part in zip(self.parts, parts, strict=True)})
+
+
+def each(edge: Edge, gradients: Many) -> Many:
+    """Each of the gradients times the local derivative of an edge."""
+    return gradients.through(edge.local.vjps)
