@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 from minigrad.inspection import display
@@ -42,18 +41,7 @@ def plot(self: Trace, path: Any = None, ax: Any = None, to: Any = None) -> Any:
     return picture("flow")(self, to, path, ax)
 
 
-def __contains__(self: Trace, key: Any) -> bool:
-    """Whether `trace[key]` is there: `w in trace`."""
-    if isinstance(key, TraceNode):
-        return key.trace is self
-    with suppress(LookupError):
-        self[key]
-        return True
-    return False
-
-
 for method in (
-    __contains__,
     chain,
     ledger,
     count_paths,

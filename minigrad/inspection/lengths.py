@@ -8,7 +8,6 @@ through k counted edges. Such an edge raises all powers by one, and where paths 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from itertools import pairwise
@@ -75,19 +74,18 @@ def counter(trace: Trace, count: str | Callable[[Edge], bool] | None) -> tuple[C
     """The function that says of an edge whether it counts, and the same in words."""
     if count is None:
         return lambda edge: True, "every edge"
-    if not (isinstance(count, str) or callable(count)):
-        raise TypeError(f"by_path_length: count is a kind, a pattern of modules or a function of edges, not {count!r}")
-    if not isinstance(count, str):
+    if callable(count):
         return lambda edge: bool(count(edge)), "the chosen edges"
+    if not isinstance(count, str):
+        raise TypeError(f"by_path_length: count is a kind, a pattern of modules or a function of edges, not {count!r}")
     kinds, scopes = {node.kind for node in trace.nodes}, {node.scope for node in trace.nodes} - {""}
     if count in kinds:
         return lambda edge: edge.output.kind == count, f"edges of kind {count}"
     modules = count.removesuffix("/*")  # as a trace is asked for all the nodes of a module
     if any(fnmatchcase(scope, modules) for scope in scopes):
         return lambda edge: fnmatchcase(edge.output.scope, modules), f"edges in {count}"
-    known = sorted(kinds | scopes)
-    near = difflib.get_close_matches(count, known, n=3, cutoff=0.4) or known[:5]
-    raise KeyError(f"by_path_length: {count!r} is no kind and no module in this trace; near it are {', '.join(near)}")
+    near = text.near(count, sorted(kinds | scopes))
+    raise KeyError(f"by_path_length: {count!r} is no kind and no module in this trace; {near}")
 
 
 class PathLengths(dict):

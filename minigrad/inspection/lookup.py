@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.graph import Node
+from minigrad.inspection import text
 from minigrad.inspection.parts import TraceNode
 from minigrad.tensor import Tensor
 
@@ -49,9 +49,7 @@ def by_name(trace: Any, key: str) -> Any:
     else:
         found = TraceNode(trace, trace._called[key]) if key in trace._called else None
     if not found:
-        known = sorted(trace._called)
-        near = difflib.get_close_matches(key, known, n=3, cutoff=0.4)
-        raise KeyError(f"nothing in this trace is called {key!r}; near it are {', '.join(near or known[:5])}")
+        raise KeyError(f"nothing in this trace is called {key!r}; {text.near(key, sorted(trace._called))}")
     return found
 
 

@@ -194,7 +194,7 @@ class Edge(Item):
     @property
     def local(self) -> LocalJacobian:
         node = self.output.vertex
-        return self.trace._instead.get(node, {}).get(self.slot) or LocalJacobian(node, self.slot)
+        return self.trace._instead.get((node, self.slot)) or LocalJacobian(node, self.slot)
 
     @property
     def formula(self) -> str:

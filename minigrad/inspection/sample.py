@@ -14,10 +14,10 @@ from minigrad.inspection.trace import Trace
 class OneSample(LocalJacobian):
     """A local derivative of a number by a batch, of which one row counts; `whole` is that of all rows."""
 
-    def __init__(self, node: Node, slot: int, sample: int, whole: LocalJacobian) -> None:
-        super().__init__(node, slot)
-        self.sample = sample
+    def __init__(self, whole: LocalJacobian, sample: int) -> None:
+        super().__init__(whole.node, whole.slot)
         self.whole = whole
+        self.sample = sample
 
     def vjp(self, g: ArrayLike) -> np.ndarray:
         return only(self.whole.vjp(g), self.sample)
@@ -56,7 +56,7 @@ def of_sample(trace: Trace, sample: int) -> Trace:
         If the output does not come from a batch of that many rows.
     """
     spreads = spreads_of(trace)
-    sizes = {node.arrays[slot].shape[0] for node, slot in spreads} or {*trace.seed.shape[:1]}
+    sizes = {edge.input.shape[0] for edge in spreads} or {*trace.seed.shape[:1]}
     if not sizes:
         raise ValueError(f"chain: there is no batch of samples: {trace[-1].symbol} is computed from single numbers")
     if len(sizes) > 1:
@@ -64,22 +64,17 @@ def of_sample(trace: Trace, sample: int) -> Trace:
         raise ValueError(f"chain: sample= is for a loss of one batch, and this one sums over {rows} rows; no penalties")
     if sample not in range(-min(sizes), min(sizes)):
         raise ValueError(f"chain: there is no sample {sample} in a batch of {min(sizes)} rows")
-    instead = {node: dict(slots) for node, slots in trace._instead.items()}  # what a what_if has put there stays
-    for node, slot in spreads:
-        found = instead.setdefault(node, {})
-        found[slot] = OneSample(node, slot, sample, found.get(slot) or LocalJacobian(node, slot))
     seed = trace.seed if spreads else only(trace.seed, sample)
-    return Trace(trace.output, seed, trace._forward[::-1], trace._replaced, instead)
+    return trace.again({edge: OneSample(edge.local, sample) for edge in spreads}, seed)
 
 
-def spreads_of(trace: Trace) -> list[tuple[Node, int]]:
-    """(node, slot) where the gradient, from the output on a single number, is spread over an array."""
-    numbers, spreads = {trace._vertex(trace.output)}, []
-    for node in trace._forward[::-1]:
-        if node in numbers and node.output.ndim == 0:
-            for slot, x in enumerate(node.inputs):
-                if x is not None and x.requires_grad and x.ndim:
-                    spreads.append((node, slot))
-                elif x is not None:
-                    numbers.add(trace._vertex(x))
+def spreads_of(trace: Trace) -> list[Edge]:
+    """The edges over which the gradient, from the output on a single number, is spread over an array."""
+    numbers, spreads = {trace[-1]}, []
+    for edge in trace.edges():
+        if edge.output in numbers and not edge.output.shape:
+            if edge.input.shape:
+                spreads.append(edge)
+            else:
+                numbers.add(edge.input)
     return spreads

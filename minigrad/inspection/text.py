@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -87,6 +88,12 @@ def value(x: Any) -> str:
     """A single number as it is, an array by its shape and its norm."""
     x = np.asarray(x)
     return number(x.item(), 4) if x.size == 1 else f"[{by(x.shape)}, ‖·‖ {number(length(x))}]"
+
+
+def near(wrong: str, known: Iterable[str]) -> str:
+    """What may have been meant: the names most like a wrong one, or the first few."""
+    known = list(known)
+    return f"near it are {', '.join(difflib.get_close_matches(wrong, known, n=3, cutoff=0.4) or known[:5])}"
 
 
 def folded(lines: Sequence[str], what: str, most: int = 60) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -64,8 +65,7 @@ def trace(output: Tensor, gradient: ArrayLike | None = None, expand: bool = True
         raise TypeError(f"trace: output is a Tensor, not {type(output).__name__}; the trace of a matrix is np.trace(x)")
     seed = output.seed_gradient(gradient)
     nodes, replaced = opened(recorded(output)) if expand else (recorded(output), {})
-    found = Trace(output, seed, nodes, replaced)
-    found.expanded = expand
+    found = Trace(output, seed, nodes, replaced, expanded=expand)
     if backward:
         gone = (x for node in replaced for x in node.inputs if x is not None and x.is_leaf and x.requires_grad)
         zeros = {x: np.zeros_like(x.data) for x in gone}  # what lay in a pack and was never taken out
@@ -83,11 +83,10 @@ def recorded(output: Tensor) -> list[Node]:
 class Trace:
     """One backward pass, written down: see `trace`.
 
-    `nodes` are given as `order` has them, `replaced` says what stands in the place of others. `instead` holds
-    local derivatives that take the place of the ops' own: node → slot → LocalJacobian.
+    `nodes` are given as `order` has them, `replaced` says what stands in the place of others, and `expanded` whether
+    fused ops and packs were opened. `instead` holds local derivatives that take the place of an op's own, by node
+    and slot.
     """
-
-    expanded = True  # whether fused ops and packs were opened
 
     if TYPE_CHECKING:  # chain, paths, audit … are attached by minigrad.inspection
 
@@ -99,10 +98,12 @@ class Trace:
         seed: np.ndarray,
         nodes: list[Node],
         replaced: Mapping[Node, Any] = MappingProxyType({}),
-        instead: Mapping[Node, Mapping[int, LocalJacobian]] = MappingProxyType({}),
+        instead: Mapping[tuple[Node, int], LocalJacobian] = MappingProxyType({}),
+        expanded: bool = True,
     ) -> None:
         self.output = output
         self.seed = seed
+        self.expanded = expanded
         self._forward = nodes[::-1]
         self._replaced = replaced
         self._instead = instead
@@ -111,12 +112,22 @@ class Trace:
         self._gradients = {node: g for node, g, _ in self._sent} | arrived
 
     def _write_down(self, node: Node, g: np.ndarray) -> list:
-        contributions = list(pull(node, g))
-        if node in self._instead:
-            for slot, local in self._instead[node].items():
-                contributions[slot] = local.vjp(g)
+        contributions = [
+            self._instead[node, slot].vjp(g) if (node, slot) in self._instead else contribution
+            for slot, contribution in enumerate(pull(node, g))
+        ]
         self._sent.append((node, g, contributions))
         return contributions
+
+    def again(self, instead: Mapping[Edge, LocalJacobian], seed: np.ndarray | None = None) -> Trace:
+        """The same graph, walked with other local derivatives; those that were put in before stay."""
+        others = {(edge.output.vertex, edge.slot): local for edge, local in instead.items()}
+        seed = self.seed if seed is None else seed
+        return Trace(self.output, seed, self._forward[::-1], self._replaced, {**self._instead, **others})
+
+    def opened(self) -> Trace:
+        """This trace, or if it was made with expand=False another one, in which fused ops are opened."""
+        return self if self.expanded else trace(self.output, self.seed)
 
     # What there is
 
@@ -210,7 +221,7 @@ class Trace:
 
     def edges(self, into: Any = None) -> list[Edge]:
         """Every product, in the order in which `backward()` takes them; `into`: those that bring gradient there."""
-        wanted = range(len(self._edges)) if into is None else self._into[self.vertex(into).index]
+        wanted = range(len(self._edges)) if into is None else self._into[self.node(into).index]
         return [Edge(self, i) for i in wanted]
 
     # Looking things up
@@ -227,7 +238,16 @@ class Trace:
         """By Tensor, name, position, "scope/op" or "scope/op:2"; a pattern with * or ?, or a Module, gives a list."""
         return look_up(self, key)
 
-    def vertex(self, key: Any) -> TraceNode:
+    def __contains__(self, key: Any) -> bool:
+        """Whether `trace[key]` is there: `w in trace`."""
+        if isinstance(key, TraceNode):
+            return key.trace is self
+        with suppress(LookupError):
+            self[key]
+            return True
+        return False
+
+    def node(self, key: Any) -> TraceNode:
         """The one node that `key` stands for; a TraceNode may be that of another trace of the same graph."""
         if isinstance(key, TraceNode) and key.trace is not self:
             key = self._positions.get(self._replaced.get(key.vertex, key.vertex), key)
@@ -238,15 +258,11 @@ class Trace:
 
     def target(self, key: Any) -> TraceNode:
         """The one node that `key` stands for; ValueError if no gradient arrives there."""
-        node = self.vertex(key)
+        node = self.node(key)
         if node.grad is None:
             wish = "make it with requires_grad=True" if node.kind == "constant" else "the output does not depend on it"
             raise ValueError(f"{node.symbol} has no gradient: {wish}")
         return node
-
-    def opened(self) -> Trace:
-        """This trace, or if it was made with expand=False another one, in which fused ops are opened."""
-        return self if self.expanded else trace(self.output, self.seed)
 
     def summary(self) -> str:
         """A table of all ops: value and gradient of each, by norm."""

@@ -8,7 +8,6 @@ type of activation made it vanish, and not saturation. Values, parameters and `.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
@@ -16,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minigrad.graph import Node
 from minigrad.inspection import text
 from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.parts import Edge
@@ -62,12 +60,13 @@ def what_if(self: Trace, changes: Mapping[str, ArrayLike | Callable]) -> Trace:
     if not isinstance(changes, Mapping):
         raise ValueError(f"what_if: changes are a dict such as {{'kind:activation': 1.0}}, not {changes!r}")
     opened = self.opened()
-    instead: dict[Node, dict[int, LocalJacobian]] = {node: dict(slots) for node, slots in opened._instead.items()}
-    for key, change in changes.items():
-        for edge in replaceable(key, change, matched(opened, key)):
-            instead.setdefault(edge.output.vertex, {})[edge.slot] = Instead(edge.local, change)
+    instead = {
+        edge: Instead(edge.local, change)
+        for key, change in changes.items()
+        for edge in replaceable(key, change, matched(opened, key))
+    }
     recorded(self.output)  # raises if a value was changed in place
-    return Trace(opened.output, opened.seed, opened._forward[::-1], opened._replaced, instead)
+    return opened.again(instead)
 
 
 def matched(trace: Trace, key: str) -> list[Edge]:
@@ -81,8 +80,7 @@ def matched(trace: Trace, key: str) -> list[Edge]:
         found = [edge for edge in edges if edge.output in (nodes if isinstance(nodes, list) else [nodes])]
         known = sorted({edge.output.name for edge in edges})
     if not found:
-        near = difflib.get_close_matches(key, known, n=3, cutoff=0.4) or known[:5]
-        raise KeyError(f"what_if: {key!r} matches no node that passes a gradient on; near it are {', '.join(near)}")
+        raise KeyError(f"what_if: {key!r} matches no node that passes a gradient on; {text.near(key, known)}")
     return found
 
 

@@ -138,7 +138,7 @@ class Layers:
     def arrays(self, what: str, trace: Trace | None = None) -> list[np.ndarray]:
         """Per layer its "grad" or "value" in float64, perhaps in another trace; of the state of an LSTM h and c."""
         trace = trace or self.chain.trace
-        found = [[getattr(trace.vertex(node), what) for node in place] for place in self.places]
+        found = [[getattr(trace.node(node), what) for node in place] for place in self.places]
         return [np.concatenate([np.ravel(x).astype(np.float64) for x in xs]) for xs in found]
 
     def rms(self, what: str, trace: Trace | None = None) -> list[float]:

@@ -9,7 +9,6 @@ stands for twice as many steps: after 10,000 steps 625 rows of 16, evenly spread
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.files import replacing
+from minigrad.inspection import text
 
 
 class Rows:
@@ -112,8 +112,7 @@ class History(Rows, Mapping):
             return self.steps[: self.length].copy()
         self.enter()
         if key not in self.columns:
-            near = difflib.get_close_matches(key, self.columns, n=3, cutoff=0.4) or [*self.columns][:5]
-            raise KeyError(f"nothing is recorded as {key!r}; near it are {', '.join(near)}")
+            raise KeyError(f"nothing is recorded as {key!r}; {text.near(key, self.columns)}")
         sums, counts = (table[: self.length, self.columns[key]] for table in (self.sums, self.counts))
         return np.divide(sums, counts, out=np.full(self.length, np.nan), where=counts > 0)
 
