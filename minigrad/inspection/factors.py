@@ -17,8 +17,8 @@ import numpy as np
 
 from minigrad.graph import Node
 from minigrad.inspection import text
+from minigrad.inspection.kinds import is_parameter, weight_slot
 from minigrad.inspection.local import LocalJacobian
-from minigrad.inspection.names import is_parameter, weight_slot
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.trace import Trace
 from minigrad.inspection.ways import path_to

@@ -58,7 +58,7 @@ def labels_of(trace: Any) -> list[tuple[str, ...]]:
     count: Counter[str] = Counter()
     labels = []
     for i, (vertex, symbol) in enumerate(zip(trace._vertices, trace._symbols, strict=True)):
-        names = [*reversed(trace._all_given.get(i, [])), symbol]
+        names = [*trace._given.get(i, []), symbol]
         if isinstance(vertex, Node):
             scope = f"{vertex.scope}/" if vertex.scope else ""
             layer = f"{trace._within[vertex].op.name}/" if vertex in trace._within else scope  # lstm/h[3]

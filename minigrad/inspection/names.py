@@ -1,4 +1,4 @@
-"""What the vertices of a trace are called, and what part they play.
+"""What the vertices and the edges of a trace are called.
 
 A tensor keeps the name it was given, unless that is a path, such as layers.0.weight, which is too long for
 a formula. All others get the symbol they have on paper, counted in forward order: weights W1 W2 …, biases
@@ -9,86 +9,21 @@ unless an activation meets them. So is whatever is left: add, add:2 ….
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from minigrad.graph import Node
+from minigrad.inspection.kinds import is_parameter, weight_slot
 from minigrad.op import Elementwise
-from minigrad.tensor import Tensor
 
 OUTPUTS = {"weight": "z", "bias": "z", "activation": "h", "norm": "n", "scale": "n", "skip": "s"}
 LEAVES = {"weight": "W", "bias": "b", "scale": "γ", "w": "W", "gamma": "γ", "beta": "β"}
 PRIMES = {"sigmoid": "σ'", "tanh": "tanh'", "relu": "ReLU'", "leaky_relu": "LeakyReLU'", "elu": "ELU'", "exp": "exp'"}
 
 
-def is_parameter(vertex: Any) -> bool:
-    """Whether this is a leaf that is trained, or a Parameter that was frozen; no node, data or plain array (None)."""
-    return isinstance(vertex, Tensor) and vertex.is_leaf and (vertex.requires_grad or type(vertex) is not Tensor)
-
-
-def refined_kinds(vertices: Sequence, sources: Sequence[Sequence[int | None]]) -> list[str]:
-    """What each vertex does in its net: an `add` may be a bias or a shortcut, a `multiply` a gate.
-
-    `sources` holds per vertex the positions of its inputs, None for plain arrays and numbers.
-    """
-    kinds: list[str] = []
-    for vertex, inputs in zip(vertices, sources, strict=True):
-        if not isinstance(vertex, Node):
-            kinds.append("parameter" if vertex.requires_grad else "constant")
-            continue
-        kind, name = vertex.op.kind, vertex.op.name
-        known = [i for i in inputs if i is not None]
-        if any(is_parameter(vertices[i]) for i in known):
-            factor = "weight" if vertex.output.size == 1 else "scale"  # a neuron's one weight, or a gain per unit
-            kind = {"matmul": "weight", "add": "bias", "multiply": factor}.get(name, kind)
-        elif name == "add" and len(known) == 2 and share_ancestor(known, vertices, sources):
-            kind = "skip"
-        elif name == "multiply" and any(bounded(vertices[i]) for i in known):
-            kind = "gate"
-        kinds.append(kind)
-    return kinds
-
-
-def weight_slot(node: Node) -> int:
-    """Which operand of a product is the weight: the parameter; of two, the one that is written as it: x @ W, w * x."""
-    if node.op.definition:  # a fused layer says it by the names of its arguments
-        return node.op.names.index("w") if "w" in node.op.names else 1
-    slots = [slot for slot, x in enumerate(node.inputs) if is_parameter(x)]
-    return slots[0] if len(slots) == 1 else int(node.op.name == "matmul")
-
-
-def bounded(vertex: Any) -> bool:
-    return isinstance(vertex, Node) and vertex.op.name in ("sigmoid", "tanh")
-
-
-def share_ancestor(pair: Sequence[int], vertices: Sequence, sources: Sequence) -> bool:
-    """Whether two vertices were computed from a common one (or one from the other), leaves not counted."""
-    seen: dict[int, int] = {}  # vertex → 1, 2 or both bits: from which of the two it was reached
-    heap: list[tuple[int, int]] = []
-    waiting = [0, 0, 0]
-
-    def visit(i: int | None, side: int) -> None:
-        if i is not None and isinstance(vertices[i], Node) and not seen.get(i, 0) & side:
-            seen[i] = seen.get(i, 0) | side
-            heapq.heappush(heap, (-i, side))
-            waiting[side] += 1
-
-    visit(pair[0], 1)
-    visit(pair[1], 2)
-    while waiting[1] and waiting[2]:  # youngest first: the two sides of a shortcut meet soon
-        i, side = heapq.heappop(heap)
-        waiting[side] -= 1
-        if seen[-i] == 3:
-            return True
-        for source in sources[-i]:
-            visit(source, side)
-    return any(sides == 3 for sides in seen.values())
-
-
 def given_names(named: Iterable[tuple], parts: Iterable[tuple]) -> dict[int, list[str]]:
-    """Vertex → the names it was given; where the result of a fused op is called h[7], its part r is called r[7].
+    """Vertex → the names it was given, the last first; if the result of a fused op is h[7], its part r is called r[7].
 
     `named` holds pairs (vertex, name), `parts` pairs of vertices (part, result), None for what is not in the trace.
     """
@@ -101,22 +36,17 @@ def given_names(named: Iterable[tuple], parts: Iterable[tuple]) -> dict[int, lis
         if "[" in step and i in given:
             t = step[step.index("[") :]
             given[i] = [name if "[" in name else name + t for name in given[i]]
-    return given
-
-
-def symbols_of(
-    vertices: Sequence, sources: Sequence[Sequence[int | None]], kinds: Sequence[str], given: Sequence
-) -> list:
-    """A unique symbol for each vertex; `given` holds the names that tensors were given, else None."""
-    return Symbols(vertices, sources, kinds, given).names
+    return {i: names[::-1] for i, names in given.items()}
 
 
 class Symbols:
-    """Names each vertex in turn: first what has a name, then the leaves of each op and what it computed."""
+    """A unique symbol for each vertex: first for what was given one, then op by op for its leaves and its output."""
 
-    def __init__(self, vertices: Sequence, sources: Sequence, kinds: Sequence[str], given: Sequence) -> None:
+    def __init__(
+        self, vertices: Sequence, sources: Sequence, kinds: Sequence[str], given: Mapping[int, Sequence[str]]
+    ) -> None:
         self.vertices, self.sources, self.kinds = vertices, sources, kinds
-        self.given = [None if name and "." in name else name for name in given]
+        self.given = {i: names[0] for i, names in given.items() if "." not in names[0]}
         self.names: list[str | None] = [None] * len(vertices)
         self.taken: Counter[str] = Counter()
         self.layers: dict[int | None, int] = {}  # weight → number
@@ -124,9 +54,8 @@ class Symbols:
         self.expression = is_expression(vertices)
         pairs = zip(sources, kinds, strict=True)
         self.activated = {j for inputs, kind in pairs if kind == "activation" for j in inputs}
-        for i, name in enumerate(self.given):
-            if name is not None:
-                self.call(i, name)
+        for i, name in sorted(self.given.items()):
+            self.call(i, name)
         for i, vertex in enumerate(vertices):
             if isinstance(vertex, Node):
                 self.count_layers(i)
@@ -167,7 +96,7 @@ class Symbols:
     def name_output(self, i: int) -> None:
         node, kind, layer = self.vertices[i], self.kinds[i], self.layer
         inputs = [j for j in self.sources[i] if j is not None]
-        if kind == "loss" and self.sources[i][0] is not None and self.given[inputs[0]] is None and not self.taken["y"]:
+        if kind == "loss" and self.sources[i][0] is not None and inputs[0] not in self.given and not self.taken["y"]:
             self.call(inputs[0], "y")
         if self.names[i] is not None:
             return
@@ -176,7 +105,7 @@ class Symbols:
             self.call(i, "L" if node.output.size == 1 else "y")
         elif kind in OUTPUTS and layer and not stands_alone:
             for j in inputs if kind == "bias" else ():
-                if self.names[j] == self.last_called(f"z{layer}") and self.given[j] is None:
+                if self.names[j] == self.last_called(f"z{layer}") and j not in self.given:
                     self.taken[f"z{layer}"] -= 1  # z is what the activation meets
                     self.call(j, f"hW{layer}")
             self.call(i, f"{OUTPUTS[kind]}{layer}")

@@ -62,7 +62,7 @@ class TraceNode(Item):
 
     @property
     def name(self) -> str:
-        return self.trace._names[self.index]
+        return self.trace._given.get(self.index, [self.symbol])[0]
 
     @property
     def symbol(self) -> str:

@@ -23,9 +23,10 @@ from numpy.typing import ArrayLike
 from minigrad.arrays import length
 from minigrad.graph import Node, order, pull, walk
 from minigrad.inspection import text
+from minigrad.inspection.kinds import refined_kinds
 from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.lookup import called, labels_of, look_up
-from minigrad.inspection.names import given_names, refined_kinds, symbols_of
+from minigrad.inspection.names import Symbols, given_names
 from minigrad.inspection.opened import opened
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.tensor import Tensor
@@ -176,7 +177,7 @@ class Trace:
         return refined_kinds(self._vertices, self._sources)
 
     @cached_property
-    def _all_given(self) -> dict[int, list[str]]:
+    def _given(self) -> dict[int, list[str]]:
         """The names that tensors were given; a state that a pack handed on may have several."""
         inputs = (x for node in [*self._replaced, *self._forward] for x in node.inputs if x is not None)
         named = ((self._position(x), x.name) for x in [*inputs, self.output] if x.name is not None)
@@ -184,17 +185,8 @@ class Trace:
         return given_names(named, [(at(node), at(self._replaced[op])) for node, op in self._within.items()])
 
     @cached_property
-    def _given(self) -> list[str | None]:
-        """The name that each vertex was given last, else None."""
-        return [self._all_given[i][-1] if i in self._all_given else None for i in range(len(self._vertices))]
-
-    @cached_property
     def _symbols(self) -> list[str]:
-        return symbols_of(self._vertices, self._sources, self._kinds, self._given)
-
-    @cached_property
-    def _names(self) -> list[str]:
-        return [name or symbol for name, symbol in zip(self._given, self._symbols, strict=True)]
+        return Symbols(self._vertices, self._sources, self._kinds, self._given).names
 
     @cached_property
     def _edges(self) -> list[tuple[int, int, int, np.ndarray]]:

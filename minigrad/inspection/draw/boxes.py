@@ -14,7 +14,7 @@ import numpy as np
 
 from minigrad.arrays import length
 from minigrad.inspection.factors import share
-from minigrad.inspection.names import is_parameter, weight_slot
+from minigrad.inspection.kinds import is_parameter, weight_slot
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.trace import Trace
 

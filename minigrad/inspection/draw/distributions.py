@@ -18,8 +18,8 @@ from matplotlib.scale import SymmetricalLogTransform
 
 from minigrad.inspection.draw import paper
 from minigrad.inspection.draw.boxes import into_parameter
+from minigrad.inspection.kinds import weight_slot
 from minigrad.inspection.local import LocalJacobian
-from minigrad.inspection.names import weight_slot
 from minigrad.inspection.parts import TraceNode
 from minigrad.inspection.trace import Trace
 

@@ -1,0 +1,69 @@
+"""What part each vertex of a trace plays in its net: an `add` may be a bias or a shortcut, a `multiply` a gate."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from typing import Any
+
+from minigrad.graph import Node
+from minigrad.tensor import Tensor
+
+
+def is_parameter(vertex: Any) -> bool:
+    """Whether this is a leaf that is trained, or a Parameter that was frozen; no node, data or plain array (None)."""
+    return isinstance(vertex, Tensor) and vertex.is_leaf and (vertex.requires_grad or type(vertex) is not Tensor)
+
+
+def refined_kinds(vertices: Sequence, sources: Sequence[Sequence[int | None]]) -> list[str]:
+    """The kind of each vertex; `sources` holds the positions of its inputs, None for plain arrays and numbers."""
+    kinds: list[str] = []
+    for vertex, inputs in zip(vertices, sources, strict=True):
+        if not isinstance(vertex, Node):
+            kinds.append("parameter" if vertex.requires_grad else "constant")
+            continue
+        kind, name = vertex.op.kind, vertex.op.name
+        known = [i for i in inputs if i is not None]
+        if any(is_parameter(vertices[i]) for i in known):
+            factor = "weight" if vertex.output.size == 1 else "scale"  # a neuron's one weight, or a gain per unit
+            kind = {"matmul": "weight", "add": "bias", "multiply": factor}.get(name, kind)
+        elif name == "add" and len(known) == 2 and share_ancestor(known, vertices, sources):
+            kind = "skip"
+        elif name == "multiply" and any(bounded(vertices[i]) for i in known):
+            kind = "gate"
+        kinds.append(kind)
+    return kinds
+
+
+def weight_slot(node: Node) -> int:
+    """Which operand of a product is the weight: the parameter; of two, the one that is written as it: x @ W, w * x."""
+    if node.op.definition:  # a fused layer says it by the names of its arguments
+        return node.op.names.index("w") if "w" in node.op.names else 1
+    slots = [slot for slot, x in enumerate(node.inputs) if is_parameter(x)]
+    return slots[0] if len(slots) == 1 else int(node.op.name == "matmul")
+
+
+def bounded(vertex: Any) -> bool:
+    return isinstance(vertex, Node) and vertex.op.name in ("sigmoid", "tanh")
+
+
+def share_ancestor(pair: Sequence[int], vertices: Sequence, sources: Sequence) -> bool:
+    """Whether two vertices were computed from a common one (or one from the other), leaves not counted."""
+    reached: tuple[set[int], set[int]] = (set(), set())
+    waiting: tuple[list[int], list[int]] = ([], [])
+
+    def meets(i: int | None, side: int) -> bool:
+        """Go to vertex i; whether the other side has been there."""
+        if i is None or not isinstance(vertices[i], Node):
+            return False
+        if i not in reached[side]:
+            reached[side].add(i)
+            heapq.heappush(waiting[side], -i)
+        return i in reached[1 - side]
+
+    met = meets(pair[0], 0) or meets(pair[1], 1)
+    while not met and all(waiting):
+        side = int(waiting[1][0] < waiting[0][0])  # the youngest first: the two sides of a shortcut meet soon
+        i = -heapq.heappop(waiting[side])
+        met = any(meets(source, side) for source in sources[i])
+    return met
