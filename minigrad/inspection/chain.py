@@ -16,13 +16,24 @@ import numpy as np
 
 from minigrad.arrays import length
 from minigrad.inspection import text
+from minigrad.inspection.display import picture
 from minigrad.inspection.factors import factors_of
 from minigrad.inspection.ledger import Ledger
 from minigrad.inspection.parts import Edge, TraceNode
-from minigrad.inspection.pictures import picture
 from minigrad.inspection.sample import of_row, of_sample
 from minigrad.inspection.trace import Trace
 from minigrad.inspection.ways import edges_to, path_to
+
+
+def chain(self: Trace, to: Any, **options: Any) -> Chain:
+    """The product of local derivatives from the output down to `to`: see `Chain`."""
+    return Chain(self, self.target(to), **options)
+
+
+def ledger(self: Trace, to: Any = None) -> Ledger:
+    """Where the decades went on the way to `to`, layer by layer; without it, to the first parameter."""
+    first = next((node for node in self.nodes if node.kind == "parameter"), 0)
+    return Chain(self, self.target(first if to is None else to)).ledger()
 
 
 def strongest_unit(edge: Edge, element: int) -> tuple[float, Edge, int, float]:

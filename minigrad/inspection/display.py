@@ -1,14 +1,33 @@
-"""A trace as a picture of its graph, in files and in notebooks. The pictures themselves are in the room `draw`."""
+"""A trace as a picture, in files and in notebooks.
+
+The pictures themselves are in `draw`, a room of its own, which is entered when the first one is drawn.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
-from minigrad.inspection.pictures import picture
 from minigrad.inspection.trace import Trace
 
 LARGEST = 5_000  # values in a trace that a notebook draws without being asked
+
+
+def picture(name: str) -> Callable:
+    """The function of `minigrad.inspection.draw` of that name.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Without that room, or without matplotlib.
+    """
+    try:
+        return getattr(import_module("minigrad.inspection.draw"), name)
+    except ModuleNotFoundError as error:
+        message = f"{name}: pictures are drawn by minigrad/inspection/draw with matplotlib, and there is {error}"
+        raise ModuleNotFoundError(message.replace("is No", "is no"), name=error.name) from error
 
 
 def draw(self: Trace, path: Any = None, ax: Any = None, zoom: str = "layer") -> Any:
@@ -35,6 +54,11 @@ def to_svg(self: Trace, zoom: str = "layer") -> str:
 def to_dot(self: Trace, zoom: str = "layer") -> str:
     """The same graph in the language of Graphviz."""
     return picture("to_dot")(self, zoom)
+
+
+def plot(self: Trace, path: Any = None, ax: Any = None, to: Any = None) -> Any:
+    """Gradients and values layer by layer: see `minigrad.inspection.draw`, which has more pictures."""
+    return picture("flow")(self, to, path, ax)
 
 
 def _repr_mimebundle_(self: Trace, include: Any = None, exclude: Any = None) -> dict[str, str]:

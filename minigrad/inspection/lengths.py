@@ -17,9 +17,9 @@ import numpy as np
 
 from minigrad.arrays import length
 from minigrad.inspection import text
+from minigrad.inspection.display import picture
 from minigrad.inspection.factors import share
 from minigrad.inspection.parts import Edge, TraceNode
-from minigrad.inspection.pictures import picture
 from minigrad.inspection.trace import Trace
 from minigrad.inspection.ways import Many, along
 
