@@ -68,11 +68,10 @@ class History(Rows, Mapping):
     def __init__(self, capacity: int = 1024) -> None:
         super().__init__(capacity)
         self.columns: dict[str, int] = {}
-        self.sums = np.zeros((capacity, 16))
-        self.counts = np.zeros((capacity, 16), np.uint32)
+        self.sums: np.ndarray = np.zeros((capacity, 16))
+        self.counts: np.ndarray = np.zeros((capacity, 16), np.uint32)
         self.recent: deque[dict[str, float]] = deque(maxlen=3)  # the last steps by themselves
         self.noted: list[tuple[int, dict[str, float]]] = []  # (row, values) of steps that are not yet in the table
-        self.entered = 0  # how many values of the first of them are
 
     def begin(self, step: int) -> None:
         if len(self.noted) == 64:  # the table is out of the cache when a step ends: it pays to go there seldom
@@ -82,27 +81,23 @@ class History(Rows, Mapping):
         self.noted.append((self.length - 1, self.recent[-1]))
 
     def put(self, key: str, value: float) -> None:
-        """Note the value of a key in this step, once."""
+        """Note the value of a key in this step."""
         self.recent[-1][key] = value
+        if key not in self.columns:
+            self.columns[key] = len(self.columns)
+            if len(self.columns) > self.sums.shape[1]:
+                self.sums, self.counts = (np.hstack([x, np.zeros_like(x)]) for x in (self.sums, self.counts))
 
     def enter(self) -> None:
         """Add what was noted to the table."""
-        if [len(values) for _, values in self.noted] == [self.entered]:  # nothing since the last time
-            return
         for row, values in self.noted:
-            places = [self.columns.setdefault(key, len(self.columns)) for key in values][self.entered :]
-            while len(self.columns) > self.sums.shape[1]:
-                wider = (np.concatenate([x, np.zeros_like(x)], axis=1) for x in (self.sums, self.counts))
-                self.sums, self.counts = wider
-            self.sums[row, places] += list(values.values())[self.entered :]
+            places = [self.columns[key] for key in values]
+            self.sums[row, places] += list(values.values())
             self.counts[row, places] += 1
-            self.entered = 0
-        self.noted = self.noted[-1:]  # the last step may bring more
-        self.entered = len(self.recent[-1]) if self.noted else 0
+        self.noted = []
 
     def halve(self) -> None:
         self.enter()
-        self.noted, self.entered = [], 0
         for table in (self.sums, self.counts):
             table[: len(table) // 2] = table[::2] + table[1::2]
             table[len(table) // 2 :] = 0
@@ -110,18 +105,19 @@ class History(Rows, Mapping):
     def __getitem__(self, key: str) -> np.ndarray:
         if key == "step":
             return self.steps[: self.length].copy()
-        self.enter()
         if key not in self.columns:
             raise KeyError(f"nothing is recorded as {key!r}; {text.near(key, self.columns)}")
-        sums, counts = (table[: self.length, self.columns[key]] for table in (self.sums, self.counts))
+        sums, counts = (table[: self.length, self.columns[key]].copy() for table in (self.sums, self.counts))
+        for row, values in self.noted:
+            if key in values:
+                sums[row] += values[key]
+                counts[row] += 1
         return np.divide(sums, counts, out=np.full(self.length, np.nan), where=counts > 0)
 
     def __iter__(self) -> Iterator[str]:
-        self.enter()
         return iter(["step", *self.columns])
 
     def __len__(self) -> int:
-        self.enter()
         return 1 + len(self.columns)
 
     def of(self, quantity: str) -> dict[str, np.ndarray]:
