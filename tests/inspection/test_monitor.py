@@ -541,6 +541,18 @@ def test_closing_takes_every_listener_away():
         monitor.step()
 
 
+def test_a_monitor_that_nobody_holds_stops_listening():
+    model = network("relu")
+    optimizer = SGD(model.parameters(), lr=0.1)
+    monitor = mg.GradientMonitor(model, optimizer, level="full")
+    train(model, optimizer, 2, monitor)
+    history = monitor.history
+    del monitor
+    assert (state.listeners, optimizer.meters) == ((), [])
+    train(model, optimizer, 2)
+    assert history["step"].tolist() == [0, 1]
+
+
 def test_another_thread_can_close_it():
     model, (x, labels) = network("relu"), data()
     monitor = mg.GradientMonitor(model)

@@ -23,8 +23,8 @@ from minigrad.graph import GraphError, Node
 from minigrad.inspection.monitor.histogram import Histograms
 from minigrad.inspection.monitor.history import History
 from minigrad.inspection.monitor.layer import Layer
+from minigrad.inspection.monitor.listening import listen
 from minigrad.inspection.monitor.looks import Walk, finite_or_infinite, length
-from minigrad.settings import state
 from minigrad.tensor import Tensor
 
 Level = Literal["norms", "hist", "full"]
@@ -51,7 +51,7 @@ class GradientMonitor:
     """Records what activations, gradients and parameters do while a model is trained.
 
     Call `step()` after `backward()` and before the gradients are clipped. The monitor hears every `backward()` of
-    its thread from the moment it is made until `close()`, or to the end of a `with` block.
+    its thread from the moment it is made until `close()`, to the end of a `with` block, or until nobody holds it.
 
     Parameters
     ----------
@@ -137,9 +137,7 @@ class GradientMonitor:
         self.used: list[float] = []  # norms of the gradients that it used
         self.closed = False
         self.begun = self.ended = self.inside = 0.0
-        state.listeners = (*state.listeners, self._hear)
-        if optimizer is not None:
-            optimizer.meters.append(self._moved)
+        self.leave = listen(self, self._hear, self._moved, optimizer)
 
     @timed
     def _hear(self, node: Node, g: np.ndarray) -> None:
@@ -230,9 +228,7 @@ class GradientMonitor:
         """Stop listening; what was recorded stays."""
         self.closed = True
         self.walk, self.waiting = Walk(), set()
-        state.listeners = tuple(listener for listener in state.listeners if listener != self._hear)
-        if self.optimizer is not None:
-            self.optimizer.meters[:] = [other for other in self.optimizer.meters if other != self._moved]
+        self.leave()
 
     def __enter__(self) -> GradientMonitor:
         return self
