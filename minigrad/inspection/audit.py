@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from itertools import groupby
-from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -122,17 +120,19 @@ def products(trace: Trace) -> list[Check]:
     kinks = Check("  … kink crossed, excluded", note="(would have failed)")
     given = Check("  … given by what_if, not compared")
     rng = np.random.default_rng(0)
-    for node, slots in groupby(derivatives(trace), key=itemgetter(0)):
-        if node.op.definition:
-            kernel.add(error_of_kernel(node), node.op.name, f"value of {node.op.name}")
-        for _, slot, where, is_given in slots:
-            if is_given:
-                given.add(0.0, node.op.name, where)
-                continue
-            found = measured(node, slot, rng)
-            (kernel if node.op.definition else local).add(found.error, node.op.name, where)
-            if found.kinks:
-                kinks.add(found.error_with_kinks, node.op.name, where, found.kinks)
+    valued: set[Node] = set()  # fused ops whose output was compared
+    for node, slot, where, is_given in derivatives(trace):
+        op = node.op
+        if op.definition and node not in valued:
+            valued.add(node)
+            kernel.add(error_of_kernel(node), op.name, f"value of {op.name}")
+        if is_given:
+            given.add(0.0, op.name, where)
+            continue
+        found = measured(node, slot, rng)
+        (kernel if op.definition else local).add(found.error, op.name, where)
+        if found.kinks:
+            kinks.add(found.error_with_kinks, op.name, where, found.kinks)
     return [check for check in (local, kernel, kinks, given) if check.count]
 
 

@@ -225,10 +225,8 @@ class Chain:
             return f"check   the gradient is {'exactly 0' if scale == 0 else 'not finite'}: there is nothing to compare"
         if self.is_part:
             return f"part    ‖·‖ = {text.number(length(self.product))}; ‖{self.derivative}‖ = {text.number(scale)}"
-        error = length(self.product - whole) / scale
-        how = f"to {error:.0e}" if error else "to the last bit"
-        mark = "✓" if error <= np.sqrt(np.finfo(whole.dtype).eps) else "✗"
-        return f"check   the factors multiplied out = {self.derivative} {how} {mark}"
+        agreement = text.agreement(length(self.product - whole) / scale, whole.dtype)
+        return f"check   the factors multiplied out = {self.derivative} {agreement}"
 
     def in_numbers(self) -> str:
         """The gradient of one element in plain numbers along a path: from each unit to the one that brings it most."""

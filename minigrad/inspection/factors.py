@@ -100,21 +100,21 @@ class Factor:
     gain = float("nan")
 
     def __init__(
-        self, upper: list[TraceNode], last: list[Edge], edges: list[Edge], parts: dict[Edge, np.ndarray]
+        self, upper: list[TraceNode], arriving: list[Edge], edges: list[Edge], parts: dict[Edge, np.ndarray]
     ) -> None:
         self.upper = upper
         self.edges = edges
-        self.last = last
-        self.lower = list(dict.fromkeys(edge.input for edge in last))
+        self.arriving = arriving  # those of the edges that lead to the lower cut
+        self.lower = list(dict.fromkeys(edge.input for edge in arriving))
         self.single = edges[0] if len(edges) == 1 else None
         self.local: LocalJacobian | None = self.single.local if self.single else None
-        self._parts = [parts[edge] for edge in last]
-        self.gradient = self._placed(range(len(last)))
+        self._parts = {edge: parts[edge] for edge in arriving}
+        self.gradient = self._placed(arriving)
 
-    def _placed(self, which: Sequence[int]) -> np.ndarray:
-        """The sum of some of the parts, each at the vertex where it arrives."""
+    def _placed(self, edges: Sequence[Edge]) -> np.ndarray:
+        """What some of the arriving edges bring, each at the vertex where it arrives."""
         sums = [
-            sum((self._parts[k] for k in which if self.last[k].input == vertex), np.zeros_like(vertex.value))
+            sum((self._parts[edge] for edge in edges if edge.input == vertex), np.zeros_like(vertex.value))
             for vertex in self.lower
         ]
         return sums[0] if len(sums) == 1 else np.concatenate([g.ravel() for g in sums])
@@ -156,10 +156,7 @@ class Factor:
     def branches(self) -> list[Branch]:
         if self.single is not None:
             return []
-        return [
-            Branch(path_to(edge, self.edges), share(self._placed([k]), self.gradient))
-            for k, edge in enumerate(self.last)
-        ]
+        return [Branch(path_to(edge, self.edges), share(self._placed([edge]), self.gradient)) for edge in self.arriving]
 
     @property
     def symbol(self) -> str:
@@ -185,7 +182,7 @@ class Factor:
             inputs = [x is not None and trace._vertex(x) is lower for x in self.fused.inputs]
             return self.fused.op.formulas[inputs.index(True)]
         if len(self.lower) == 2:
-            parts = zip(self.last, self.branches, strict=True)
+            parts = zip(self.arriving, self.branches, strict=True)
             return ", ".join(f"{in_chain(e)} → {e.input.symbol[0]} {text.percent(b.share)}" for e, b in parts)
         return "" if self.is_long else " + ".join(text.percent(branch.share) for branch in self.branches)
 

@@ -63,14 +63,14 @@ def by_path_length(self: Trace, to: Any, count: str | Callable[[Edge], bool] | N
     """
     trace = self.opened()
     target = trace.target(to)
-    counts, words = counter(trace, count)
+    counts, words = counting(trace, count)
     gradient, one = Many({0: trace.seed}), Many({0: 1})
     (parts,) = along(trace[-1], gradient, [target], lambda edge, g: g.through(edge.local.vjps, counts(edge)))
     (paths,) = along(trace[-1], one, [target], lambda edge, n: n.through(list, counts(edge)))
     return PathLengths(parts.parts, paths.parts, target, words)
 
 
-def counter(trace: Trace, count: str | Callable[[Edge], bool] | None) -> tuple[Callable[[Edge], bool], str]:
+def counting(trace: Trace, count: str | Callable[[Edge], bool] | None) -> tuple[Callable[[Edge], bool], str]:
     """The function that says of an edge whether it counts, and the same in words."""
     if count is None:
         return lambda edge: True, "every edge"
@@ -148,6 +148,5 @@ class PathLengths(dict):
         if scale == 0 or not np.isfinite(scale):
             what = "exactly 0" if scale == 0 else "not finite"
             return f"{self.target.derivative} is {what}: there is nothing to compare"
-        error = self.target.check(list(self.values()))
-        mark = "✓" if error <= np.sqrt(np.finfo(self.target.grad.dtype).eps) else "✗"
-        return f"Σ parts = {self.target.derivative} {f'to {error:.0e}' if error else 'to the last bit'} {mark}"
+        agreement = text.agreement(self.target.check(list(self.values())), self.target.grad.dtype)
+        return f"Σ parts = {self.target.derivative} {agreement}"

@@ -96,6 +96,12 @@ def near(wrong: str, known: Iterable[str]) -> str:
     return f"near it are {', '.join(difflib.get_close_matches(wrong, known, n=3, cutoff=0.4) or known[:5])}"
 
 
+def agreement(error: float, dtype: np.dtype) -> str:
+    """How far two gradients are apart, as in "to 2e-16 ✓"; ✗ if it is more than half of the digits."""
+    mark = "✓" if error <= np.sqrt(np.finfo(dtype).eps) else "✗"
+    return f"to {error:.0e} {mark}" if error else f"to the last bit {mark}"
+
+
 def folded(lines: Sequence[str], what: str, most: int = 60) -> str:
     """Lines one below the other; of too many only the first and the last."""
     if len(lines) <= most:

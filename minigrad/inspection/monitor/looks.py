@@ -130,21 +130,19 @@ class Look:
         self.active: list[tuple[np.ndarray, int]] = []
         self.saturated = self.bounded = 0
         self.totals: list[tuple[str, np.ndarray, int]] = []
+        for what, x in outputs.items() if maps else ():
+            self.add_up(f"{what}_rms", np.square(x, dtype=np.float64))
         for activation, y in activations:
             if activation == "relu":
                 samples = by_unit(y)
                 self.active.append((active(samples), len(samples)))
-            else:
-                self.saturated += int(beyond(y, *SATURATED[activation]))
-                self.bounded += y.size
-        if maps:
-            for what, x in outputs.items():
-                self.add_up(f"{what}_rms", np.square(x, dtype=np.float64))
-            for activation, y in activations:
-                if activation == "relu":
+                if maps:
                     self.add_up("active", y > 0)
-                else:
-                    middle, bound = SATURATED[activation]
+            else:
+                middle, bound = SATURATED[activation]
+                self.saturated += int(beyond(y, middle, bound))
+                self.bounded += y.size
+                if maps:
                     self.add_up("saturated", np.abs(y - middle) > bound)
 
     def add_up(self, quantity: str, x: np.ndarray) -> None:
