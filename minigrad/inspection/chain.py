@@ -36,33 +36,6 @@ def ledger(self: Trace, to: Any = None) -> Ledger:
     return Chain(self, self.target(first if to is None else to)).ledger()
 
 
-def strongest_unit(edge: Edge, element: int) -> tuple[float, Edge, int, float]:
-    """Which unit of the edge's output brings most gradient to one element of its input: |part|, edge, unit, slope."""
-    unit = np.zeros(edge.input.shape)
-    unit.flat[element] = 1
-    slopes = edge.local.jvp(unit).ravel()
-    parts = np.abs(edge.upstream.ravel() * slopes)
-    at = int(np.argmax(parts))
-    return float(parts[at]), edge, at, float(slopes[at])
-
-
-def edges_of(path: Iterable[Edge], target: TraceNode) -> list[Edge]:
-    """The edges of a path in backward order, as those of the target's trace; ValueError unless it leads there."""
-    trace = target.trace
-    edges = [Edge(trace, k) for k in sorted(edge.index for edge in path)]
-    if [trace[-1], *(edge.input for edge in edges)] != [*(edge.output for edge in edges), target]:
-        raise ValueError(f"chain: path must lead, edge after edge, from {trace[-1].symbol} to {target.symbol}")
-    return edges
-
-
-def edges_through(use: int, target: TraceNode) -> list[Edge]:
-    """The edges whose products come in through one of the uses of the target, counted in backward order."""
-    uses = target.incoming
-    if not -len(uses) <= use < len(uses):
-        raise ValueError(f"chain: {target.symbol} is used {len(uses)} times, there is no use {use}")
-    return path_to(uses[use], edges_to(target.trace, [target]))
-
-
 class Chain:
     """The product of local derivatives from the output of a trace down to one vertex.
 
@@ -232,10 +205,10 @@ class Chain:
         """The gradient of one element in plain numbers along a path: from each unit to the one that brings it most."""
         at = int(np.ravel_multi_index(self.element, self.target.shape))
         numbers: list[tuple[str, float]] = []
-        vertex = self.target
+        vertex, followed = self.target, set(self.edges)
         losses = {edge: factor.symbol for factor in self.factors if factor.whole_loss for edge in factor.edges}
         while vertex != self.trace[-1]:
-            best = max((strongest_unit(edge, at) for edge in vertex.incoming if edge in self.edges), key=lambda b: b[0])
+            best = max((strongest_unit(edge, at) for edge in vertex.incoming if edge in followed), key=lambda b: b[0])
             _, edge, at, slope = best
             if edge in losses and numbers and numbers[-1][0] == losses[edge]:
                 slope *= numbers.pop()[1]  # a loss is one number, however many steps it has
@@ -269,3 +242,30 @@ class Chain:
     def __repr__(self) -> str:
         decades = text.signed(self.decades[-1]) if len(self) else "0"
         return f"<Chain {self.derivative}: {len(self)} factors, {decades} decades>"
+
+
+def strongest_unit(edge: Edge, element: int) -> tuple[float, Edge, int, float]:
+    """Which unit of the edge's output brings most gradient to one element of its input: |part|, edge, unit, slope."""
+    unit = np.zeros(edge.input.shape)
+    unit.flat[element] = 1
+    slopes = edge.local.jvp(unit).ravel()
+    parts = np.abs(edge.upstream.ravel() * slopes)
+    at = int(np.argmax(parts))
+    return float(parts[at]), edge, at, float(slopes[at])
+
+
+def edges_of(path: Iterable[Edge], target: TraceNode) -> list[Edge]:
+    """The edges of a path in backward order, as those of the target's trace; ValueError unless it leads there."""
+    trace = target.trace
+    edges = [Edge(trace, k) for k in sorted(edge.index for edge in path)]
+    if [trace[-1], *(edge.input for edge in edges)] != [*(edge.output for edge in edges), target]:
+        raise ValueError(f"chain: path must lead, edge after edge, from {trace[-1].symbol} to {target.symbol}")
+    return edges
+
+
+def edges_through(use: int, target: TraceNode) -> list[Edge]:
+    """The edges whose products come in through one of the uses of the target, counted in backward order."""
+    uses = target.incoming
+    if not -len(uses) <= use < len(uses):
+        raise ValueError(f"chain: {target.symbol} is used {len(uses)} times, there is no use {use}")
+    return path_to(uses[use], edges_to(target.trace, [target]))

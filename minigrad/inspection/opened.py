@@ -35,7 +35,7 @@ def opened(nodes: Sequence[Node]) -> tuple[list[Node], dict[Node, Any]]:
         handled[node] = vertex = stand_in(node, handled)
         if isinstance(vertex, Node) and vertex not in handled and vertex is not node:
             pending += order(vertex, until=handled)
-    final = {node: last(handled, node) for node in handled}
+    final = {node: in_the_end(handled, node) for node in handled}
     needed = {final[node] for node in nodes[:1]}
     primitive = []
     for node in reversed(handled):
@@ -45,8 +45,8 @@ def opened(nodes: Sequence[Node]) -> tuple[list[Node], dict[Node, Any]]:
     return primitive, {node: vertex for node, vertex in final.items() if node not in needed}
 
 
-def last(handled: Mapping[Node, Any], vertex: Any) -> Any:
-    """What stands for `vertex` in the end: a stand-in may have one itself."""
+def in_the_end(handled: Mapping[Node, Any], vertex: Any) -> Any:
+    """What stands for `vertex` when all is done: a stand-in may have one itself."""
     while handled.get(vertex, vertex) is not vertex:
         vertex = handled[vertex]
     return vertex
@@ -54,21 +54,28 @@ def last(handled: Mapping[Node, Any], vertex: Any) -> Any:
 
 def stand_in(node: Node, handled: Mapping[Node, Any]) -> Any:
     """What to look at in place of `node`: the end of its definition, what it takes out of a pack, else itself."""
-    takes = node.op is elements and node.inputs[0] is not None
-    pack = last(handled, node.inputs[0].node) if takes else None
-    if node.op.definition is None and getattr(pack, "op", None) not in (stacked, concatenated):
+    pack = pack_under(node, handled)
+    if node.op.definition is None and pack is None:
         return node
     with recording(node.scope):
-        if node.op.definition is None:
-            y = taken_out(pack, node.params["index"])
-        else:
+        if pack is None:
             y = node.op.definition(*recorded_inputs(node), **node.params)
+        else:
+            y = taken_out(pack, node.params["index"])
         if y is None:
             return node
         if isinstance(y, Tensor) and y.requires_grad:
             return y.node or y
         # a constant came out: what arrives here goes no further
         return Node(node.op, (None,) * len(node.inputs), node.arrays, node.params, node.output, node.saved, 0)
+
+
+def pack_under(node: Node, handled: Mapping[Node, Any]) -> Node | None:
+    """The pack that a node takes elements of, if it does."""
+    if node.op is not elements or node.inputs[0] is None:
+        return None
+    pack = in_the_end(handled, node.inputs[0].node)
+    return pack if isinstance(pack, Node) and pack.op in (stacked, concatenated) else None
 
 
 def taken_out(pack: Node, index: Any) -> Any:

@@ -49,9 +49,9 @@ def number(x: float | None, digits: int = 3) -> str:
     return f"{x + 0.0:.{digits}g}".replace("-", "−") if x == 0 or 1e-3 <= abs(x) < 1e5 else scientific(x, digits - 1)
 
 
-def scientific(x: float | None, digits: int = 2) -> str:
+def scientific(x: float, digits: int = 2) -> str:
     """`4.05e-01`: columns of these line up; before them stands the minus sign of all other numbers."""
-    return "—" if x is None else f"{'−' if x < 0 else ''}{abs(x):.{digits}e}"
+    return f"{'−' if x < 0 else ''}{abs(x):.{digits}e}"
 
 
 def fixed(x: float | None) -> str:
@@ -110,9 +110,8 @@ def folded(lines: Sequence[str], what: str, most: int = 60) -> str:
     return "\n".join([*lines[:half], f"…  {len(lines) - 2 * half} {what} folded", *lines[-half:]])
 
 
-def table(rows: Sequence[Sequence[str]], align: str = "", gap: str = "  ") -> str:
+def table(rows: Sequence[Sequence[str]], align: str) -> str:
     """Columns under their heads (the first row); `align` has one of < and > per column."""
-    widths = [max(len(row[j]) for row in rows) for j in range(len(rows[0]))]
-    align = align or "<" * len(widths)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     cells = ((f"{cell:{side}{width}}" for cell, side, width in zip(row, align, widths, strict=True)) for row in rows)
-    return "\n".join(gap.join(line).rstrip() for line in cells)
+    return "\n".join("  ".join(line).rstrip() for line in cells)

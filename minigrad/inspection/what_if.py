@@ -77,7 +77,8 @@ def matched(trace: Trace, key: str) -> list[Edge]:
         known = sorted({f"kind:{edge.output.kind}" for edge in edges})
     else:
         nodes = trace[key]
-        found = [edge for edge in edges if edge.output in (nodes if isinstance(nodes, list) else [nodes])]
+        wanted = set(nodes) if isinstance(nodes, list) else {nodes}
+        found = [edge for edge in edges if edge.output in wanted]
         known = sorted({edge.output.name for edge in edges})
     if not found:
         raise KeyError(f"what_if: {key!r} matches no node that passes a gradient on; {text.near(key, known)}")
