@@ -123,7 +123,7 @@ class TraceNode(Item):
 
     @property
     def outgoing(self) -> list[Edge]:
-        return [edge for edge in self.trace.edges() if self.trace._edges[edge.index][0] == self.index]
+        return [edge for edge in self.trace.edges() if edge.output == self]
 
     def check(self, parts: Sequence[np.ndarray] | None = None) -> float:
         """How far the contributions, or other `parts`, are from adding up to the gradient.
@@ -173,19 +173,19 @@ class Edge(Item):
 
     @property
     def output(self) -> TraceNode:
-        return TraceNode(self.trace, self.trace._edges[self.index][0])
+        return TraceNode(self.trace, self.trace._edges[self.index].output)
 
     @property
     def slot(self) -> int:
-        return self.trace._edges[self.index][1]
+        return self.trace._edges[self.index].slot
 
     @property
     def input(self) -> TraceNode:
-        return TraceNode(self.trace, self.trace._edges[self.index][2])
+        return TraceNode(self.trace, self.trace._edges[self.index].input)
 
     @property
     def contribution(self) -> np.ndarray:
-        return self.trace._edges[self.index][3]
+        return self.trace._edges[self.index].contribution
 
     @property
     def upstream(self) -> np.ndarray:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -79,6 +79,15 @@ def trace(output: Tensor, gradient: ArrayLike | None = None, expand: bool = True
 def recorded(output: Tensor) -> list[Node]:
     """All that led to `output`, as it ran; GraphError if a value was changed in place since."""
     return order(output.node) if output.node else []
+
+
+class Product(NamedTuple):
+    """What an op sent to one of its inputs; both by their position in the trace."""
+
+    output: int
+    slot: int
+    input: int
+    contribution: np.ndarray
 
 
 class Trace:
@@ -189,10 +198,10 @@ class Trace:
         return Symbols(self._vertices, self._sources, self._kinds, self._given).names
 
     @cached_property
-    def _edges(self) -> list[tuple[int, int, int, np.ndarray]]:
-        """(position of the op, slot, position of its input, contribution), in backward order."""
+    def _edges(self) -> list[Product]:
+        """All products in backward order."""
         return [
-            (self._positions[node], slot, self._position(x), contribution)
+            Product(self._positions[node], slot, self._positions[self._vertex(x)], contribution)
             for node, _, contributions in self._sent
             for slot, (x, contribution) in enumerate(zip(node.inputs, contributions, strict=True))
             if contribution is not None
@@ -202,8 +211,8 @@ class Trace:
     def _into(self) -> dict[int, list[int]]:
         """Vertex → the edges that bring gradient into it."""
         into: dict[int, list[int]] = defaultdict(list)
-        for k, (_, _, source, _) in enumerate(self._edges):
-            into[source].append(k)
+        for k, product in enumerate(self._edges):
+            into[product.input].append(k)
         return into
 
     @property

@@ -22,7 +22,7 @@ def edges_to(trace: Trace, targets: Iterable[TraceNode], through: bool = True) -
     found, seen, stack = set(), set(ends), list(ends)
     while stack:
         for k in trace._into[stack.pop()]:
-            user = trace._edges[k][0]
+            user = trace._edges[k].output
             if through or user not in ends:
                 found.add(k)
                 if user not in seen:
