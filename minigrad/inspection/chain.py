@@ -194,8 +194,10 @@ class Chain:
         """The product, multiplied out anew, against the gradient that the walk brought."""
         whole = self.target.grad
         scale = length(whole)
-        if scale == 0 or not np.isfinite(scale):
-            return f"check   the gradient is {'exactly 0' if scale == 0 else 'not finite'}: there is nothing to compare"
+        if lost(scale):
+            steps = [k for k, factor in enumerate(self.factors) if lost(length(factor.gradient))]
+            what = f"{'not finite' if scale else 'exactly 0'}{f' from step {steps[0]} on' if steps else ''}"
+            return f"check   the gradient is {what}: there is nothing to compare"
         if self.is_part:
             return f"part    ‖·‖ = {text.number(length(self.product))}; ‖{self.derivative}‖ = {text.number(scale)}"
         agreement = text.agreement(length(self.product - whole) / scale, whole.dtype)
@@ -242,6 +244,11 @@ class Chain:
     def __repr__(self) -> str:
         decades = text.signed(self.decades[-1]) if len(self) else "0"
         return f"<Chain {self.derivative}: {len(self)} factors, {decades} decades>"
+
+
+def lost(norm: float) -> bool:
+    """Whether nothing is left of a gradient, or nothing finite."""
+    return norm == 0 or not np.isfinite(norm)
 
 
 def strongest_unit(edge: Edge, element: int) -> tuple[float, Edge, int, float]:
