@@ -59,10 +59,9 @@ def draw(rows: dict[str, dict], w: np.ndarray, width: np.ndarray) -> Figure:
     figure = picture(13, 8, how_to_read)
     (forward, back), (unlike, band) = figure.subplots(2, 2)
     for k, (name, row) in enumerate(rows.items()):  # two by two: the smaller weight dashed, the larger drawn through
-        style = {"color": COLOURS[(6, 1, 2, 0, 0, 0)[k // 2]], "linestyle": ":" if k == 10 else ("--", "-")[k % 2]}
+        style = {"color": COLOURS[(6, 1, 2, 0, 0, 0)[k // 2]], "marker": "os  ^^xx    "[k], "markevery": 4, "ms": 4}
+        style["linestyle"] = "none" if k < 2 else ":" if k == 10 else ("--", "-")[k % 2]  # a line would hide ReLU's
         style["label"] = name if row["gradients"][0] else f"{name}: exactly 0"
-        if name.startswith("linear"):  # dots, or ReLU would hide it, which does the same above 0
-            style |= {"linestyle": "none", "marker": "os"[k % 2], "markevery": 4, "markersize": 4}
         (back if k < 8 else unlike).plot(np.where(row["gradients"], np.abs(row["gradients"]), np.nan), **style)
         if k < 8:
             forward.plot(row["outputs"], **style)

@@ -60,7 +60,8 @@ def draw(rows: dict[str, dict]) -> Figure:
     )
     figure = picture(13, 9.5, how_to_read)
     *maps, (by_time, by_path, errors, legend) = figure.subplots(3, 4)
-    for j, (name, colour) in enumerate(zip(TRAINED, COLOURS, strict=False)):
+    for j, (name, colour, marker) in enumerate(zip(TRAINED, COLOURS, "osD^", strict=False)):
+        style = {"color": colour, "marker": marker, "markersize": 4, "markevery": 0.2}
         for i, (when, line) in enumerate((("new", "-"), ("trained", "--"))):
             if name not in rows:
                 maps[i][j].axis("off")
@@ -69,12 +70,11 @@ def draw(rows: dict[str, dict]) -> Figure:
             steps, lags = look["times"] + 1, np.ma.masked_equal(look["lags"], 0)
             shown = maps[i][j].pcolormesh(steps, steps, lags, norm=LogNorm(1e-4, 1e4), cmap="RdBu_r")
             maps[i][j].set(title=f"{name}, {when}", aspect="equal", ylim=maps[i][j].get_ylim()[::-1])
-            by_time.plot(np.arange(2, len(look["by time"]) + 1), look["by time"][1:], line, color=colour)
+            by_time.plot(np.arange(2, len(look["by time"]) + 1), look["by time"][1:], line, **style)
             if name != "rnn":  # whose only way has T − 1 passes
-                by_path.plot(look["by path"], line, color=colour)
+                by_path.plot(look["by path"], line, **style)
         for how, line in zip(LIMITS, ("-", ":"), strict=True) if name in rows else ():
-            run = rows[name]["runs"][how]
-            errors.plot(run["steps"], run["errors"], line, color=colour, label=f"{name}, {how}")
+            errors.plot("steps", "errors", line, data=rows[name]["runs"][how], **style, label=f"{name}, {how}")
     figure.colorbar(shown, ax=np.array(maps), label="‖∂s_t/∂s_k‖/√n", extend="both")
     by_time.set(yscale="log", title="parts of ∂L/∂W_hidden", xlabel="step that adds it")
     by_time.set_ylim(bottom=max(1e-14, by_time.get_ylim()[0]))

@@ -175,6 +175,9 @@ def test_the_picture_shows_the_numbers(result, rows):
             line = next(lines)
             assert np.array_equal(line.get_ydata(), rows[name]["runs"][how]["errors"])
             assert np.array_equal(line.get_xdata(), rows[name]["runs"][how]["steps"])
+    for title in ("parts of ∂L/∂W_hidden", "∂L/∂s_1 by paths", "error while learning"):  # without colour
+        looks = [(line.get_linestyle(), line.get_marker()) for line in axes[title].lines]
+        assert len(set(looks)) == len(looks)
     assert result.figure.get_supxlabel().startswith("How to read: ")
 
 
