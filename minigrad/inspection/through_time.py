@@ -57,7 +57,7 @@ def lag_matrix(self: Trace, states: str | Sequence) -> np.ndarray:
     KeyError
         If no state is called so.
     ValueError
-        If the states are not all (batch, n), or those of several layers.
+        If the states are not all (batch, n), hold no sample, or are those of several layers.
 
     Examples
     --------
@@ -83,6 +83,8 @@ def lag_matrix(self: Trace, states: str | Sequence) -> np.ndarray:
     if len(shapes) != 1 or len(found[0].shape) != 2:
         raise ValueError(f"lag_matrix: states must all be (batch, n), not {' and '.join(map(str, sorted(shapes)))}")
     batch, n = found[0].shape
+    if not batch:
+        raise ValueError(f"lag_matrix: there is no sample, {found[0].symbol} is empty")
     lags = np.zeros((len(found), len(found)))
     portions = np.array_split(np.eye(n, dtype=found[0].value.dtype), -(-n * batch * n // DENSE_LIMIT))
     for t, h in enumerate(found):

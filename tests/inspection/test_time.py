@@ -139,6 +139,9 @@ def test_refusals():
         trace.lag_matrix(["h[0]", trace[-1]])
     with pytest.raises(ValueError, match=r"'h\[0\]' is one value; give a pattern such as 'h\[\*\]', or a list"):
         trace.lag_matrix("h[0]")
+    empty = mg.trace(mg.sum(RNN(2, 4, rng=0)(np.zeros((0, 3, 2)))))
+    with pytest.raises(ValueError, match=r"there is no sample, h\[0\] is empty"):
+        empty.lag_matrix("h[*]")
 
 
 def test_states_are_found_by_the_name_of_the_op_that_computed_them():
