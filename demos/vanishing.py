@@ -52,7 +52,7 @@ def draw(rows: dict[str, dict], depths: list[int]) -> Figure:
         axes["gradient"].plot(layers, row["gradient"], **style(name))
         axes["signal"].plot(layers, row["signal"], **style(name))
         axes["by depth"].plot(depths, row["by depth"], marker="o", **style(name))
-    along = {"yscale": "log", "xticks": sorted({1, *depths})}
+    along = {"yscale": "log", "xticks": range(0, depths[-1] + 1, -(-depths[-1] // 10))}
     axes["gradient"].set(**along, ylabel="‖∂L/∂z‖", title="gradient at each layer before training")
     axes["signal"].set(**along, ylabel="RMS of z", xlabel="layer (the last is the output y)", title="signal")
     axes["by depth"].set(xlabel="hidden layers", ylabel="decades", title="‖∂L/∂z1‖ against ‖∂L/∂y‖", xticks=depths)
