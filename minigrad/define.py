@@ -52,6 +52,8 @@ def elementwise(
         The NumPy function that should call this op when it meets a Tensor.
     method : bool
         Whether Tensors get a method of this name.
+    doc : str, optional
+        What `help` says; without it name and formulas.
 
     Examples
     --------
@@ -109,6 +111,8 @@ def fused(
 
     Parameters
     ----------
+    name, formulas, kind, doc
+        As for `elementwise`.
     forward : callable
         `forward(*arrays, **params) -> (output, saved)`, or the output alone.
     backward : callable

@@ -48,7 +48,7 @@ def clip_adaptively(params: Iterable[Tensor], ratio: float = 0.01, eps: float = 
 class AutoClip:
     """`clip_by_global_norm` with a percentile of all norms so far, this one included (Seetharaman et al., MLSP 2020).
 
-    Call it after each `backward()`; `history` lists the norms (those that are neither 0 nor infinite).
+    Call it after each `backward()`; `history` lists those that are finite and not 0.
 
     >>> import minigrad as mg
     >>> w = mg.tensor([0.0, 0.0], requires_grad=True)
