@@ -87,7 +87,8 @@ def changed(optimizer: Any, w: np.ndarray, g: np.ndarray, state: dict, lr: float
     change = optimizer.change(w, g, state, lr, **settings)
     if getattr(change, "shape", None) != w.shape:
         found = f"shape {change.shape}" if hasattr(change, "shape") else type(change).__name__
-        raise ValueError(f"{optimizer.kind}: change returned {found} for a parameter of shape {w.shape}")
+        what = f"what to subtract from a parameter of shape {w.shape}"
+        raise ValueError(f"{optimizer.kind}: change returned {found}, not {what}")
     return change
 
 
