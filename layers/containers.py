@@ -14,8 +14,8 @@ class Sequential(Module):
 
     Parameters
     ----------
-    *layers : Module
-        In the order in which they are called.
+    *layers : Module, or a function such as `mg.relu`
+        In the order in which they are called. `print(model)` lists the modules.
 
     Examples
     --------
