@@ -154,6 +154,8 @@ def check_packages() -> None:
 
 # The command
 
+TYPED = str.maketrans("", "", "(),")  # a tuple as it is typed: 64 256 512
+
 
 def option(parser: argparse.ArgumentParser, name: str, parameter: inspect.Parameter) -> None:
     """Add an argument of `run`, such as `depth: Annotated[int, "hidden layers"] = 50`, to the command line."""
@@ -168,7 +170,7 @@ def option(parser: argparse.ArgumentParser, name: str, parameter: inspect.Parame
         how = {"choices": get_args(kind)}
     elif get_origin(kind) is tuple:
         how = {"type": get_args(kind)[0], "nargs": "+", "metavar": name.upper()}
-    shown = "" if parameter.default in (None, ()) else f" (default: {parameter.default})"
+    shown = "" if parameter.default in (None, ()) else f" (default: {str(parameter.default).translate(TYPED)})"
     parser.add_argument(f"--{name.replace('_', '-')}", default=parameter.default, help=text + shown, **how)
 
 
@@ -179,7 +181,7 @@ def options(name: str, module: Any, arguments: Sequence[str]) -> dict[str, Any]:
         option(parser, key, parameter)
     parser.add_argument("--out", type=Path, default=Path("demo_output"), help="folder for the picture (%(default)s)")
     quick = getattr(module, "QUICK", {})
-    smaller = " ".join(f"--{key} {value}" for key, value in quick.items())
+    smaller = " ".join(f"--{key} {value}".translate(TYPED) for key, value in quick.items())
     parser.add_argument("--quick", action="store_true", help=f"in a few seconds: {smaller or 'the same'}")
     if "--quick" in arguments:
         parser.set_defaults(**quick)

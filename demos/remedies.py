@@ -123,7 +123,7 @@ def claims(rows: dict[tuple, dict], swept: dict[tuple, dict]) -> list[Claim]:
 
 
 def run(
-    rows: Annotated[tuple[str, ...], f"all, or some of {', '.join(REMEDIES)}"] = (),
+    rows: Annotated[tuple[str, ...], f"which to train, instead of every one: {', '.join(REMEDIES)}"] = (),
     depth: Annotated[int, "hidden layers"] = 8,
     width: Annotated[int, "units in each"] = 128,
     epochs: Annotated[int, "times that training goes through the data"] = 15,

@@ -131,7 +131,7 @@ def run(
     depth: Annotated[int, "hidden layers"] = 50,
     width: Annotated[int, "units in each"] = 100,
     epochs: Annotated[int, "times that training goes through the data"] = 8,
-    rows: Annotated[tuple[str, ...], f"all, or some of {', '.join(RECIPES)}"] = (),
+    rows: Annotated[tuple[str, ...], f"which to train, instead of every one: {', '.join(RECIPES)}"] = (),
     data: Annotated[Literal["digits", "mnist"], "what to learn"] = "digits",
     data_dir: Annotated[str | None, "folder with MNIST's files"] = None,
     seed: Annotated[int, "first weights, held-out images, order of training"] = 0,

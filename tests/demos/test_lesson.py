@@ -1,5 +1,7 @@
 """The command line and what lessons are put together from."""
 
+import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +55,16 @@ def test_without_a_name_the_lessons_are_listed(capsys):
             line = next(line for line in listed.splitlines() if line.startswith(f"{name} "))
             assert question in line
             assert line.split()[-2:] == [after, f"{minutes:g}"]
+
+
+@pytest.mark.parametrize("name", lesson.LESSONS)
+def test_what_quick_stands_for_can_be_typed(name, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "1000")  # a line for each option
+    module = importlib.import_module(f"demos.{name}")
+    with pytest.raises(SystemExit):
+        lesson.options(name, module, ["--help"])
+    typed = re.search(r"in a few seconds: (.*)", capsys.readouterr().out)[1].replace("the same", "")
+    assert lesson.options(name, module, typed.split()) == lesson.options(name, module, ["--quick"])
 
 
 def test_what_a_lesson_needs_comes_before_it():
