@@ -26,6 +26,10 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
+    except OSError as error:
+        if error.filename == unfinished:  # a name that nobody asked for
+            error.filename = os.fspath(path)
+        raise
     finally:
         with suppress(FileNotFoundError):
             os.unlink(unfinished)

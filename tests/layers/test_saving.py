@@ -273,3 +273,14 @@ def test_a_file_of_another_model_is_named_key_by_key(tmp_path):
 def test_a_file_that_is_not_there_is_said_by_its_path(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.npz"):
         trained().load(tmp_path / "nowhere")
+
+
+def test_a_folder_that_is_not_there_is_told_by_the_path_that_was_asked_for(tmp_path):
+    path = tmp_path / "runs" / "best.npz"
+    with pytest.raises(FileNotFoundError) as caught:
+        Dense(2, 1).save(path)
+    assert str(caught.value).endswith(f": {str(path)!r}")
+    path.mkdir(parents=True)
+    with pytest.raises(OSError, match="best") as caught:  # there is a folder of this name
+        Dense(2, 1).save(path)
+    assert ".best.npz." not in str(caught.value)
