@@ -154,6 +154,8 @@ def composition(*numpy: Callable) -> Callable[[Callable], Callable]:
 def registered(op: Kind, numpy: Callable | None, method: bool) -> Kind:
     if op.arity is None and isinstance(op, Elementwise):
         raise TypeError(f"{op.name}: derivatives is a list with one rule per input, such as [lambda y, x: 2 * x]")
+    if op.arity is None and misfit(op.forward, "x" * 9, op.names):  # one rule alone is for a forward(*xs)
+        raise TypeError(f"{op.name}: vjps is a list with one rule per input, such as [lambda g, y, x: 2 * g]")
     if op.arity is not None and not 0 < op.arity <= len(op.names):
         raise ValueError(f"{op.name}: {op.arity} rules, but forward takes only {', '.join(op.names)}")
     if isinstance(op.formulas, str) or len(op.formulas) != (op.arity or 1):

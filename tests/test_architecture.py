@@ -16,7 +16,7 @@ BUDGETS = {
     "minigrad/graph.py": 160,
     "minigrad/tensor.py": 260,  # the three files of the engine share 600 lines: op.py needs fewer
     "minigrad/op.py": 220,
-    "minigrad/define.py": 170,  # what a rule is handed is tried where it is defined
+    "minigrad/define.py": 175,  # what a rule is handed is tried where it is defined
     "minigrad/fused.py": 60,
     "minigrad/arrays.py": 60,
     "minigrad/errors.py": 60,

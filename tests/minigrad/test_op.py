@@ -471,6 +471,7 @@ def test_the_scope_is_that_of_the_call():
         (lambda: mg.elementwise("sine", np.sin, [1, 1], ["1", "1"]), ValueError, "sine: 2 rules, but .* only x"),
         (lambda: mg.elementwise("sum", np.add, [1, 1], ["1"]), ValueError, r"sum: formulas is a list of 2, .* \['1'\]"),
         (lambda: mg.primitive("same", np.copy, [lambda g, y, a: g], "g"), ValueError, "same: formulas is a list of 1,"),
+        (lambda: mg.primitive("m", lambda x: -x, lambda g, y, x: -g), TypeError, "m: vjps is a list with one rule per"),
         (
             lambda: mg.elementwise("m", np.sin, [lambda x: 1], ["1"]),
             TypeError,
