@@ -37,8 +37,6 @@ def refined_kinds(vertices: Sequence, sources: Sequence[Sequence[int | None]]) -
 
 def weight_slot(node: Node) -> int:
     """Which operand of a product is the weight: the parameter; of two, the one that is written as it: x @ W, w * x."""
-    if node.op.definition:  # a fused layer says it by the names of its arguments
-        return node.op.names.index("w") if "w" in node.op.names else 1
     slots = [slot for slot, x in enumerate(node.inputs) if is_parameter(x)]
     return slots[0] if len(slots) == 1 else int(node.op.name == "matmul")
 
