@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from minigrad.arrays import MANY, sum_rows
 from minigrad.define import fused
 from minigrad.kernels import twin
 from minigrad.kernels.matrices import SMALL
@@ -80,8 +81,10 @@ def dense_forward(x, w, b, activation):
 
 
 def dense_backward(g, y, saved, x, w, b, activation):
-    g, by_bias = bias_activation_backward(rows(g), rows(y), saved, b, activation)
-    return lambda: like(x, times(g, w.T)), lambda: times(rows(x).T, g), by_bias
+    g = rows(g)
+    many = len(g) > MANY
+    g, by_bias = bias_activation_backward(g, rows(y), saved, None if many else b, activation)
+    return lambda: like(x, times(g, w.T)), lambda: times(rows(x).T, g), (lambda: sum_rows(g)) if many else by_bias
 
 
 def dense_definition(x, w, b, activation=None):

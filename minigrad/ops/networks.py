@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from minigrad.arrays import sum_rows
 from minigrad.define import composition, fused, primitive
 from minigrad.kernels import twin
 from minigrad.kernels.dispatch import MANY_CALLS
@@ -24,8 +25,7 @@ __all__ = [
 def log_probabilities(x, axis=-1):
     """ln softmax, finite for finite x: what lies below the lowest number is that number."""
     difference, _ = below_largest(x, axis)
-    lowest = np.finfo(difference.dtype).min
-    difference = np.where(np.isfinite(x), np.maximum(difference, lowest), difference)
+    difference = np.where(np.isfinite(x), np.maximum(difference, np.finfo(difference.dtype).min), difference)
     return difference - np.log(np.sum(np.exp(difference), axis=axis, keepdims=True))
 
 
@@ -243,7 +243,7 @@ def normalise_line(x, gamma, beta, eps):
 def normalise_backward_line(g, x, gamma, mean, scale):
     """γ/s·(I − 11ᵀ/B − x̂x̂ᵀ/B)·g: what shifts or scales all samples alike changes nothing behind the norm."""
     normal = (x - mean) * scale
-    by_gamma, by_beta = np.sum(g * normal, axis=0), np.sum(g, axis=0)
+    by_gamma, by_beta = sum_rows(g * normal), sum_rows(g)
     return gamma * scale * (g - (by_beta + normal * by_gamma) / len(x)), by_gamma, by_beta
 
 

@@ -125,6 +125,24 @@ def test_the_engine_sums_over_broadcast_axes_and_casts():
     assert c.grad == 12
 
 
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (), (1,), (1, 1, 3), (2, 1), (1, 2, 3), (5000, 1, 1)])
+def test_the_sum_over_many_rows_loses_no_digits_of_a_float32(shape):
+    b, x = leaf(np.ones(shape, "float32")), np.full((5000, 2, 3), 0.1, "float32")
+    (b * x).sum().backward()
+    expected = x.astype(float).sum() / b.size
+    np.testing.assert_allclose(b.grad, np.full(shape, expected), rtol=5e-6)  # one after the other: 3e-5 off
+
+
+def test_the_sum_over_many_rows_may_be_differentiated():
+    rng = np.random.default_rng(0)
+    b, x, v = leaf(rng.normal(size=3)), leaf(rng.normal(size=(2500, 3))), rng.normal(size=3)
+    (slope,) = mg.grad((np.exp(b) * x**2).sum(), b, create_graph=True)
+    by_b, by_x = mg.grad(slope, [b, x], v)
+    np.testing.assert_allclose(slope.data, np.exp(b.data) * (x.data**2).sum(axis=0))
+    np.testing.assert_allclose(by_b.data, v * slope.data)
+    np.testing.assert_allclose(by_x.data, v * np.exp(b.data) * 2 * x.data)
+
+
 def test_a_rule_runs_on_tensors_where_a_graph_is_wanted():
     seen = []
 

@@ -75,6 +75,19 @@ def test_whoever_goes_there_and_whoever_comes_back(activation, dtype, batch, inp
             close(actual, expected, 100)
 
 
+@pytest.mark.parametrize("choice", ["auto", "numba", "numpy", "definition"])
+@pytest.mark.parametrize("activation", [None, "relu", "tanh", "softplus"])
+def test_the_gradient_of_a_bias_over_many_rows_loses_no_digits_of_a_float32(activation, choice):
+    x = np.full((20_001, 2), 0.1, "float32")
+    w, b = (mg.tensor(np.full(shape, 0.1, "float32"), requires_grad=True) for shape in ((2, 3), (3,)))
+    with use(choice):
+        y = mg.dense(x, w, b, activation)
+        y.backward(np.full(y.shape, 0.1))
+    one = mg.tensor(b.data, requires_grad=True, dtype=float)
+    mg.dense(x[:1].astype(float), w.data.astype(float), one, activation).backward(np.full((1, 3), 0.1))
+    np.testing.assert_allclose(b.grad, 20_001 * one.grad, rtol=5e-6)  # one after the other: 1e-4 off
+
+
 def test_only_the_products_that_are_needed_are_computed(monkeypatch):
     w, b = (mg.tensor(np.ones(shape), requires_grad=True) for shape in ((3, 4), (4,)))
     with use("auto"):
