@@ -105,12 +105,19 @@ def can_repeat(index):
     return any(isinstance(part, np.ndarray) and part.dtype.kind != "b" for part in parts)
 
 
+def places(index, shape):
+    """Where the elements of x[index] stand in x.ravel()."""
+    if isinstance(index, tuple):
+        return np.arange(math.prod(shape)).reshape(shape)[index]
+    width = math.prod(shape[1:])  # whole rows, as of an embedding: the rest of the table need not be numbered
+    return np.add.outer(width * np.arange(shape[0])[index], np.arange(width))
+
+
 def scattered(g, index, shape):
     """Zeros of `shape` with g added at `index`; where an index names an element twice, the values add up."""
     x = np.zeros(math.prod(shape), g.dtype)
     if can_repeat(index):
-        places = np.arange(x.size).reshape(shape)[index]
-        np.add.at(x, places.ravel(), g.ravel())
+        np.add.at(x, places(index, shape).ravel(), g.ravel())
     else:
         x.reshape(shape)[index] = g
     return x.reshape(shape)
@@ -213,9 +220,9 @@ def sort(x, axis=-1, kind="stable"):
     """x in ascending order along an axis (None: of all elements); the gradient goes where each element came from."""
     x, axis = (ravel(x), 0) if axis is None else (operand(x), axis)
     order = np.argsort(values(x), axis=axis, kind=kind)
-    places = list(np.indices(x.shape, sparse=True))
-    places[axis] = order
-    return getitem(x, tuple(places))
+    index = list(np.indices(x.shape, sparse=True))
+    index[axis] = order
+    return getitem(x, tuple(index))
 
 
 # Several arrays

@@ -1,5 +1,7 @@
 """Shapes: everything that NumPy's functions accept, and every gradient back where its number came from."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -212,6 +214,19 @@ def test_repeated_indices_add_up(dtype):
     (g,) = mg.grad(x[[0, 0, 2, 0]], x, np.array([1, 10, 100, 1000], dtype))
     assert np.array_equal(g.data, [1011, 0, 100])
     assert g.dtype == dtype
+
+
+def test_picking_a_few_rows_of_a_large_table_needs_no_more_memory_than_its_gradient():
+    table = leaf(np.zeros((20_000, 4, 8)), np.float32)
+    y = table[np.array([[3, -1, 3]], np.int8)]
+    tracemalloc.start()
+    (g,) = mg.grad(y, table, np.ones(y.shape))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.1 * 2 * table.data.nbytes  # the gradient, and the copy that is handed out
+    rows = np.zeros(len(table.data))
+    rows[[3, -1]] = 2, 1
+    np.testing.assert_array_equal(g.data, np.broadcast_to(rows[:, None, None], table.shape))
 
 
 def test_tensors_as_indices():
