@@ -47,8 +47,8 @@ def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     inner = shape
     while inner[:1] == (1,):  # an axis of length 1 in front is as good as none
         inner = inner[1:]
-    while g.ndim > len(inner):
-        g = sum_rows(g)
+    if new := g.ndim - len(inner):
+        g = sum_rows(g if new == 1 else g.reshape(math.prod(g.shape[:new]), *g.shape[new:]))
     repeated = tuple(i for i, n in enumerate(inner) if n == 1 and g.shape[i] != 1)
     return (g.sum(axis=repeated) if repeated else g).reshape(shape)
 

@@ -81,9 +81,8 @@ def dense_forward(x, w, b, activation):
 
 
 def dense_backward(g, y, saved, x, w, b, activation):
-    g = rows(g)
-    many = len(g) > MANY
-    g, by_bias = bias_activation_backward(g, rows(y), saved, None if many else b, activation)
+    many = math.prod(g.shape[:-1]) > MANY  # rows, which one pass would add up one after the other
+    g, by_bias = bias_activation_backward(rows(g), rows(y), saved, None if many else b, activation)
     return lambda: like(x, times(g, w.T)), lambda: times(rows(x).T, g), (lambda: sum_rows(g)) if many else by_bias
 
 
