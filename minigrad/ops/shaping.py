@@ -194,7 +194,7 @@ def tile(x, reps):
 def diagonal(x, offset=0, axis1=0, axis2=1):
     """The elements on a diagonal of the matrices that lie along two axes, as np.diagonal."""
     x = moveaxis(x, (axis1, axis2), (-2, -1))
-    return getitem(x, (..., *np.nonzero(np.eye(*x.shape[-2:], offset, dtype=bool))))
+    return getitem(x, (..., np.eye(*x.shape[-2:], offset, dtype=bool)))
 
 
 @composition(np.diag)
@@ -206,7 +206,7 @@ def diag(x, k=0):
     if x.ndim == 2:
         return diagonal(x, k)
     n = x.size + (k if k > 0 else -k)
-    return scatter(x, np.nonzero(np.eye(n, k=k, dtype=bool)), (n, n))
+    return scatter(x, np.eye(n, k=k, dtype=bool), (n, n))
 
 
 @composition(np.trace)
