@@ -162,6 +162,8 @@ def test_products_with_lists_and_python_numbers(dtype):
     assert mg.dot(x, 2.0).dtype == dtype
     assert np.array_equal((x @ [1.0, 2.0]).data, [3, 3])
     assert np.array_equal(mg.matmul([[1.0, 2.0]], [3.0, 4.0]), [11])
+    assert np.array_equal(mg.dot([[1.0, 2.0]], [3.0, 4.0]), [11])
+    assert np.array_equal(mg.tensordot([[1.0, 2.0]], [3.0, 4.0], 1), [11])
     assert np.array_equal(mg.outer([1.0, 2.0], [3.0, 4.0]), [[3, 4], [6, 8]])
 
 

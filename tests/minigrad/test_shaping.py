@@ -281,6 +281,26 @@ def test_stacked_numbers_and_lists():
 
 
 @pytest.mark.parametrize(
+    "call",
+    [
+        lambda f, x: f.pad(x, 1),
+        lambda f, x: f.pad(x, 1, mode="edge"),
+        lambda f, x: f.repeat(x, 2, axis=1),
+        lambda f, x: f.repeat(x, 2),
+        lambda f, x: f.tile(x, 2),
+        lambda f, x: f.diag(x),
+        lambda f, x: f.diagonal(x),
+        lambda f, x: f.sort(x, axis=0),
+        lambda f, x: f.sort(x, axis=None),
+        lambda f, x: f.split(x, 2),
+    ],
+)
+def test_a_list_is_an_array(call):
+    x = [[3.0, 1.0], [2.0, 4.0]]
+    assert np.array_equal(call(mg, x), call(np, np.array(x)))
+
+
+@pytest.mark.parametrize(
     ("sections", "axis"), [(2, 0), (3, 1), (3, -1), ([1, 3], 0), ([2, 2, 9], 1), ([3, 1], 0)], ids=str
 )
 def test_split(agrees, sections, axis):
