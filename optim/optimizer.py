@@ -113,7 +113,7 @@ class Optimizer:
         Raises
         ------
         FloatingPointError
-            If a gradient is not finite. Nothing has been changed then.
+            If a gradient, or its norm, is not finite. Nothing has been changed then.
         """
         rates = [self._rate(group) for group in self.groups]  # whatever can fail comes before the first write
         sum_of_squares, kernel = kernels_of(self)
@@ -127,12 +127,12 @@ class Optimizer:
         self.steps += 1
 
     def _norms(self, sum_of_squares: Callable) -> dict[Tensor, float]:
-        """Parameter → ‖g‖; FloatingPointError if a gradient is not finite."""
+        """Parameter → ‖g‖; FloatingPointError if one is not finite."""
         norms = {}
         for i, p in enumerate(self.params):
             if (g := p.grad) is not None:
                 norms[p] = norm = length(g, sum_of_squares)
-                if not (math.isfinite(norm) or np.isfinite(g).all()):
+                if not math.isfinite(norm):
                     what = f"{self.kind}: the gradient of {self._name(i)}"
                     raise FloatingPointError(f"{what} is not finite; nothing changed")
         return norms

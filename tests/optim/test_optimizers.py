@@ -156,6 +156,17 @@ def test_a_gradient_that_is_not_finite_changes_nothing(kind, bad):
         optimizer.step()
 
 
+@every_kind
+def test_a_gradient_too_long_to_be_measured_is_refused(kind):
+    """No clip could shorten it: min(1, clip/‖g‖) is 0 for ‖g‖ = ∞."""
+    w = mg.tensor(START, requires_grad=True)
+    optimizer = kind([w], lr=0.1)
+    w.grad = 1.7e308
+    with pytest.raises(FloatingPointError, match="is not finite; nothing changed"):
+        optimizer.step(clip=1.0)
+    np.testing.assert_array_equal(w.data, START)
+
+
 @pytest.mark.parametrize("kernels", ["numpy", "numba"])
 @pytest.mark.parametrize("kind", [Adagrad, RMSprop, Adam, AdamW])
 def test_a_gradient_whose_square_overflows_moves_nothing(kind, kernels):
