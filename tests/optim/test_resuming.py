@@ -102,6 +102,13 @@ def test_state_hangs_on_positions_not_on_names():
         np.testing.assert_array_equal(optimizer.state[p]["velocity"], other.state[q]["velocity"])
 
 
+def test_a_state_comes_in_the_dtype_of_its_parameters():
+    wide, narrow = (SGD(parameters(dtype), lr=0.1, momentum=0.9) for dtype in (np.float64, np.float32))
+    train(wide, 0, 1)
+    narrow.load_state_dict(wide.state_dict())
+    assert all(narrow.state[p]["velocity"].dtype == np.float32 for p in narrow.params)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -169,6 +169,8 @@ def test_plateau_thresholds():
     assert rates(ReduceOnPlateau(1.0, mode="max", **below), [10, 10.99, 11.01]) == [1, 0.5, 0.5]
     assert rates(ReduceOnPlateau(1.0, mode="max", threshold_mode="abs", **below), [10, 10.09, 10.11]) == [1, 0.5, 0.5]
     assert rates(ReduceOnPlateau(1.0, factor=0.5, patience=0), [1, 0.99995, 0.9998]) == [1, 0.5, 0.5]
+    for mode in ("min", "max"):  # standing still is no progress, however low the threshold
+        assert rates(ReduceOnPlateau(1.0, factor=0.5, patience=0, mode=mode, threshold=0), [1, 1]) == [1, 0.5]
 
 
 def test_plateau_cools_down_and_ends_at_the_lowest_rate():
