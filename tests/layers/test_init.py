@@ -136,6 +136,8 @@ def test_lsuv_gives_every_dense_layer_unit_variance_before_its_activation():
     for layer in (model[0], model[1], model[3]):
         singular = np.linalg.svd(layer.weight.data, compute_uv=False)
         np.testing.assert_allclose(singular, singular[0], rtol=1e-12)  # orthogonal, but for the scale
+    alike = np.corrcoef(model[1].weight.data.ravel(), model[2].body[0].weight.data.ravel())[0, 1]
+    assert abs(alike) < 0.1  # one seed, and layers of one shape that differ
 
 
 def test_lsuv_leaves_other_layers_and_gradients_alone():

@@ -363,6 +363,7 @@ def test_summary_counts_shared_parameters_once():
 def test_summary_takes_an_input_where_a_shape_says_too_little():
     text = Sequential(Embedding(10, 4), LSTM(4, 3)).summary(np.array([[1, 2, 3]]))
     assert "(1, 3, 4)" in text
+    assert "(1, 3, 4)" in Sequential(Embedding(10, 4)).summary([[1, 2, 3]])
     with pytest.raises(TypeError, match=r"layers\.0: Embedding: indices must be integers, not float64"):
         Sequential(Embedding(10, 4)).summary((1, 3))
 
