@@ -183,7 +183,7 @@ def at_kink(change: Callable, h: float, analytic: float) -> bool:
     steps = (h, h / 2, h / 4)
     bends = [np.abs(change(step) + change(-step)) for step in steps]
     rough = [np.abs(half - whole / 4) > whole / 20 for whole, half in pairwise(bends)]
-    slopes = np.array([central(change, step) for step in steps])
+    slopes = [central(change, step) for step in steps]
     difference = abs(analytic - slopes[0])
     first, second = np.diff(slopes)
     apart = np.sum(bends[0] * np.any(rough, axis=0)) / h

@@ -186,6 +186,21 @@ def test_a_strong_curve_is_not_a_kink(x):
         mg.gradcheck(wrong, x)
 
 
+def test_a_wrong_rule_is_told_where_the_op_does_not_take_its_own_output():
+    transposed = mg.primitive("transposed", lambda x: x.T, [lambda g, y, x: 2 * g.T])
+    reshaped = mg.primitive("reshaped", lambda x: x.reshape(6), [lambda g, y, x: 2 * g.reshape(2, 3)])
+    for wrong in (transposed, reshaped):
+        with pytest.raises(AssertionError, match="6 of 6 elements differ; it is twice too large"):
+            mg.gradcheck(wrong, X)
+
+
+def test_a_strong_curve_does_not_excuse_a_wrong_rule():
+    """Slopes at steps of 0.1, 0.05 and 0.025 are −3.01, −3.0025 and −3.0006: on their way to −3, not to −3.015."""
+    wrong = mg.elementwise("wrong", lambda x: -x * x * x, [lambda y, x: -3.015 * x * x], ["?"])
+    with pytest.raises(AssertionError, match="1 of 1 elements differ"):
+        mg.gradcheck(wrong, 1.0, eps=0.1)
+
+
 # What check_op finds
 
 GRADIENTS = "gradients against finite differences"
@@ -332,6 +347,13 @@ def test_the_smallest_input_is_shown():
         f"derivative by x: expected {2.4 * u:.6g} (numeric), got {-2.4 * u:.6g} (analytic), relative error 2",
         f"where x = -1.2, upstream gradient = {u}",
     ]
+
+
+def test_of_a_small_input_the_element_that_met_the_fault_is_shown():
+    op = elementwise(lambda x, b: b * x * np.abs(x), lambda y, x, b: 2 * b * x, lambda y, x, b: x * np.abs(x))
+    inputs = np.abs(X) * [[1, 1, 1], [1, 1, -1]], np.array([0.6, 0.8, 1.7])
+    verdict = mg.check_op(op, *inputs).failures[0]
+    assert verdict.detail.splitlines()[-1].startswith("where x = -0.4, b = 1.7, upstream gradient")
 
 
 def test_a_matrix_is_cut_down():
