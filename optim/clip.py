@@ -27,15 +27,13 @@ def replace(caller: str, params: Iterable[Tensor], clipped: Callable[..., np.nda
     norm = math.hypot(*map(length, gradients.values()))
     if math.isfinite(norm):
         for p, g in gradients.items():
-            new = clipped(g, p.data, norm)
-            if new is not g:
-                p._grad = np.asarray(new, p.dtype)  # nobody else has it: `p.grad = new` would copy it
+            p._grad = np.asarray(clipped(g, p.data, norm), p.dtype)  # nobody else has it: `p.grad = …` would copy it
     return norm
 
 
 def shortening(norm: float, limit: float) -> float:
     """The factor that makes a norm as long as the limit allows."""
-    return limit / norm if limit < norm < math.inf else 1.0
+    return limit / norm if limit < norm else 1.0
 
 
 def shortened(g: np.ndarray, norm: float, limit: float) -> np.ndarray:

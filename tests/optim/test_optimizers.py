@@ -167,6 +167,14 @@ def test_a_gradient_too_long_to_be_measured_is_refused(kind):
     np.testing.assert_array_equal(w.data, START)
 
 
+def test_gradients_too_long_only_together_move_nothing():
+    params = [mg.tensor(x, requires_grad=True) for x in (1.0, 2.0)]
+    for p in params:
+        p.grad = 1.7e308
+    SGD(params, lr=0.1).step(clip=1.0)
+    assert [p.item() for p in params] == [1.0, 2.0]
+
+
 @pytest.mark.parametrize("kernels", ["numpy", "numba"])
 @pytest.mark.parametrize("kind", [Adagrad, RMSprop, Adam, AdamW])
 def test_a_gradient_whose_square_overflows_moves_nothing(kind, kernels):
