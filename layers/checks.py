@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from numbers import Integral, Real
 from typing import Any
 
@@ -41,9 +41,8 @@ def number(layer: str, name: str, value: Any, low: float = -math.inf, high: floa
     return float(value)
 
 
-def one_of(layer: str, name: str, value: Any, known: Iterable[str]) -> str:
+def one_of(layer: str, name: str, value: Any, known: Collection[str]) -> str:
     """One of the known names; the message has the nearest."""
-    known = list(known)
     if not isinstance(value, str):
         raise TypeError(f"{layer}: {name} must be one of {', '.join(known)}, not {value!r}")
     if value not in known:

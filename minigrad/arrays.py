@@ -66,7 +66,7 @@ def length(x: np.ndarray, sum_of_squares: Callable = sum_of_squares) -> float:
     """‖x‖ = √Σx², in float64, also where the squares would underflow or overflow."""
     x = np.asarray(x)
     squares = sum_of_squares(x)
-    if 1e-290 < squares < math.inf or x.dtype == np.float32:
+    if 1e-290 < squares < math.inf:
         return math.sqrt(squares)
     largest = float(np.max(np.abs(x), initial=0.0))
     if largest == 0 or not np.isfinite(largest):
