@@ -719,8 +719,31 @@ def test_an_untouched_tensor_is_not_accused():
     w.grad = 5
     w.grad += 1
     w.detach()
+    result = w * 2.0  # an array of its own
+    result.data += 1
     loss.backward()
     np.testing.assert_allclose(w.grad, 6 + 2 * w.data)
+
+
+def test_a_write_before_use_is_no_harm():
+    w, x = leaf([1.0, 2.0]), leaf(2.0)
+    w.data += 1
+    view = w.detach()
+    with mg.no_grad():
+        result = w * 2.0
+    loss = (view * x + result * x).sum()
+    loss.backward()
+    assert x.grad == 15
+
+
+def test_a_write_to_what_an_unrecorded_result_was_computed_from_is_no_harm():
+    w, x = leaf([1.0, 2.0]), leaf(2.0)
+    with mg.no_grad():
+        result = w * 2.0
+    loss = (result * x).sum()
+    w.data += 1
+    loss.backward()
+    assert x.grad == 6
 
 
 # Replacing data
