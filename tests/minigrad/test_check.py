@@ -314,6 +314,27 @@ def test_a_slip_fails_its_line(op, inputs, lines, text):
     assert text in report.failures[0].detail
 
 
+def test_only_a_gradient_needs_an_upstream_gradient_to_be_seen():
+    report = mg.check_op(elementwise(in_place, lambda y, x: x > 0))
+    assert "upstream" not in only_failure(report).detail
+
+
+def test_a_rule_that_is_not_a_number_is_the_worst():
+    wrong = elementwise(np.sin, lambda y, x: np.where(x > 1, np.nan, 2 * np.cos(x)))
+    with pytest.raises(AssertionError, match=r"got nan \(analytic\), relative error inf; 6 of 6 elements differ"):
+        mg.gradcheck(wrong, X)
+
+
+def test_second_derivatives_by_two_inputs_do_not_cancel():
+    """∂f/∂a + ∂f/∂b is 0 for an f of a − b, whatever becomes of its derivatives."""
+    lost = elementwise(
+        lambda a, b: (a - b) ** 3,
+        lambda y, a, b: 3 * np.square(mg.data.array(a) - mg.data.array(b)),
+        lambda y, a, b: -3 * np.square(mg.data.array(a) - mg.data.array(b)),
+    )
+    assert failing(mg.check_op(lost, X, X - 1.3)) == [SECOND]
+
+
 def test_a_rule_that_breaks_is_told():
     def breaks(g, y, x):
         raise KeyError("rate")
@@ -359,6 +380,17 @@ def test_of_a_small_input_the_element_that_met_the_fault_is_shown():
 def test_a_matrix_is_cut_down():
     report = mg.check_op(primitive(np.matmul, lambda g, y, a, b: -(g @ b.T), lambda g, y, a, b: a.T @ g), X, W)
     assert "where a = [[0.5]], b = [[0.2]], upstream gradient" in only_failure(report).detail
+
+
+def test_an_input_that_the_op_refuses_is_not_shown():
+    def step(x):
+        if len(x) < 2:
+            raise ValueError("a step needs two rows")
+        return x[1:] - x[:1]
+
+    verdict = only_failure(mg.check_op(primitive(step, lambda g, y, x: np.concatenate([g, -g])), X))
+    assert verdict.detail.splitlines()[1].startswith("derivative by x[")
+    assert verdict.detail.splitlines()[2] == "where x = [[0.5],"
 
 
 def test_a_report_has_a_line_per_property():
@@ -416,6 +448,12 @@ def test_an_input_without_a_rule_is_noted_if_the_output_changes_with_it(op, inpu
     assert report.ok
     assert json.loads(report.to_json())["notes"] == report.notes == [note]
     assert str(report).splitlines()[-1] == f"  note  {note}"
+
+
+def test_an_input_beside_a_condition_is_noted():
+    op = elementwise(lambda x, c, t: np.where(~c, x * t, 0), lambda y, x, c, t: np.where(~c, t, 0), None, None)
+    (note,) = mg.check_op(op).notes
+    assert note.startswith("input 2 (t) has no rule")
 
 
 @pytest.mark.parametrize(

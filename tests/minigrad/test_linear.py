@@ -181,6 +181,7 @@ WRONG = [
     ),
     (lambda: leaf(np.ones(3)) @ np.ones((2, 3)), "matmul: (3,) @ (2, 3): inner sizes 3 and 2 differ"),
     (lambda: leaf(np.ones(3)) @ 2.0, "matmul: (3,) @ (): a single number has no axis to sum over, multiply with *"),
+    (lambda: 2.0 @ leaf(np.ones(3)), "matmul: () @ (3,): a single number has no axis to sum over, multiply with *"),
     (
         lambda: mg.matmul(np.ones((2, 3, 4)), np.ones((5, 4, 3))),
         "matmul: shapes (2, 3, 4) and (5, 4, 3) do not broadcast",
