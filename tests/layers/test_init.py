@@ -66,6 +66,16 @@ def test_orthogonal_has_singular_values_of_gain(shape):
     np.testing.assert_allclose(np.linalg.svd(w.reshape(-1, shape[-1]), compute_uv=False), 1.5, rtol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(2, 2), (5, 3), (3, 5)])
+def test_orthogonal_is_the_factor_beside_a_positive_diagonal(shape):
+    """Of all QR factors of normal numbers, this one is uniform among orthogonal matrices (Mezzadri, 2007)."""
+    for seed in range(20):
+        q = init.orthogonal(shape, seed)
+        q = q if shape[0] >= shape[1] else q.T
+        numbers = np.random.default_rng(seed).normal(size=q.shape)
+        assert np.all(np.diag(q.T @ numbers) > 0)
+
+
 def test_orthogonal_is_as_likely_to_turn_one_way_as_the_other():
     signs = [np.sign(np.linalg.det(init.orthogonal((3, 3), seed))) for seed in range(400)]
     corner = [init.orthogonal((3, 3), seed)[0, 0] for seed in range(400)]

@@ -212,6 +212,19 @@ def test_of_two_names_in_one_parent_the_first_counts():
     assert scopes(Sequential(dense, ReLU(), dense)(np.ones((1, 2)))) == ["layers.0", "layers.1", "layers.0"]
 
 
+def test_a_module_that_calls_itself_keeps_its_path():
+    class Twice(Module):
+        def __init__(self):
+            self.dense = Dense(2, 2)
+
+        def forward(self, x, again=True):
+            x = self.dense(x)
+            return self(np.tanh(x), again=False) if again else x
+
+    expected = ["layers.0.dense", "layers.0", "layers.0.dense"]
+    assert scopes(Sequential(Twice())(np.ones((1, 2)))) == expected
+
+
 def test_a_module_that_nobody_holds_goes_by_its_class():
     class Net(Module):
         def forward(self, x):
@@ -277,6 +290,17 @@ def test_an_error_keeps_its_type(kind):
 
     with pytest.raises(kind, match=r"^layers\.0: went wrong$"):
         Sequential(Failing())(0)
+
+
+@pytest.mark.parametrize(("given", "args"), [(("bad", 3), ("layers.0: bad", 3)), ((3, "bad"), (3, "bad")), ((), ())])
+def test_an_error_keeps_its_other_arguments(given, args):
+    class Failing(Module):
+        def forward(self, x):
+            raise FloatingPointError(*given)
+
+    with pytest.raises(FloatingPointError) as caught:
+        Sequential(Failing())(0)
+    assert caught.value.args == args
 
 
 def test_an_error_of_the_outermost_module_has_nothing_in_front():

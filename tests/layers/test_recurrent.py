@@ -387,6 +387,17 @@ def test_cells_refuse_other_shapes(name):
     cell = CELLS[name](INPUTS, HIDDEN)
     with pytest.raises(ValueError, match=rf"{name}Cell: x must be \(batch, 4\), not \(3, 5, 4\)"):
         cell(sequence())
+    with pytest.raises(ValueError, match=rf"{name}Cell: x must be \(batch, 4\), not \(3, 5\)"):
+        cell(np.ones((BATCH, INPUTS + 1)))
     wrong = np.zeros((BATCH, HIDDEN + 1))
     with pytest.raises(ValueError, match=rf"{name}Cell: state h must be \(3, 6\) for x \(3, 4\), not \(3, 7\)"):
         cell(sequence()[:, 0], (wrong, None) if name == "LSTM" else wrong)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_list_is_a_sequence(name):
+    layer, x = KINDS[name](INPUTS, HIDDEN), sequence()
+    np.testing.assert_array_equal(layer(x.tolist()).numpy(), layer(x).numpy())
+    cell, steps = layer.layers[0], x[:, 0]
+    for found, expected in zip(listed(cell(steps.tolist())), listed(cell(steps)), strict=True):
+        np.testing.assert_array_equal(found.numpy(), expected.numpy())
