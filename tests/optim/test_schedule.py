@@ -106,6 +106,7 @@ def test_plot_draws_the_rates_on_axes():
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("step", "learning rate")
     assert Constant(0.1).plot(12, ax=ax) is ax
     assert len(ax.lines) == 2
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [repr(schedule), "Constant(lr=0.1)"]
     plt.close(ax.figure)
 
 
