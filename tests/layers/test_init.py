@@ -55,6 +55,7 @@ def test_plain_values():
     np.testing.assert_array_equal(init.zeros((2, 3)), np.zeros((2, 3)))
     np.testing.assert_array_equal(init.ones((2, 3)), np.ones((2, 3)))
     np.testing.assert_array_equal(init.constant((2, 3), value=4), np.full((2, 3), 4.0))
+    assert init.constant((2, 3), value=4).dtype == float
     np.testing.assert_array_equal(init.identity((2, 3), gain=3), [[3, 0, 0], [0, 3, 0]])
     assert init.uniform((1000,), 0, low=2, high=3).min() >= 2
 

@@ -398,7 +398,8 @@ def test_summary_notes_a_softmax_in_front_of_cross_entropy():
             self.body = Sequential(Dense(2, 2), Softmax())
             self.loss = CrossEntropy()
 
-    for model in (Net().body, Net()):
+    apart = Sequential(Net().body, Sequential(CrossEntropy()))
+    for model in (Net().body, Net(), apart):
         assert "is a Softmax; CrossEntropy takes logits" in model.summary()
     assert "note" not in Sequential(Dense(2, 2), Softmax(), Dense(2, 2)).summary()
 
