@@ -136,6 +136,12 @@ def test_a_graph_made_before_astype_is_refused():
         loss.backward()
 
 
+def test_astype_leaves_buffers_of_integers_alone():
+    model = Dense(2, 2)
+    model.calls = np.array([3], np.int64)
+    assert model.astype("float32").calls.dtype == np.int64
+
+
 @pytest.mark.parametrize("dtype", ["int64", "float16", "complex128"])
 def test_astype_refuses_other_dtypes(dtype):
     with pytest.raises(TypeError, match=f"float32 or float64 is needed, not {dtype}"):

@@ -164,7 +164,8 @@ def test_small_parameters_follow_the_large_ones(monkeypatch):
         return kernel(w, *rest, **settings)
 
     monkeypatch.setitem(twin.__dict__, "kernel", noted)
-    for shapes, expected in (([(30, 20), (20,)], [(30, 20), (20,)]), ([(5, 4), (4,)], [])):
+    large, small, together = [(30, 20), (20,)], [(5, 4), (4,)], [(8, 10), (10,), (10, 8)]
+    for shapes, expected in ((large, large), (small, []), (together, together)):
         params = [mg.tensor(np.ones(shape), requires_grad=True) for shape in shapes]
         for p in params:
             p.grad = np.ones(p.shape)
