@@ -101,6 +101,12 @@ def test_schemes_that_count_inputs_refuse_a_vector(name):
         init.schemes[name]((5,))
 
 
+@pytest.mark.parametrize("name", ["xavier_uniform", "xavier_normal", "he_uniform", "he_normal", "lecun_normal"])
+def test_all_axes_but_the_last_are_inputs(name):
+    scheme = init.schemes[name]
+    np.testing.assert_array_equal(scheme((2, 3, 4), 0), scheme((6, 4), 0).reshape(2, 3, 4))
+
+
 def test_identity_refuses_anything_but_a_matrix():
     with pytest.raises(ValueError, match=r"identity: a matrix is needed, not shape \(5,\)"):
         init.identity((5,))

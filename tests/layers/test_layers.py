@@ -274,6 +274,8 @@ def test_embedding_looks_rows_up_and_adds_the_gradients_of_repeated_ones():
     np.testing.assert_array_equal(y.numpy(), layer.weight.data[indices])
     y.sum().backward()
     np.testing.assert_array_equal(layer.weight.grad, [[0, 0], [2, 2], [0, 0], [1, 1], [0, 0]])
+    for index in (0, 4):  # the first row and the last, each by itself
+        np.testing.assert_array_equal(layer([index]).numpy(), layer.weight.data[[index]])
 
 
 @pytest.mark.parametrize(

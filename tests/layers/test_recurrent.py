@@ -368,7 +368,7 @@ def test_a_state_of_another_shape_is_refused(name):
 
 def test_an_lstm_wants_a_pair():
     layer, zeros = LSTM(INPUTS, HIDDEN), np.zeros((1, BATCH, HIDDEN))
-    for state in (zeros, (zeros,)):
+    for state in (zeros, (zeros,), np.stack([zeros, zeros])):
         with pytest.raises(TypeError, match=r"LSTM: the state must be a pair \(h, c\)"):
             layer(sequence(), state)
     with pytest.raises(ValueError, match=r"LSTM: state c must be \(1, 3, 6\)"):
@@ -392,6 +392,14 @@ def test_cells_refuse_other_shapes(name):
     wrong = np.zeros((BATCH, HIDDEN + 1))
     with pytest.raises(ValueError, match=rf"{name}Cell: state h must be \(3, 6\) for x \(3, 4\), not \(3, 7\)"):
         cell(sequence()[:, 0], (wrong, None) if name == "LSTM" else wrong)
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU"])
+def test_gates_of_one_seed_differ(name):
+    cell = CELLS[name](HIDDEN, HIDDEN, rng=0)
+    for weight in (cell.w_input, cell.w_hidden):
+        first, second = weight.data[:, :HIDDEN], weight.data[:, HIDDEN : 2 * HIDDEN]
+        assert np.all(first != second)
 
 
 @pytest.mark.parametrize("name", KINDS)
