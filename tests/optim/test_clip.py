@@ -80,6 +80,13 @@ def test_adaptively_lets_weights_of_0_grow():
     np.testing.assert_allclose(w.grad, [0.03, 0.04])
 
 
+def test_adaptively_however_negative_a_gradient_is():
+    w = mg.tensor([3.0, 4.0], requires_grad=True)
+    w.grad = [-3e200, -4e200]
+    clip_adaptively([w], ratio=0.1)
+    np.testing.assert_allclose(w.grad, [-0.3, -0.4], rtol=1e-12)
+
+
 @pytest.mark.parametrize("norm", [1.0, 100.0])
 def test_normalise(norm):
     gw, gb = gradients_after(lambda params: normalise_gradient(params, norm))

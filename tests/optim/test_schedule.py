@@ -184,7 +184,9 @@ def test_plateau_does_not_make_changes_below_eps():
 
 
 def test_plateau_takes_a_nan_as_failure_and_a_tensor_as_a_number():
-    assert rates(ReduceOnPlateau(1.0, patience=0), [mg.tensor(2.0), math.nan]) == [1, 0.1]
+    schedule = ReduceOnPlateau(1.0, patience=0)
+    assert rates(schedule, [mg.tensor(2.0), math.nan]) == [1, 0.1]
+    assert type(schedule.state["best"]) is float  # no Tensor, with all the graph it came from
 
 
 def test_plateau_in_an_optimizer_under_a_warmup():
