@@ -101,7 +101,9 @@ def spread(measure: Callable, items: Sequence, pool: Executor | None = None) -> 
     """The measurement of every item, in order; Ctrl-C keeps those before the first one that is not finished."""
     if pool is None:
         return each(measure, items)
-    return each(Future.result, [pool.submit(measure, item) for item in items])
+    with undisturbed():
+        waiting = [pool.submit(measure, item) for item in items]
+    return each(Future.result, waiting)
 
 
 @contextmanager
@@ -121,7 +123,7 @@ def executor(workers: int = 1, dask: str | None = None) -> Iterator[Executor | N
         yield None
     else:
         spawn = multiprocessing.get_context("spawn")  # a forked process may hold locks of threads it does not have
-        with ProcessPoolExecutor(workers, spawn, initializer=deaf) as pool:
+        with ProcessPoolExecutor(workers, spawn, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
             others = set(multiprocessing.active_children())
             try:
                 yield pool
@@ -142,6 +144,13 @@ def client(address: str):
         raise UserError(f"--dask: no scheduler answers at {address} ({error})") from error
 
 
-def deaf() -> None:
-    """Leave Ctrl-C to the process that started this one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ctrl-C is heard only afterwards; and never by a process that is started meanwhile, which inherits the mask."""
+    mask = getattr(signal, "pthread_sigmask", None)  # Windows has none
+    before = mask and mask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        if mask:
+            mask(signal.SIG_SETMASK, before)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -277,6 +278,13 @@ def test_ctrl_c_keeps_what_is_finished(monkeypatch):
     result.figure.draw_without_rendering()
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals differ")
+def test_processes_never_hear_of_ctrl_c_from_their_start_on():
+    with executor(2) as pool:
+        assert spread(partial(signal.pthread_sigmask, signal.SIG_BLOCK), [()], pool) == [{signal.SIGINT}]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
 @pytest.mark.parametrize("whole_terminal", [False, True])
 def test_ctrl_c_on_the_command_with_processes(tmp_path, whole_terminal):
@@ -296,7 +304,7 @@ def test_ctrl_c_on_the_command_with_processes(tmp_path, whole_terminal):
         deadline = time.monotonic() + 120
         while not out.exists() and time.monotonic() < deadline:  # made just before the lesson starts
             time.sleep(0.05)
-        time.sleep(2)
+        time.sleep(0.3)
         (os.killpg if whole_terminal else os.kill)(running.pid, signal.SIGINT)
         printed, complaint = running.communicate(timeout=60)
     finally:
