@@ -108,7 +108,7 @@ def draw(shapes: dict[str, dict], units: dict[str, dict]) -> Figure:
     axes[0, 0].legend()
     for ax, (name, layers) in zip(axes[2], units.items(), strict=True):
         unit_map(layers, ax=ax)
-        figure.axes[-1].remove()  # the colour bar
+        ax.collections[0].colorbar.remove()
         ax.texts[-1].remove()  # its own sentence on how to read it
         ax.set_title(name, loc="left")
         ax.set_xticks([])
