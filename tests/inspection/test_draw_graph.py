@@ -473,9 +473,9 @@ def test_a_chain_stands_upright(deep):
 def test_1800_values_are_drawn_in_seconds(rng):
     trace = trace_of(Sequential(*(Dense(4, 4, "tanh", rng=i) for i in range(360)), Dense(4, 1, rng=0)), rng)
     assert len(trace.nodes) > 1800
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(boxes(trace.to_svg("op"))) == len(trace.nodes)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert len(trace.to_svg()) < 10_000
 
 

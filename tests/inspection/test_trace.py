@@ -315,7 +315,7 @@ def test_everything_prints_shortly_and_soon_for_two_million_parameters():
     assert sum(p.size for p in model.parameters()) > 2_000_000
     x = mg.tensor(np.random.default_rng(0).normal(size=(64, 784)))
     trace = mg.trace(mg.cross_entropy(model(x), np.zeros(64, int)))
-    start = time.perf_counter()
+    start = time.process_time()
     things = [
         trace,
         *trace.nodes,
@@ -325,7 +325,7 @@ def test_everything_prints_shortly_and_soon_for_two_million_parameters():
     for thing in things:
         assert len(repr(thing)) < 300
         assert len(str(thing)) < 3000
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_a_long_trace_is_folded():
