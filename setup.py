@@ -29,7 +29,6 @@ setup(
     },
     classifiers=[
         "Private :: Do Not Upload",  # these package names belong to others on the index
-        "License :: OSI Approved :: MIT License",
         "Programming Language :: Python :: 3",
     ],
 )
