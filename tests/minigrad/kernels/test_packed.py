@@ -104,7 +104,9 @@ def test_products_of_many_shapes(dtype, width):
 @pytest.mark.parametrize("width", WIDTHS, indirect=True)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_products_of_a_thousand_shapes_in_all_layouts(dtype, width):
-    check_shapes(np.random.default_rng(width), 1000, dtype, LAYOUTS)
+    """For other processors only as whole rows, whole columns and neither: strides are read alike for all widths."""
+    layouts = LAYOUTS if width == HOST else ["rows", "columns", "gaps"]
+    check_shapes(np.random.default_rng(width), 1000, dtype, layouts)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
