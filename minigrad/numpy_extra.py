@@ -21,7 +21,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from minigrad.define import composition
 from minigrad.ops.elementwise import astype
 from minigrad.ops.reductions import products_before
-from minigrad.ops.shaping import along, values
+from minigrad.ops.shaping import along, fixed, scatter, values
 from minigrad.tensor import Tensor
 
 
@@ -128,22 +128,8 @@ def take_along_axis(arr, indices, axis=-1):
     return arr[tuple(places)]
 
 
-@like("partition")
-def partition(a, kth, axis=-1):
-    a, axis = (np.ravel(a), 0) if axis is None else (a, axis)
-    return np.take_along_axis(a, np.argpartition(a, kth, axis), axis)
-
-
-@like("select")
-def select(condlist, choicelist, default=0):
-    cases = zip(reversed(condlist), reversed(choicelist), strict=True)
-    return functools.reduce(lambda rest, case: np.where(*case, rest), cases, default)
-
-
 SHAPES = {
-    "atleast_1d": shaped_by(np.atleast_1d),
-    "atleast_2d": shaped_by(np.atleast_2d),
-    "atleast_3d": shaped_by(np.atleast_3d),
+    **{name: shaped_by(getattr(np, name)) for name in ("atleast_1d", "atleast_2d", "atleast_3d")},
     "hstack": lambda tup: np.concatenate([np.atleast_1d(x) for x in tup], axis=int(np.ndim(tup[0]) > 1)),
     "vstack": lambda tup: np.concatenate([np.atleast_2d(x) for x in tup]),
     "dstack": lambda tup: np.concatenate([np.atleast_3d(x) for x in tup], axis=2),
@@ -153,12 +139,25 @@ SHAPES = {
     "vsplit": lambda ary, indices: np.split(ary, indices, axis=0),
     "dsplit": lambda ary, indices: np.split(ary, indices, axis=2),
     "take": lambda a, indices, axis=None: along(np.ravel(a), 0, indices) if axis is None else along(a, axis, indices),
+    "partition": lambda a, kth, axis=-1: np.take_along_axis(a, np.argpartition(a, kth, axis), axis),
+    "select": lambda condlist, choicelist, default=0: functools.reduce(
+        lambda rest, case: np.where(case[0], case[1], rest), [*zip(condlist, choicelist, strict=True)][::-1], default
+    ),
+    "lib.stride_tricks.sliding_window_view": lambda x, window_shape, axis=None: np.ravel(x)[
+        np.lib.stride_tricks.sliding_window_view(np.arange(x.size).reshape(x.shape), window_shape, axis)
+    ],
     "matrix_transpose": lambda x: np.swapaxes(x, -1, -2),
     "fliplr": lambda m: np.flip(m, 1),
     "flipud": lambda m: np.flip(m, 0),
 }
 
 # Sums, means, differences
+
+
+@like("bincount")
+def bincount(x, weights=None, minlength=0):
+    sums = np.bincount(values(x), values(weights), minlength)
+    return scatter(weights.astype(float), fixed(values(x)), sums.shape) if isinstance(weights, Tensor) else sums
 
 
 @like("cumprod", "cumulative_prod")

@@ -20,7 +20,7 @@ from minigrad.tensor import Tensor
 PLAIN_UFUNCS = """sign floor ceil rint trunc isnan isinf isfinite signbit equal not_equal less less_equal greater
     greater_equal logical_and logical_or logical_xor logical_not floor_divide spacing nextafter heaviside"""
 PLAIN_FUNCTIONS = """argmax argmin argsort argwhere argpartition nanargmax nanargmin nonzero flatnonzero
-    count_nonzero searchsorted digitize lexsort unique histogram bincount isin shape ndim size all any isclose
+    count_nonzero searchsorted digitize lexsort unique histogram isin shape ndim size all any isclose
     allclose array_equal array_equiv around round fix imag angle isreal iscomplex iscomplexobj isrealobj
     isposinf isneginf zeros_like ones_like empty_like full_like result_type can_cast min_scalar_type common_type
     may_share_memory shares_memory tril_indices_from triu_indices_from diag_indices_from

@@ -92,7 +92,12 @@ CASES = [  # a call of NumPy, and what it is called with
     (lambda x: np.sort(np.partition(x, (1, 3), axis=None)), R(2, 3)),
     (lambda x: np.select([x > 1, x < 0], [x * x, -x], 0.5), np.array([2.0, -1.0, 0.3])),
     (lambda a, b: np.select([a.astype(int) > 1], [b]), np.array([2.5, 0.1]), R(2)),
+    (lambda x: np.lib.stride_tricks.sliding_window_view(x, 2, axis=1), R(2, 4)),
+    (lambda x: np.lib.stride_tricks.sliding_window_view(x, (2, 3), axis=(-2, -1)), R(2, 3, 4)),
+    (lambda x: np.lib.stride_tricks.sliding_window_view(x, window_shape=(2, 2)), R(3, 3)),
     # sums
+    (lambda w: np.bincount([2, 0, 2, 2], weights=w).astype(w.dtype), R(4)),
+    (lambda w: np.bincount(np.array([0, 1, 0]), w, minlength=4).astype(w.dtype), R(3)),
     (np.cumprod, np.array([1.5, 0.0, 2.0, 0.0, 3.0])),
     (lambda x: np.cumprod(x, axis=1), R(2, 4)),
     (np.diff, R(5)),
@@ -241,6 +246,20 @@ def test_nan_is_passed_over(dtype):
             assert np.all(np.isfinite(g.data))
             assert np.all(g.data[np.isnan(x.data)] == 0)
     np.testing.assert_array_equal(mg.grad(np.nanmean(x), x)[0].data, np.where(np.isnan(x.data), 0, dtype.type(0.25)))
+
+
+def test_weights_of_a_count_are_floats_and_labels_may_be_a_tensor():
+    labels, weights = np.array([0, 2, 0]), leaf([1.0, 2.0, 3.0], "float32")
+    y = np.bincount(labels, weights)
+    labels[:] = 1  # it has counted
+    assert y.dtype == np.float64
+    np.testing.assert_array_equal(y.data, [4, 0, 2])
+    np.testing.assert_array_equal(mg.grad(y, weights, np.array([1.0, 5.0, 7.0]))[0].data, [1, 7, 1])
+    found = np.bincount(mg.tensor([0, 1, 1], dtype=int))
+    assert type(found) is np.ndarray
+    np.testing.assert_array_equal(found, [1, 2])
+    with pytest.raises(ValueError, match=r"bincount: .* same length"):
+        np.bincount([0, 1], weights)
 
 
 def test_fmax_prefers_a_number_to_nan():
