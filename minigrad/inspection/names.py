@@ -167,7 +167,12 @@ def operand_name(edge: Any, slot: int) -> str:
 
 
 def array_name(trace: Any, node: Node, slot: int) -> str:
-    """x for a plain array that meets a weight, t for a target; any other, such as the mask of a dropout, is array."""
-    data = any(map(is_parameter, node.inputs)) or (node.op.name == "matmul" and slot == 0)
+    """x for a plain array that meets a weight, or what was made of one, as its transpose; t for a target.
+
+    Any other, such as the mask of a dropout or the edges of a graph, is array.
+    """
+    data = any(map(is_parameter, node.inputs))
+    if node.op.name == "matmul" and slot == 0 and not data:
+        data = trace._kinds[trace._position(node.inputs[1])] not in ("weight", "bias", "activation", "skip")
     name = "t" if node.op.kind == "loss" else "x" if data else "array"
     return "array" if name in trace._symbols else name

@@ -450,6 +450,14 @@ def test_an_array_is_called_x_only_where_it_is_the_input():
     assert mg.trace(mg.sum(x * np.ones(2))).chain(to=x).symbols == ["diag(array)", "sum"]
 
 
+def test_the_edges_of_a_graph_are_not_called_x():
+    edges, w = np.ones((3, 3)), mg.tensor(np.ones((2, 2)), requires_grad=True)
+    chain = mg.trace(mg.sum(edges @ mg.tanh(edges @ (np.ones((3, 2)) @ w)))).chain(to=w)
+    assert chain.symbols == ["xᵀ", "arrayᵀ", "diag(tanh'(matmul))", "arrayᵀ", "sum"]
+    chain = mg.trace(mg.sum(np.ones((3, 2)) @ w.T)).chain(to=w)  # here x does meet the weight
+    assert chain.symbols == ["transpose", "xᵀ", "sum"]
+
+
 def test_a_bias_may_come_first():
     w, b = (mg.tensor(x, requires_grad=True) for x in (np.eye(2), np.ones(2)))
     trace = mg.trace(mg.sum(mg.tanh(b + np.ones((3, 2)) @ w)))
