@@ -46,7 +46,10 @@ def bounded(vertex: Any) -> bool:
 
 
 def share_ancestor(pair: Sequence[int], vertices: Sequence, sources: Sequence) -> bool:
-    """Whether two vertices were computed from a common one (or one from the other), leaves not counted."""
+    """Whether two vertices were computed from a common one (or one from the other), leaves not counted.
+
+    What lies behind a mean or a loss is not: the terms of a loss are no shortcut past each other.
+    """
     reached: tuple[set[int], set[int]] = (set(), set())
     waiting: tuple[list[int], list[int]] = ([], [])
 
@@ -63,5 +66,6 @@ def share_ancestor(pair: Sequence[int], vertices: Sequence, sources: Sequence) -
     while not met and all(waiting):
         side = int(waiting[1][0] < waiting[0][0])  # the youngest first: the two sides of a shortcut meet soon
         i = -heapq.heappop(waiting[side])
-        met = any(meets(source, side) for source in sources[i])
+        if vertices[i].op.kind not in ("reduce", "loss"):
+            met = any(meets(source, side) for source in sources[i])
     return met

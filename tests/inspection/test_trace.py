@@ -263,6 +263,15 @@ def test_an_add_of_two_strangers_is_no_shortcut():
     assert mg.trace(h + mg.cos(h))[-1].kind == "skip"
 
 
+def test_the_terms_of_a_loss_are_no_shortcut():
+    h = mg.sin(mg.tensor([1.0, 2.0], requires_grad=True))
+    assert mg.trace(mg.mse(h, np.ones(2)) + 0.5 * mg.sum(h * h))[-1].kind == "arithmetic"
+    pooled = mg.mean(h, keepdims=True)
+    assert mg.trace(pooled + mg.cos(pooled), np.ones(1))[-1].kind == "skip"
+    normed = (h - mg.mean(h)) / mg.std(h)
+    assert mg.trace(h + mg.cos(normed), np.ones(2))[-1].kind == "skip"
+
+
 # Printing
 
 
