@@ -10,7 +10,7 @@ import linecache
 import os
 import sys
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import get_ident
 from typing import Any
@@ -28,7 +28,7 @@ NOT_THE_USER = ("minigrad", "layers", "optim", "numpy", "contextlib")
 
 
 class Finding:
-    """What `find_nan` found. It is false if everything is finite.
+    """What `find_nan` found. It is false if everything is finite, but for the −∞ of a mask.
 
     Attributes
     ----------
@@ -59,6 +59,8 @@ class Finding:
 def find_nan(self: Trace) -> Finding:
     """The first value in forward order that is not finite, else the first product in backward order.
 
+    A mask is passed over: −∞ that an op was given and hands on.
+
     Examples
     --------
     >>> import numpy as np, minigrad as mg
@@ -70,7 +72,7 @@ def find_nan(self: Trace) -> Finding:
     to 0.25, 1 infinite; upstream: 2, from 1 to 1; x: 2, from 0 to 4
     """
     for node in self.nodes:
-        if not finite(node.value):
+        if not finite(node.value) and not masked(operands(node.vertex).values(), node.value):
             what = "the first value that is not finite"
             return Finding(node, what, {"y": node.value, **operands(node.vertex)})
     for edge in self.edges():
@@ -84,7 +86,8 @@ def find_nan(self: Trace) -> Finding:
     for node in self.nodes:
         if node.grad is not None and not finite(node.grad):
             return Finding(node, "finite contributions add up to a gradient that is not", {"gradient": node.grad})
-    return Finding(None, f"all {len(self.nodes)} values and {len(self.edges())} products are finite", {})
+    what = f"all {len(self.nodes)} values and {len(self.edges())} products are finite"
+    return Finding(None, what if all(finite(node.value) for node in self.nodes) else f"{what}, but for a mask", {})
 
 
 @contextmanager
@@ -93,7 +96,7 @@ def detect_anomaly() -> Iterator[None]:
 
     The message has the op, its module, its formula, the range of the arrays that took part, and the line that
     called the op. To look at everything takes time: this is for finding a fault, not for training. Only the
-    thread that enters the block is watched.
+    thread that enters the block is watched. A mask is no fault: −∞ that an op was given and hands on.
 
     Examples
     --------
@@ -132,9 +135,9 @@ class Watch:
     def computed(self, op: Any, xs: Sequence, y: np.ndarray) -> None:
         """Every op calls this with what it met and what came out."""
         line = line_of_user()
-        if not finite(y):
-            arrays = {"y": y, **named(op, xs)}
-            raise complaint(op, state.scope, ", ".join(op.formulas), "its value is not finite", arrays, line)
+        if not finite(y) and not masked(xs, y):
+            formula, arrays = ", ".join(filter(None, op.formulas)), {"y": y, **named(op, xs)}
+            raise complaint(op, state.scope, formula, "its value is not finite", arrays, line)
         self.lines[id(y)] = line
         weakref.finalize(y, self.lines.pop, id(y), None)
 
@@ -186,6 +189,11 @@ def values(x: Any) -> np.ndarray:
 
 def finite(x: np.ndarray) -> bool:
     return bool(np.all(np.isfinite(x)))
+
+
+def masked(xs: Iterable, y: np.ndarray) -> bool:
+    """Whether all that is not finite is −∞ that was there before, as attention puts it in front of a softmax."""
+    return finite(y[~np.isneginf(y)]) and any(np.any(np.isneginf(values(x))) for x in xs if x is not None)
 
 
 def operands(vertex: Any) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Audit:
 
     def __init__(self, trace: Trace) -> None:
         start = time.perf_counter()
-        self._finite = all(np.all(np.isfinite(node.value)) for node in trace.nodes)
+        self._finite = not trace.find_nan()
         with np.errstate(all="ignore"), watching(None):
             exact = in_float64(trace)
             self.checks = [*products(exact), sums(trace), multiplied_out(trace), lengths(exact)]
@@ -73,7 +73,7 @@ class Audit:
     def __str__(self) -> str:
         rows = [("check", "count", "worst rel. error", "result", ""), *(check.row() for check in self.checks)]
         found = [str(failure) for failure in self.failures[:10]] or ["everything holds"]
-        found += [] if self._finite else ["not every value is finite: trace.find_nan() names the first that is not"]
+        found += [] if self._finite else ["not everything is finite: trace.find_nan() names the first that is not"]
         return "\n".join([text.table(rows, "<><<<"), *found, f"{1e3 * self.seconds:.0f} ms"])
 
     def __repr__(self) -> str:

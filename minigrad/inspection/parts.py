@@ -115,7 +115,7 @@ class TraceNode(Item):
     @property
     def formula(self) -> str:
         """The local derivatives of the op, as its table has them."""
-        return "; ".join(self.vertex.op.formulas) if isinstance(self.vertex, Node) else ""
+        return "; ".join(filter(None, self.vertex.op.formulas)) if isinstance(self.vertex, Node) else ""
 
     @property
     def incoming(self) -> list[Edge]:

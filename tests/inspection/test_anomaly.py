@@ -66,6 +66,35 @@ def test_within_a_fused_op():
     assert mg.trace(loss).find_nan().op == "matmul"
 
 
+def test_a_mask_is_no_fault():
+    scores, seen = mg.tensor(X[:3], requires_grad=True), np.tri(3, dtype=bool)
+    masks = [
+        lambda: mg.softmax(np.where(seen, scores, -np.inf) / 2),
+        lambda: mg.softmax(scores + np.where(seen, 0, -np.inf)),
+        lambda: mg.log_softmax(np.where(seen, scores, -np.inf))[np.arange(3), np.arange(3)],
+    ]
+    for weights in masks:
+        with mg.detect_anomaly():
+            mg.sum(weights() * X[:3].T[:3]).backward()
+        trace = mg.trace(mg.sum(weights()))
+        found = trace.find_nan()
+        assert not found
+        assert "not everything is finite" not in str(trace.audit())
+        assert str(found).endswith("products are finite, but for a mask")
+    assert "not everything is finite" in str(mg.trace(mg.sum(np.log(scores * 0))).audit())
+    with mg.detect_anomaly(), pytest.raises(mg.GraphError, match=r"log \(1/x\): its value is not finite"):
+        np.log(mg.softmax(np.where(seen, scores, -np.inf)))
+    masked = np.where(seen, scores, -np.inf)
+    with mg.detect_anomaly(), pytest.raises(mg.GraphError, match=r"subtract .* NaN"):
+        masked - masked
+
+
+def test_a_formula_leaves_out_what_has_none():
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    found = mg.trace(mg.sum(np.where([True, False], x, np.inf))).find_nan()
+    assert str(found).startswith("where (1[condition]; 1[not condition]): the first value that is not finite")
+
+
 def test_a_contribution_that_is_not_finite():
     x = mg.tensor([4.0, 0.0], requires_grad=True, name="x")
     found = mg.trace(mg.sum(mg.sin(mg.sqrt(x)))).find_nan()
