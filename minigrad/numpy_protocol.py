@@ -77,7 +77,8 @@ def arguments(function: Callable, override: Callable, args: tuple, keywords: dic
 
 def call(function: Callable, args: tuple, keywords: dict) -> Any:
     """What NumPy's `function` does when Tensors are among its arguments."""
-    if function in without_derivative or (function is np.where and len(args) == 1):
+    weighted = isinstance(keywords.get("weights"), Tensor)  # np.histogram has a derivative by its weights
+    if (function in without_derivative and not weighted) or (function is np.where and len(args) == 1):
         return function(*plain(args), **plain(keywords))
     if function not in numpy_overrides:
         raise TypeError(f"{name_of(function)} is not supported on Tensors; call it on t.data if no gradient is needed")

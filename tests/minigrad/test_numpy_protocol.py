@@ -151,6 +151,7 @@ PLAIN_CALLS = {
     "where": lambda x: np.where(x),
     "searchsorted": lambda x: np.searchsorted(np.array([-1.0, 0.0, 1.0]), x),
     "unique": np.unique,
+    "histogram": lambda x: np.histogram(x, bins=3, weights=np.ones((2, 3))),
     "allclose": lambda x: np.allclose(x, x),
     "array_equal": lambda x: np.array_equal(x, X),
     "zeros_like": np.zeros_like,
@@ -190,6 +191,7 @@ def test_every_name_of_a_plain_function_is_numpys():
     [
         (lambda x: np.linalg.svd(x), "np.linalg.svd is not supported on Tensors"),
         (lambda x: np.fft.fft(x), "np.fft.fft is not supported on Tensors"),
+        (lambda x: np.histogram([0, 1, 1], weights=x[0]), "np.histogram is not supported on Tensors"),
         (lambda x: np.apply_along_axis(np.sum, 0, x), "np.apply_along_axis is not supported on Tensors"),
         (lambda x: np.add.reduce(x), "np.add.reduce is not supported on Tensors"),
         (lambda x: np.multiply.outer(x, x), "np.multiply.outer is not supported on Tensors"),
