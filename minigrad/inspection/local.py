@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from minigrad.arrays import length, sum_to
 from minigrad.functional import grad
 from minigrad.graph import GraphError, Node
-from minigrad.op import Elementwise
+from minigrad.op import BOOLEAN, Elementwise
 from minigrad.settings import recording
 from minigrad.tensor import Tensor
 
@@ -85,6 +85,13 @@ class LocalJacobian:
         return np.broadcast_to(np.asarray(local, dtype=node.output.dtype), node.output.shape)
 
     @cached_property
+    def condition(self) -> np.ndarray | None:
+        """Where the upstream gradient is handed on, if the rule is a comparison; elsewhere even 0·∞ is 0."""
+        op, node = self.node.op, self.node
+        local = op.local(self.slot, node.output, self.arrays, node.params) if isinstance(op, Elementwise) else None
+        return local if getattr(local, "dtype", None) is BOOLEAN else None
+
+    @cached_property
     def matrix(self) -> np.ndarray | None:
         """M with y = x·M for each row (or y = M·x): what a matrix product holds constant; None for other ops."""
         other = self.arrays[1 - self.slot] if self.node.op.name == "matmul" else None
@@ -110,6 +117,8 @@ class LocalJacobian:
             return [g @ transposed for g in gs]
         if self.diagonal is None or x.shape != y.shape:
             return [self.vjp(g) for g in gs]
+        if self.condition is not None:
+            return [np.where(self.condition, g, 0) for g in gs]
         return list(gs) if self.passes_on else [g * self.diagonal for g in gs]
 
     def jvp(self, v: ArrayLike) -> np.ndarray:
@@ -138,12 +147,18 @@ class LocalJacobian:
         return np.array(self.vjps(units)).reshape(rows, columns)
 
     def singular_values(self) -> np.ndarray:
-        """Largest first; for a matrix product those of the matrix, which each row of the batch meets once."""
+        """Largest first; for a matrix product those of the matrix, which each row of the batch meets once.
+
+        NaN if an entry of the matrix is not finite.
+        """
         if self.kind == "diagonal":  # where x was broadcast, a column of J has several entries
             x = self.node.arrays[self.slot]
             lengths = self.diagonal if x.shape == self.diagonal.shape else sum_to(self.diagonal**2, x.shape) ** 0.5
             return np.sort(np.abs(lengths), axis=None)[::-1]
-        return np.linalg.svd(self.matrix if self.kind == "matrix" else self.todense(), compute_uv=False)
+        matrix = self.matrix if self.kind == "matrix" else self.todense()
+        if not np.isfinite(matrix).all():
+            return np.full(min(matrix.shape), np.nan, matrix.dtype)
+        return np.linalg.svd(matrix, compute_uv=False)
 
     @property
     def expected_gain(self) -> float:

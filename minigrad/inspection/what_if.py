@@ -122,7 +122,7 @@ def fits(change: ArrayLike, shape: tuple[int, ...]) -> bool:
 class Instead(LocalJacobian):
     """A derivative that was put in the place of an op's own: a diagonal, or a function of it and the upstream."""
 
-    declared = None
+    declared = condition = None
 
     def __init__(self, own: LocalJacobian, change: Any) -> None:
         super().__init__(own.node, own.slot)

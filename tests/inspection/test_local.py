@@ -118,3 +118,15 @@ def test_it_says_what_it_is():
     x = mg.tensor([0.0, 2.0], requires_grad=True)
     local = mg.trace(mg.sum(mg.sigmoid(x))).edges(into=x)[0].local
     assert repr(local) == "<∂sigmoid/∂x1 = σ(1−σ), diagonal, 2×2>"
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize(
+    "f", [mg.relu, mg.hard_tanh, lambda x: mg.maximum(x, 0.5), lambda x: mg.clip(x, -1, 1), mg.tanh]
+)
+def test_many_products_are_what_each_would_be_also_of_infinite_gradients(f):
+    x = mg.tensor([-20.0, -0.5, 0.6, 20.0], requires_grad=True)
+    (edge,) = mg.trace(f(x), np.ones(4)).edges(into=x)
+    gs = [np.full(4, g) for g in (np.inf, -np.inf, np.nan, 2.0)]
+    for one, together in zip(map(edge.local.vjp, gs), edge.local.vjps(gs), strict=True):
+        np.testing.assert_array_equal(together, one)
