@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -195,13 +196,24 @@ class Chain:
         whole = self.target.grad
         scale = length(whole)
         if lost(scale):
-            steps = [k for k, factor in enumerate(self.factors) if lost(length(factor.gradient))]
-            what = f"{'not finite' if scale else 'exactly 0'}{f' from step {steps[0]} on' if steps else ''}"
-            return f"check   the gradient is {what}: there is nothing to compare"
+            return f"check   the gradient is {lost(scale)}{self._since(lost(scale))}: there is nothing to compare"
         if self.is_part:
             return f"part    ‖·‖ = {text.number(length(self.product))}; ‖{self.derivative}‖ = {text.number(scale)}"
         agreement = text.agreement(length(self.product - whole) / scale, whole.dtype)
         return f"check   the factors multiplied out = {self.derivative} {agreement}"
+
+    def _since(self, what: str) -> str:
+        """From which step on the gradient is exactly 0 or not finite, and whether it underflows there."""
+        steps = list(takewhile(lambda k: lost(length(self.factors[k].gradient)) == what, reversed(range(len(self)))))
+        if not steps:
+            return ""
+        k = steps[-1]
+        upstream, edge = self.factors[k - 1].gradient if k else self.trace.seed, self.factors[k].single
+        largest = np.max(np.abs(upstream), initial=0.0)
+        too_small = edge is not None and not lost(largest) and not what.startswith("not")
+        if too_small and np.any(edge.local.vjp(upstream / largest)):
+            return f" from step {k} on, where it underflows in {upstream.dtype}"
+        return f" from step {k} on"
 
     def in_numbers(self) -> str:
         """The gradient of one element in plain numbers along a path: from each unit to the one that brings it most."""
@@ -224,7 +236,7 @@ class Chain:
         written = ((symbol, text.number(slope)) for symbol, slope in numbers)
         product = " · ".join(number if symbol == number else f"{symbol}={number}" for symbol, number in written)
         name = f"{self.derivative}[{', '.join(map(str, self.element))}]".removesuffix("[]")
-        if np.isclose(along, whole):
+        if np.isclose(along, whole, atol=0, equal_nan=True):
             return f"units   {name} = {product} = {text.number(along)}"
         of_whole = f"{text.number(100 * along / whole)}% of {name}" if whole else name
         by = "each time by the unit that brings most"  # which need not be the path that does
@@ -246,9 +258,9 @@ class Chain:
         return f"<Chain {self.derivative}: {len(self)} factors, {decades} decades>"
 
 
-def lost(norm: float) -> bool:
-    """Whether nothing is left of a gradient, or nothing finite."""
-    return norm == 0 or not np.isfinite(norm)
+def lost(norm: float) -> str:
+    """What is said of a gradient of which nothing is left, or nothing finite; nothing of another."""
+    return "exactly 0" if norm == 0 else "" if np.isfinite(norm) else "not finite"
 
 
 def strongest_unit(edge: Edge, element: int) -> tuple[float, Edge, int, float]:
@@ -256,7 +268,7 @@ def strongest_unit(edge: Edge, element: int) -> tuple[float, Edge, int, float]:
     unit = np.zeros(edge.input.shape)
     unit.flat[element] = 1
     slopes = edge.local.jvp(unit).ravel()
-    parts = np.abs(edge.upstream.ravel() * slopes)
+    parts = np.abs(edge.upstream.ravel().astype(np.float64) * slopes)  # none underflows beside the others
     at = int(np.argmax(parts))
     return float(parts[at]), edge, at, float(slopes[at])
 

@@ -365,3 +365,58 @@ def test_beside_a_penalty_a_cross_entropy_has_its_name():
     w = mg.tensor(np.eye(2), requires_grad=True, name="W1")
     loss = mg.cross_entropy(np.ones((3, 2)) @ w, [0, 1, 1]) + mg.sum(mg.tensor([1.0], requires_grad=True) * 2)
     assert mg.trace(loss).chain(to=w).symbols == ["xᵀ", "∂cross_entropy/∂y"]
+
+
+@pytest.mark.parametrize("size", [1e-2, 1e-12])
+def test_a_unit_that_brings_half_of_a_tiny_gradient_is_not_said_to_bring_all(size):
+    x = mg.tensor([[size]], requires_grad=True, name="x")
+    trace = mg.trace(mg.sum(mg.tanh(x @ np.ones((1, 2))) * size))
+    units = str(trace.chain(to=x, element=(0, 0))).split("\n")[-1]
+    assert "each time by the unit that brings most: 50% of ∂L/∂x[0, 0]" in units
+
+
+def test_the_unit_that_brings_most_is_found_though_float32_would_underflow():
+    x = mg.tensor(np.ones(1, np.float32), requires_grad=True, name="x")
+    y = x * np.array([1e-20, 3e-20], np.float32)
+    trace = mg.trace(y, np.full(2, 1e-30, np.float32))
+    assert "3.00e-20" in str(trace.chain(to=x, element=0)).split("\n")[-1]
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+@pytest.mark.parametrize(("scale", "what"), [(0.0, "exactly 0 from step 3"), (1.0, "exactly 0 from step 2")])
+def test_a_gradient_that_was_not_finite_on_its_way_is_0_from_where_it_stays_so(scale, what):
+    x = mg.tensor([-1.0, -2.0], requires_grad=True)
+    root = mg.sqrt(mg.relu(x))  # the ReLU selects: 0·∞ is 0
+    chain = mg.trace(mg.sum(root if scale else root * scale)).chain(to=x)
+    assert str(chain).endswith(f"the gradient is {what} on: there is nothing to compare")
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_0_that_became_nan_is_not_finite_from_there_on():
+    x = mg.tensor([2.0, 3.0], requires_grad=True)
+    chain = mg.trace(mg.sum(x * np.array([np.inf, 1.0]) * 0.0)).chain(to=x)
+    assert str(chain).endswith("the gradient is not finite from step 2 on: there is nothing to compare")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "small", "what"),
+    [
+        (np.float32, 1e-30, "exactly 0 from step 2 on, where it underflows in float32"),
+        (np.float64, 1e-200, "exactly 0 from step 2 on, where it underflows in float64"),
+        (np.float32, 0.0, "exactly 0 from step 1 on"),
+    ],
+)
+def test_a_gradient_that_underflows_is_told_from_one_that_is_cut_off(dtype, small, what):
+    x = mg.tensor(np.ones(2, dtype), requires_grad=True)
+    chain = mg.trace(mg.sum(x * dtype(small) * dtype(small))).chain(to=x)
+    assert str(chain).endswith(f"the gradient is {what}: there is nothing to compare")
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_the_chain_over_a_weight_that_is_not_finite_prints(value):
+    w = mg.tensor([[value, 1.0], [0.5, 2.0]], requires_grad=True, name="w")
+    x = mg.tensor([[1.0, 2.0]], requires_grad=True, name="x")
+    chain = mg.trace(mg.sum(mg.tanh(x @ w))).chain(to=x)
+    assert np.isnan(chain.factors[-1].local.max_gain)
+    assert "the gradient is not finite from step" in str(chain)
