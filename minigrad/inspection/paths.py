@@ -10,9 +10,9 @@ strongest products so far.
 from __future__ import annotations
 
 import heapq
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -126,11 +126,16 @@ def paths(self: Trace, to: Any, k: int = 10) -> Paths:
         raise ValueError(f"paths: k must be at least 1, not {k}")
     target, total = self.target(to), self.count_paths(to)
     if total <= EXACT:
-        found = heapq.nlargest(k, every_path(target), key=lambda path: path.norm)
+        found = heapq.nlargest(k, every_path(target), key=lambda path: strength(path.norm))
         return Paths(found, target, True, total)
     start = Beam([(length(self.seed), self.seed, None)], 10 * k)
     (beam,) = along(self[-1], start, [target], lambda edge, beam: beam.through(edge))
     return Paths([Path(listed(edges), g) for _, g, edges in beam.strongest[:k]], target, False, total)
+
+
+def strength(norm: float) -> float:
+    """What paths are sorted by: NaN comes first, since no other number matters beside it."""
+    return math.inf if math.isnan(norm) else norm
 
 
 def every_path(target: TraceNode) -> Iterator[Path]:
@@ -161,7 +166,7 @@ class Beam:
     """The strongest beginnings of paths down to one vertex, as (norm, product, edges); `+` joins and cuts off."""
 
     def __init__(self, beginnings: Iterable[tuple], width: int) -> None:
-        self.strongest = heapq.nlargest(width, beginnings, key=itemgetter(0))
+        self.strongest = heapq.nlargest(width, beginnings, key=lambda beginning: strength(beginning[0]))
         self.width = width
 
     def __add__(self, other: Beam) -> Beam:

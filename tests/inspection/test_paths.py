@@ -334,3 +334,23 @@ def test_nothing_is_changed_or_kept():
     np.testing.assert_array_equal(x.grad, before)
     for edge, contribution in zip(trace.edges(), edges, strict=True):
         np.testing.assert_array_equal(edge.contribution, contribution)
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+@pytest.mark.parametrize("doublings", [0, 12])
+def test_paths_that_are_not_a_number_come_before_the_strongest_of_the_others(doublings):
+    x = mg.tensor(0.0, requires_grad=True, name="x")
+    y = 3 * x + mg.sqrt(x) * 0.0 + 5 * x + 2 * x
+    for _ in range(doublings):
+        y = y + y
+    norms = [path.norm for path in mg.trace(y).paths(to=x, k=2**doublings + 1)]
+    assert np.isnan(norms[:-1]).all()
+    assert norms[-1] == 5
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_parts_behind_a_relu_that_is_off_are_0_as_the_gradient_is():
+    x = mg.tensor([-1.0, 4.0], requires_grad=True, name="x")
+    trace = mg.trace(mg.sum(mg.sqrt(mg.relu(x))))  # an infinite gradient meets the ReLU that is off
+    assert trace[x].grad.tolist() == [0, 0.25]
+    assert [part.tolist() for part in trace.by_path_length(to=x).values()] == [[0, 0.25]]
