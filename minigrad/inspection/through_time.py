@@ -88,12 +88,12 @@ def lag_matrix(self: Trace, states: str | Sequence) -> np.ndarray:
     lags = np.zeros((len(found), len(found)))
     portions = np.array_split(np.eye(n, dtype=found[0].value.dtype), -(-n * batch * n // DENSE_LIMIT))
     for t, h in enumerate(found):
-        squares = np.zeros((t + 1, batch))
+        norms = np.zeros((t + 1, batch))
         for units in portions:
             gradients = Many({j: np.broadcast_to(unit, (batch, n)) for j, unit in enumerate(units)})  # of all samples
             for k, arrived in enumerate(along(h, gradients, found[: t + 1], each)):
                 if arrived is not None:
                     rows = np.array(list(arrived.parts.values()), dtype=np.float64)
-                    squares[k] += np.sum(np.square(rows), axis=(0, 2))
-        lags[t, : t + 1] = np.mean(np.sqrt(squares / n), axis=1)
+                    norms[k] = np.hypot(norms[k], np.hypot.reduce(rows, axis=(0, 2)))  # squares would underflow
+        lags[t, : t + 1] = np.mean(norms / n**0.5, axis=1)
     return lags

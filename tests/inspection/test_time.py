@@ -149,3 +149,14 @@ def test_states_are_found_by_the_name_of_the_op_that_computed_them():
     trace = mg.trace(mg.sum(layer(np.random.default_rng(1).normal(size=(4, 5, 2)))))
     np.testing.assert_array_equal(trace.lag_matrix("lstm/h[*]"), trace.lag_matrix("h[*]"))
     assert trace["lstm/c[2]"] == trace["c[2]"]
+
+
+@pytest.mark.parametrize(("size", "rate"), [(1.0, 1e-100), (1e-250, 1e80)])
+def test_lags_whose_squares_would_underflow_or_overflow(size, rate):
+    h = mg.tensor(np.full((2, 3), size), requires_grad=True)
+    w = mg.tensor(rate * np.eye(3))
+    states = [h]
+    for _ in range(3):
+        states.append(states[-1] @ w)
+    lags = mg.trace(mg.sum(states[-1])).lag_matrix(states)
+    np.testing.assert_allclose(lags[3], rate ** np.arange(3.0, -1, -1), rtol=1e-14)
