@@ -102,7 +102,7 @@ class Check:
 
     def add(self, error: float, op: str, where: str, count: int = 1) -> None:
         self.count += count
-        if not error <= self.worst:
+        if not (error <= self.worst or np.isnan(self.worst)):
             self.worst, self.where = error, where
         if self.limit is not None and not error <= self.limit:
             self.failures.append(Failure(op, where, self.name, error))

@@ -36,14 +36,14 @@ class Comparison(NamedTuple):
 def measured(node: Node, slot: int, rng: np.random.Generator) -> Comparison:
     """Compare the derivative by one input; with a kink within the step, without the elements that have it.
 
-    An infinite output has no slope, and an infinite input, such as the −∞ of a mask, is not varied.
+    An output that is not finite has no slope, and such an input, as the −∞ of a mask, is not varied.
     """
     x = node.arrays[slot]
     g, v = rng.normal(size=node.output.shape), rng.normal(size=x.shape)
-    g = np.where(np.isinf(node.output), 0, g)
+    g = np.where(np.isfinite(node.output), g, 0)
     best, longest = np.inf, 0.0
     for h, floor in STEPS:
-        u = v * np.where(np.isinf(x), 0, np.maximum(np.abs(x), floor or x == 0))
+        u = v * np.where(np.isfinite(x), np.maximum(np.abs(x), floor or x == 0), 0)
         error, longest = difference(node, slot, g, u, h, longest)
         best = min(best, error)
         if best <= GOOD:
@@ -57,10 +57,10 @@ def measured(node: Node, slot: int, rng: np.random.Generator) -> Comparison:
 
 
 def error_of_kernel(node: Node) -> float:
-    """How far the output of a fused op is from its definition; not at all where both are the same infinity."""
+    """How far the output of a fused op is from its definition; not at all where both are the same infinity, or NaN."""
     y = node.op.definition(*node.arrays, **node.params)
-    finite = ~(np.isinf(y) & (y == node.output))
-    return length(y[finite] - node.output[finite]) / (length(y[finite]) or 1.0)
+    rest = np.isfinite(y) | ((y != node.output) & ~(np.isnan(y) & np.isnan(node.output)))
+    return length(y[rest] - node.output[rest]) / (length(y[rest]) or 1.0)
 
 
 def changed(node: Node, slot: int, step: np.ndarray) -> np.ndarray:
@@ -78,10 +78,12 @@ def difference(
     A derivative of exactly 0, as of x³ at 0, is compared with the longest slope that other steps have met, which is
     handed on: it must fall with the step.
     """
+    by_rule = LocalJacobian(node, slot).vjp(g)
+    if not np.all(g) or not all(np.all(np.isfinite(x)) for x in node.arrays if x is not None):
+        u = np.where(np.isnan(by_rule), 0, u)  # 0·∞ at an element left out, or that came in: nothing to compare
+    by_rule = np.sum(np.where(u == 0, 0, by_rule * u))
     slope = (changed(node, slot, h * u) - changed(node, slot, -h * u)) / (2 * h)
     products, values = np.where(g == 0, 0, [g * slope, g * node.output])
-    by_rule = LocalJacobian(node, slot).vjp(g) * u
-    by_rule = np.sum(by_rule) if np.all(g) else np.nansum(by_rule)  # 0·∞ at an element left out
     scale = max(abs(by_rule), abs(np.sum(products)), length(products), 0.0 if by_rule else longest)
     rounding = 2 * np.finfo(np.float64).eps * length(values) / h
     error = abs(by_rule - np.sum(products))

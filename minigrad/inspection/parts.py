@@ -128,16 +128,21 @@ class TraceNode(Item):
     def check(self, parts: Sequence[np.ndarray] | None = None) -> float:
         """How far the contributions, or other `parts`, are from adding up to the gradient.
 
-        Relative to the larger of ‖grad‖ and 10⁻² of the largest of them, since they may cancel to exactly 0.
+        Relative to the larger of ‖grad‖ and 10⁻² of the largest of them, since they may cancel to exactly 0. Elements
+        of the gradient that are not finite have no error, unless the sum is finite there.
         """
         contributions = [edge.contribution for edge in self.incoming]
         parts = contributions if parts is None else parts
         if self.grad is None or not contributions:
             return 0.0
         total = np.sum(parts, axis=0)
-        if np.array_equal(total, self.grad, equal_nan=True):  # the difference of two infinities is none, nor of two NaN
+        if np.array_equal(total, self.grad, equal_nan=True):
             return 0.0
-        return length(total - self.grad) / max(self.norm, 1e-2 * max(map(length, [*contributions, *parts])))
+        finite = np.isfinite(self.grad)
+        if np.any(np.isfinite(total[~finite])):
+            return np.inf
+        norm, *norms = (length(x[finite]) for x in (self.grad, *contributions, *parts))
+        return length(total[finite] - self.grad[finite]) / max(norm, 1e-2 * max(norms))
 
     def __str__(self) -> str:
         path = f" ({self.name})" if self.name != self.symbol else ""

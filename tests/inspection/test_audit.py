@@ -307,3 +307,44 @@ def test_a_0_that_is_wrong():
 def test_values_that_are_not_finite_are_mentioned():
     audits = [mg.trace(mg.sum(mg.log(mg.tensor(x, requires_grad=True)))).audit() for x in ([1.0, 2.0], [-1.0, 2.0])]
     assert ["find_nan()" in str(audit) for audit in audits] == [False, True]
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("expand", [True, False])
+def test_a_weight_that_is_not_finite_accuses_no_op(value, expand):
+    rng = np.random.default_rng(0)
+    model = Sequential(Dense(3, 4, "tanh", rng=rng), Dense(4, 4, "tanh", rng=rng), Dense(4, 2, rng=rng))
+    model[1].weight.data[0, 0] = value
+    x = mg.tensor(rng.normal(size=(2, 3)), requires_grad=True)
+    audit = mg.trace(mg.cross_entropy(model(x), np.array([0, 1])), expand=expand).audit()
+    assert audit.ok
+    assert np.isfinite(audit.worst)
+    assert "find_nan()" in str(audit)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_beside_a_weight_that_is_not_finite_a_wrong_rule_is_still_found(monkeypatch):
+    plant(monkeypatch, mg.tanh, 1.01)
+    plant(monkeypatch, mg.matmul, 1.01)
+    w, x = (mg.tensor(np.random.default_rng(k).normal(size=(3, 3)), requires_grad=True) for k in range(2))
+    w.data[0, 0] = np.inf
+    audit = mg.trace(mg.sum(mg.tanh(x) @ w)).audit()
+    assert {failure.op for failure in audit.failures} == {"tanh", "matmul"}
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+def test_sums_in_another_order_agree_beside_gradients_that_are_infinite():
+    rng = np.random.default_rng(0)
+    x = mg.tensor(np.abs(rng.normal(size=(4, 5))), requires_grad=True)
+    x.data[0, 0] = 0
+    y = mg.sqrt(x) * 1.0
+    for _ in range(4):
+        y = y + mg.tanh(y * rng.normal(size=(4, 5)))
+    trace = mg.trace(mg.sum(y))
+    assert np.isinf(trace[x].grad[0, 0])
+    assert trace.audit().ok
+    parts = [edge.contribution for edge in trace[x].incoming]
+    wrong = [np.where(parts[0] == parts[0][1, 1], 1.1 * parts[0], parts[0]), *parts[1:]]
+    assert 1e-3 < trace[x].check(wrong) < np.inf
+    assert trace[x].check([np.nan_to_num(part) for part in parts]) == np.inf
