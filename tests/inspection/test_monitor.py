@@ -1003,3 +1003,21 @@ def test_after_the_optimizer_it_is_too_late():
         optimizer.step()
         with pytest.raises(mg.GraphError, match=r"call it between backward\(\) .* and optimizer\.step\(\)"):
             monitor.step()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_gradient_of_which_nothing_arrives_has_vanished(dtype):
+    tiny = np.sqrt(np.finfo(dtype).smallest_subnormal) / 4
+    layers = [Dense(3, 3, "tanh", init=np.eye(3, dtype=dtype)) for _ in range(4)]
+    model = Sequential(*layers, Dense(3, 1, init=np.ones((3, 1)))).astype(dtype)
+    for layer in layers[1:3]:
+        layer.weight.data *= tiny
+    with mg.GradientMonitor(model) as monitor:
+        for _ in range(3):
+            mg.mean(model(np.ones((4, 3), dtype))).backward()
+            monitor.step()
+    rows = {line.split()[0]: line.split() for line in monitor.table().split("\n") if line.startswith("layers.")}
+    assert rows["layers.0"][-2:] == ["−∞", "!!"]
+    assert rows["layers.1"][-1] == "!!"
+    assert float(rows["layers.1"][-2].replace("−", "-")) < -15
+    assert rows["layers.3"][-1] == "0.00"

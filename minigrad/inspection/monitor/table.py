@@ -88,11 +88,12 @@ def mark(quantity: str, values: list[float | None]) -> str:
 
 
 def decades(row: dict[str, float], layers: list[str]) -> dict[str, float]:
-    """log10 of the gradient norm of each layer over that of the last hidden layer, the last but one."""
-    norms = {name: row.get(f"gradient_norm/{name}", 0.0) for name in layers}
-    norms = {name: norm for name, norm in norms.items() if 0 < norm < math.inf}
-    hidden = list(norms.values())[-2:][:1]
-    return {f"decades/{name}": math.log10(norm / hidden[0]) for name, norm in norms.items()}
+    """log10 of the gradient norm of each layer over that of the last hidden layer, the last but one; −∞ for a 0."""
+    norms = {name: row[f"gradient_norm/{name}"] for name in layers if f"gradient_norm/{name}" in row}
+    norms = {name: norm for name, norm in norms.items() if norm < math.inf}
+    logs = {name: math.log10(norm) if norm else -math.inf for name, norm in norms.items()}
+    hidden = [log for log in logs.values() if log > -math.inf][-2:][:1]
+    return {f"decades/{name}": log - hidden[0] for name, log in logs.items() if hidden}
 
 
 def whole_gradient(history: Any) -> str:
