@@ -167,6 +167,21 @@ def test_a_gradient_too_long_to_be_measured_is_refused(kind):
     np.testing.assert_array_equal(w.data, START)
 
 
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+@every_kind
+def test_a_parameter_that_is_not_finite_is_named_and_not_its_gradient(kind):
+    """A rate too high has carried it off in the step before."""
+    w = mg.tensor(np.ones(2, np.float32), requires_grad=True, name="w")
+    optimizer = kind([w], lr=1e300)
+    for word in ("nothing", f"^{kind.__name__}: parameter 'w' is not finite; nothing changed"):
+        w.grad = w.data * 3
+        if word == "nothing":
+            optimizer.step()
+        else:
+            with pytest.raises(FloatingPointError, match=word):
+                optimizer.step()
+
+
 def test_gradients_too_long_only_together_move_nothing():
     params = [mg.tensor(x, requires_grad=True) for x in (1.0, 2.0)]
     for p in params:
