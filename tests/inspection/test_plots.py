@@ -533,6 +533,47 @@ def test_a_spectrum_of_what_is_not_finite_is_a_sentence():
         draw.spectrum(trace)
 
 
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_a_lens_on_what_is_not_finite_is_a_sentence(value):
+    x = mg.tensor([[1.0, 2.0]], requires_grad=True)
+    with np.errstate(all="ignore"):
+        trace = mg.trace(mg.sum(mg.tanh(x @ mg.tensor([[value], [1.0]], requires_grad=True))))
+    with pytest.raises(ValueError, match="lens: a weight or the z of a unit is not finite"):
+        draw.lens(trace)
+
+
+@pytest.mark.parametrize("rate", [1e-3, 1e3])
+def test_the_product_of_many_jacobians_in_float32_is_neither_0_nor_infinite(rate):
+    x = h = mg.tensor(np.zeros((1, 3), np.float32), requires_grad=True)
+    for _ in range(20):
+        h = h @ mg.tensor(rate * np.eye(3, dtype=np.float32), requires_grad=True)
+    trace = mg.trace(h, np.full((1, 3), rate**-10, np.float32))
+    lines = draw.spectrum(trace, to=x).axes[0].get_lines()
+    products = next(line for line in lines if line.get_label() == "to the last layer, largest").get_ydata()
+    np.testing.assert_allclose(np.diff(np.log10(products)), -np.log10(rate), rtol=1e-5)
+    assert abs(np.log10(products[0])) > 45
+
+
+@pytest.mark.parametrize("scale", [1e80, 1e-80])
+def test_values_at_the_ends_of_float64_are_drawn(scale, tmp_path):
+    model = Sequential(*(Dense(3, 3, "relu", init=scale * np.ones((3, 3))) for _ in range(4)))
+    with np.errstate(all="ignore"):
+        trace = mg.trace(mg.mse(model(np.ones((2, 3))), np.ones((2, 3))))
+        draw.flow(trace, path=tmp_path / "flow.png")
+        trace.chain(to=model[3].bias).plot(tmp_path / "chain.png")
+
+
+def test_ratios_of_weights_that_are_0_are_not_said_to_come_without_an_optimizer():
+    model = Sequential(Dense(4, 3, "relu", init="zeros"), Dense(3, 2, init="zeros"))
+    optimizer = SGD(model.parameters(), lr=0.0)
+    with mg.GradientMonitor(model, optimizer) as monitor:
+        mg.mean(model(np.ones((2, 4)))).backward()
+        monitor.step()
+        optimizer.step()
+    with pytest.raises(ValueError, match="no step of a weight longer than 1e-8 is recorded"):
+        draw.update_ratios(monitor)
+
+
 @pytest.mark.parametrize("name", [r"price_$x_$\frac{", "a_very_long_name_" * 20])
 def test_a_name_may_be_anything(name, tmp_path):
     x = mg.tensor(np.ones((3, 4)), requires_grad=True, name=name)

@@ -97,14 +97,16 @@ def spectrum(trace: Trace, to: Any = None, sample: int = 0, path: paper.Path = N
         raise ValueError(f"spectrum: there is only one layer on the way to {target.symbol}")
     row = sample if all(node.value.ndim > 1 for place in places for node in place) else None
     steps = [layers.chain.trace.jacobian(above, below, row) for below, above in pairwise(places)]
-    if not all(np.isfinite(matrix).all() for matrix in steps):
-        raise ValueError(f"spectrum: a Jacobian on the way to {target.symbol} is not finite")
-    products = steps[-1:]
+    digits = np.finfo(steps[0].dtype).eps
+    products = [steps[-1].astype(np.float64)]  # of many in float32 the product would soon be 0 or infinite
     for matrix in steps[-2::-1]:
-        products.insert(0, products[0] @ matrix)
+        with np.errstate(over="ignore", invalid="ignore"):
+            products.insert(0, products[0] @ matrix)
+    if not all(np.isfinite(matrix).all() for matrix in (*steps, *products)):
+        raise ValueError(f"spectrum: a Jacobian on the way to {target.symbol} is not finite")
     ax = paper.axes(ax, 8.5, 5)
     ax.axhline(1, color="black", linewidth=0.8)
-    found = [[singular_values(matrix) for matrix in matrices] for matrices in (steps, products)]
+    found = [[singular_values(matrix, digits) for matrix in matrices] for matrices in (steps, products)]
     paper.logarithmic(ax, np.concatenate([[1.0], *found[0], *found[1]]))
     kinds = (("o", "--", paper.BLUE, "to the next layer"), ("s", ":", paper.ORANGE, "to the last layer"))
     for values, shift, (marker, dashes, colour, label) in zip(found, (-0.12, 0.12), kinds, strict=True):
@@ -121,10 +123,10 @@ def spectrum(trace: Trace, to: Any = None, sample: int = 0, path: paper.Path = N
     return paper.finished(ax, path, "from layer (left: nearest the input)", how)
 
 
-def singular_values(matrix: np.ndarray) -> np.ndarray:
-    """Those that are more than rounding errors, largest first."""
+def singular_values(matrix: np.ndarray, digits: float) -> np.ndarray:
+    """Those that are more than rounding errors of numbers with so many digits, largest first."""
     values = np.linalg.svd(matrix, compute_uv=False)
-    return values[values > 10 * max(matrix.shape) * np.finfo(matrix.dtype).eps * values[0]]
+    return values[values > 10 * max(matrix.shape) * digits * values[0]]
 
 
 def lens_points(trace: Trace) -> list[tuple[str, LocalJacobian, np.ndarray, np.ndarray]]:
@@ -164,6 +166,8 @@ def lens(trace: Trace, path: paper.Path = None, ax: Axes | None = None) -> Figur
     points = [p for p in points if (p[1].node.op, p[1].node.params) == (local.node.op, local.node.params)]
     ax = paper.axes(ax, 7, 5)
     zs, ws = (np.concatenate([point[i] for point in points]) for i in (2, 3))
+    if not (np.isfinite(zs).all() and np.isfinite(ws).all()):
+        raise ValueError("lens: a weight or the z of a unit is not finite; trace.find_nan() names the first such value")
     x = np.linspace(-1, 1, 801) * max(6.0, 1.1 * np.max(np.abs(zs)))
     with np.errstate(divide="ignore"):
         curve = 1 / paper.slope(local, x)

@@ -88,7 +88,11 @@ def logarithmic(ax: Axes, values: Any) -> None:
     ax.set_yscale("log")
     if logs.size:
         margin = max(0.06 * np.ptp(logs), (1.2 - np.ptp(logs)) / 2)
-        ax.set_ylim(10.0 ** max(logs.min() - margin, -307), 10.0 ** min(logs.max() + margin, 308))
+        low, high = max(logs.min() - margin, -307), min(logs.max() + margin, 308)
+        ax.set_ylim(10.0**low, 10.0**high)
+        if high > 100:  # the ticks that matplotlib sets beyond the end might be infinite
+            ax.set_yticks(10.0 ** np.unique(np.linspace(low, high, 6).round(int(high - low < 5))[1:-1]))
+            ax.minorticks_off()
 
 
 def shown(ax: Axes, values: Sequence[float], at: Sequence[float] | None = None) -> np.ndarray:

@@ -163,7 +163,11 @@ def update_ratios(monitor: Any, path: paper.Path = None, ax: Axes | None = None)
 
     ratios = monitor.history.of("update_ratio")
     if not ratios:
-        raise ValueError("update_ratios: the monitor heard of no step: GradientMonitor(model, optimizer)")
+        if monitor.optimizer is None:
+            raise ValueError("update_ratios: the monitor heard of no step: GradientMonitor(model, optimizer)")
+        raise ValueError(
+            "update_ratios: no step of a weight longer than 1e-8 is recorded; was each refused, or are all 0?"
+        )
     weights = [name for p, name in monitor.names.items() if p.ndim > 1 and name in ratios] or list(ratios)
     ax = paper.axes(ax, 8, 4.5)
     ax.axhspan(1e-4, 1e-2, color="0.92", zorder=0)
