@@ -86,7 +86,7 @@ def lag_matrix(self: Trace, states: str | Sequence) -> np.ndarray:
     if not batch:
         raise ValueError(f"lag_matrix: there is no sample, {found[0].symbol} is empty")
     lags = np.zeros((len(found), len(found)))
-    portions = np.array_split(np.eye(n, dtype=found[0].value.dtype), -(-n * batch * n // DENSE_LIMIT))
+    portions = np.array_split(np.eye(n), -(-n * batch * n // DENSE_LIMIT))
     for t, h in enumerate(found):
         norms = np.zeros((t + 1, batch))
         for units in portions:

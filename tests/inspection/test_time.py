@@ -160,3 +160,11 @@ def test_lags_whose_squares_would_underflow_or_overflow(size, rate):
         states.append(states[-1] @ w)
     lags = mg.trace(mg.sum(states[-1])).lag_matrix(states)
     np.testing.assert_allclose(lags[3], rate ** np.arange(3.0, -1, -1), rtol=1e-14)
+
+
+def test_lags_of_a_net_in_float32_are_not_cut_off_at_its_smallest_number():
+    net = RNN(2, 3, rng=0).astype(np.float32)
+    net.layers[0].w_hidden.data = 0.1 * np.eye(3)
+    x = np.zeros((2, 100, 2), np.float32)
+    lags = mg.trace(mg.sum(net(x))).lag_matrix("h[*]")
+    np.testing.assert_allclose(np.log10(lags[-1]), np.arange(-99.0, 1), rtol=1e-6, atol=1e-12)
