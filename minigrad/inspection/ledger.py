@@ -61,7 +61,8 @@ class Ledger:
     def __str__(self) -> str:
         parts = [f"{column} {text.signed(self.total[column])}" for column in COLUMNS if self.total[column]]
         inside = sum(self.total[column] for column in INSIDE)
-        rate = f"   (×{text.fixed(10 ** (inside / self.layers))} per layer)" if self.layers else ""
+        with np.errstate(over="ignore"):
+            rate = f"   (×{text.fixed(np.power(10.0, inside / self.layers))} per layer)" if self.layers else ""
         parts.append(f"total {text.signed(self.total['total'])} decades{rate}")
         return f"ledger  {' │ '.join(parts)}"
 

@@ -420,3 +420,15 @@ def test_the_chain_over_a_weight_that_is_not_finite_prints(value):
     chain = mg.trace(mg.sum(mg.tanh(x @ w))).chain(to=x)
     assert np.isnan(chain.factors[-1].local.max_gain)
     assert "the gradient is not finite from step" in str(chain)
+
+
+def test_a_chain_that_leaves_the_range_of_its_numbers_prints():
+    x = mg.tensor([[1e-100]], requires_grad=True)
+    h = mg.tanh(x)
+    for _ in range(4):
+        h = h @ mg.tensor([[1e90]], requires_grad=True)
+    chain = mg.trace(h, [[1e-300]]).chain(to=x)
+    assert chain.running[-1] == np.inf  # 10³⁶⁰
+    assert chain.decades[-1] == pytest.approx(360)
+    assert chain.ledger().total["total"] == pytest.approx(360)
+    assert "total 360.00 decades   (×inf per layer)" in str(chain)
