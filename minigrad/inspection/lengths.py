@@ -116,11 +116,12 @@ class PathLengths(dict):
         groups = self._groups()
         parts = [sum(self[length] for length in group) for group in groups]
         shares = [share(part, self.target.grad) for part in parts]
+        largest = max((of_all for of_all in shares if of_all > 0), default=1.0)  # not those that are undefined
         rows = [("length", "paths", "‖part‖", f"share of {gradient}", "")]
         for group, part, of_all in zip(groups, parts, shares, strict=True):
             label = f"{group[0]}–{group[-1]}" if len(group) > 1 else str(group[0])
             paths = text.integer(sum(self.counts[length] for length in group))
-            bar = "(cancels)" if of_all < -5e-4 else "█" * round(20 * np.nan_to_num(of_all / max(shares)))
+            bar = "(cancels)" if of_all < -5e-4 else "█" * round(20 * np.nan_to_num(of_all) / largest)
             rows.append((label, paths, text.scientific(length(part)), text.percent(of_all), bar + self._end(group)))
         head = f"{gradient} by path length, counting {self.counted}: {text.paths(sum(self.counts.values()))}"
         return "\n".join([head, text.table(rows, ">>>><"), self._check()])

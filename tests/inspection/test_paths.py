@@ -354,3 +354,10 @@ def test_parts_behind_a_relu_that_is_off_are_0_as_the_gradient_is():
     trace = mg.trace(mg.sum(mg.sqrt(mg.relu(x))))  # an infinite gradient meets the ReLU that is off
     assert trace[x].grad.tolist() == [0, 0.25]
     assert [part.tolist() for part in trace.by_path_length(to=x).values()] == [[0, 0.25]]
+
+
+def test_shares_of_what_cancels_but_for_rounding_are_printed_beside_a_part_of_0():
+    x = mg.tensor(1.0, requires_grad=True, name="x")
+    y = x * 0.0 + mg.exp(x * 1.0) - mg.exp(x * 1.0) * 1.0 * np.nextafter(1.0, 2)
+    parts = mg.trace(y).by_path_length(to=x)
+    assert [line.split()[3] for line in str(parts).split("\n")[2:-1]] == ["0.0%", "—", "—"]
