@@ -542,6 +542,12 @@ def test_a_lens_on_what_is_not_finite_is_a_sentence(value):
         draw.lens(trace)
 
 
+def test_a_lens_on_units_that_are_saturated_for_good():
+    w = mg.tensor([[1.0, -1.01]], requires_grad=True)
+    figure = draw.lens(mg.trace(mg.sum(mg.sigmoid(mg.tensor([[705.0]], requires_grad=True) @ w))))
+    assert figure.axes[0].get_title("left").endswith(": 0 of 2")
+
+
 @pytest.mark.parametrize("rate", [1e-3, 1e3])
 def test_the_product_of_many_jacobians_in_float32_is_neither_0_nor_infinite(rate):
     x = h = mg.tensor(np.zeros((1, 3), np.float32), requires_grad=True)

@@ -169,7 +169,7 @@ def lens(trace: Trace, path: paper.Path = None, ax: Axes | None = None) -> Figur
     if not (np.isfinite(zs).all() and np.isfinite(ws).all()):
         raise ValueError("lens: a weight or the z of a unit is not finite; trace.find_nan() names the first such value")
     x = np.linspace(-1, 1, 801) * max(6.0, 1.1 * np.max(np.abs(zs)))
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         curve = 1 / paper.slope(local, x)
     top = max(40 * curve.min(), 2 * ws.max())
     ax.set(yscale="log", xlim=(x[0], x[-1]), ylim=(np.min(ws[ws > 0], initial=1) / 2, top))
