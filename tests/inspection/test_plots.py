@@ -569,6 +569,17 @@ def test_values_at_the_ends_of_float64_are_drawn(scale, tmp_path):
         trace.chain(to=model[3].bias).plot(tmp_path / "chain.png")
 
 
+def test_gradients_that_are_infinite_are_drawn_without_a_warning(tmp_path):
+    x = h = mg.tensor(np.ones((2, 3)), requires_grad=True)
+    for _ in range(4):
+        h = h * mg.tensor(np.full((2, 3), 1e60), requires_grad=True)
+    draw.flow(mg.trace(mg.sum(h), np.inf), x, path=tmp_path / "flow.png")
+    with np.errstate(over="ignore"):
+        chain = mg.trace(mg.sum(h), 1e150).chain(to=x)
+    assert np.isinf(chain.gains).any()
+    chain.plot(tmp_path / "chain.png")
+
+
 def test_ratios_of_weights_that_are_0_are_not_said_to_come_without_an_optimizer():
     model = Sequential(Dense(4, 3, "relu", init="zeros"), Dense(3, 2, init="zeros"))
     optimizer = SGD(model.parameters(), lr=0.0)

@@ -39,7 +39,7 @@ def plot_chain(chain: Chain, path: paper.Path = None, ax: Axes | None = None) ->
     total = chain.ledger().total
     for k, factor in enumerate(chain.factors):
         cause = next(iter(causes(factor)))
-        if running[k] > 0 and running[k + 1] > 0:
+        if 0 < running[k] < np.inf and 0 < running[k + 1] < np.inf:
             colour, hatch = paper.CAUSES[cause]
             bar = {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0, "zorder": 2}
             name = f"activations {text.signed(total[cause] + total['operating point'])}"
@@ -70,10 +70,13 @@ def flow(trace: Trace, to: Any = None, path: paper.Path = None, ax: Axes | None 
     ax.set_zorder(bars.get_zorder() + 1)
     ax.patch.set_visible(False)
     sizes, values = layers.rms("grad"), layers.rms("value")
-    low, high = ([np.percentile(np.abs(g), q) for g in layers.arrays("grad")] for q in (5, 95))
+    with np.errstate(invalid="ignore"):  # between two infinities a percentile is NaN
+        low, high = np.array([np.percentile(np.abs(g), (5, 95)) for g in layers.arrays("grad")]).T
     paper.logarithmic(ax, [*sizes, *high, *low])
     band = {"color": "black", "alpha": 0.15, "linewidth": 0, "label": "5–95% of |gradient|"}
-    ax.fill_between(range(len(low)), np.maximum(low, ax.get_ylim()[0]), high, where=np.greater(high, 0), **band)
+    ax.fill_between(
+        range(len(low)), np.maximum(low, ax.get_ylim()[0]), high, where=(high > 0) & np.isfinite(high), **band
+    )
     ax.plot(paper.shown(ax, sizes), "o-", color="black", markersize=4, label="gradient, RMS")
     paper.logarithmic(below, values)
     below.invert_yaxis()
