@@ -99,12 +99,12 @@ def bias_activation(z, b, activation):
 
 
 def bias_activation_backward(g, y, z, b, activation):
-    by_bias = None if b is None else np.zeros(b.shape, b.dtype)
+    total = None if b is None else np.zeros(b.shape)  # in float64: float32 would lose digits, row after row
     if activation in ONE_PASS and b is not None:
         by_z = np.empty(g.shape, g.dtype)
-        ONE_PASS[activation][1](np.ascontiguousarray(g), np.ascontiguousarray(y), by_z, by_bias)
-        return by_z, by_bias
-    by_z = g if activation is None else getattr(activations, f"{activation}_backward")(g, y, y if z is None else z)
-    if b is not None:
-        sum_columns(np.ascontiguousarray(by_z), by_bias)
-    return by_z, by_bias
+        ONE_PASS[activation][1](np.ascontiguousarray(g), np.ascontiguousarray(y), by_z, total)
+    else:
+        by_z = g if activation is None else getattr(activations, f"{activation}_backward")(g, y, y if z is None else z)
+        if b is not None:
+            sum_columns(np.ascontiguousarray(by_z), total)
+    return by_z, None if b is None else total.astype(b.dtype, copy=False)

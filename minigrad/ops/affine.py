@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from minigrad.arrays import MANY, sum_rows
+from minigrad.arrays import sum_rows
 from minigrad.define import fused
 from minigrad.kernels import twin
 from minigrad.kernels.matrices import SMALL
@@ -38,7 +38,7 @@ def bias_activation_backward_line(g, y, z, b, activation):
         act = activations[activation]
         local = act.local(0, y, (y if z is None else z,), act.defaults)
         g = np.where(local, g, 0) if local.dtype == bool else g * local
-    return g, None if b is None else g.sum(axis=0)
+    return g, None if b is None else sum_rows(g)
 
 
 bias_activation = twin(
@@ -81,9 +81,8 @@ def dense_forward(x, w, b, activation):
 
 
 def dense_backward(g, y, saved, x, w, b, activation):
-    many = math.prod(g.shape[:-1]) > MANY  # rows, which one pass would add up one after the other
-    g, by_bias = bias_activation_backward(rows(g), rows(y), saved, None if many else b, activation)
-    return lambda: like(x, times(g, w.T)), lambda: times(rows(x).T, g), (lambda: sum_rows(g)) if many else by_bias
+    g, by_bias = bias_activation_backward(rows(g), rows(y), saved, b, activation)
+    return lambda: like(x, times(g, w.T)), lambda: times(rows(x).T, g), by_bias
 
 
 def dense_definition(x, w, b, activation=None):

@@ -133,6 +133,12 @@ def test_the_sum_over_many_rows_loses_no_digits_of_a_float32(shape):
     np.testing.assert_allclose(b.grad, np.full(shape, expected), rtol=5e-6)  # one after the other: 3e-5 off
 
 
+def test_the_sum_over_many_numbers_loses_no_digits_of_a_float32():
+    b, x = leaf(np.ones((), "float32")), np.full((1000, 1000), 0.1, "float32")
+    (b * x).sum().backward()
+    np.testing.assert_allclose(b.grad, x.sum(dtype=float), rtol=5e-7)  # by parts of 256, as rows are: 4e-6 off
+
+
 def test_the_sum_over_many_rows_may_be_differentiated():
     rng = np.random.default_rng(0)
     b, x, v = leaf(rng.normal(size=3)), leaf(rng.normal(size=(2500, 3))), rng.normal(size=3)
