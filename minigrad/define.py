@@ -154,15 +154,15 @@ def composition(*numpy: Callable) -> Callable[[Callable], Callable]:
 def registered(op: Kind, numpy: Callable | None, method: bool) -> Kind:
     if op.arity is None and isinstance(op, Elementwise):
         raise TypeError(f"{op.name}: derivatives is a list with one rule per input, such as [lambda y, x: 2 * x]")
-    if op.arity is None and misfit(op.forward, "x" * 9, op.names):  # one rule alone is for a forward(*xs)
+    if op.arity is None and misfit(op.forward, ["x"] * 9, op.names):  # one rule alone is for a forward(*xs)
         raise TypeError(f"{op.name}: vjps is a list with one rule per input, such as [lambda g, y, x: 2 * g]")
     if op.arity is not None and not 0 < op.arity <= len(op.names):
         raise ValueError(f"{op.name}: {op.arity} rules, but forward takes only {', '.join(op.names)}")
     if isinstance(op.formulas, str) or len(op.formulas) != (op.arity or 1):
         raise ValueError(f"{op.name}: formulas is a list of {op.arity or 1}, one per rule, not {op.formulas!r}")
+    handed = ["y"] if isinstance(op, Elementwise) else ["g", "y"]
     for i, rule in enumerate(op.rules if op.arity else ()):
-        inputs = [*("y" if isinstance(op, Elementwise) else "gy"), *op.names[: op.arity]]
-        if callable(rule) and (why := misfit(rule, inputs, op.names[op.arity :])):
+        if callable(rule) and (why := misfit(rule, handed + op.names[: op.arity], op.names[op.arity :])):
             raise TypeError(f"{op.name}: the rule for input {i} is handed {why}")
     if numpy is not None:
         numpy_overrides[numpy] = op

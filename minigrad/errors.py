@@ -36,8 +36,9 @@ def explained(name: str, error: Exception, xs: Iterable) -> Exception:
 
 def reason(error: Exception) -> str:
     """What the error says, and what to write instead where that is known."""
-    advice = (f"; {instead}" for said, instead in INSTEAD.items() if said in str(error))
-    return str(error) + next(advice, "")
+    said = str(error)
+    advice = (f"; {instead}" for fault, instead in INSTEAD.items() if fault in said and instead not in said)
+    return said + next(advice, "")
 
 
 def listed(xs: Iterable) -> str:

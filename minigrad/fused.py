@@ -6,6 +6,7 @@ derivatives, and what a trace shows in their place.
 
 from __future__ import annotations
 
+from minigrad.errors import reason
 from minigrad.graph import GraphError, order, walk
 from minigrad.op import Op, identity
 from minigrad.signatures import arguments
@@ -40,7 +41,7 @@ class Fused(Op):
                     product = self.fitted(product, len(contributions), x, x.shape)
                 contributions.append(product)
         except (TypeError, ValueError, IndexError, AttributeError) as error:
-            raise GraphError(f"{self.name}: its backward failed: {error}") from error
+            raise GraphError(f"{self.name}: its backward failed: {reason(error)}") from error
         return contributions
 
     def contribution(self, node, i, g, y, xs):

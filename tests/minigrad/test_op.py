@@ -550,6 +550,17 @@ def test_python_for_one_number_is_told_what_numpy_has_for_many():
     y = mg.elementwise("mine", np.abs, [lambda y, x: 1 if x > 0 else -1], ["±1"])(x)
     with pytest.raises(mg.GraphError, match=r"the rule for input 0 failed: .*; np.where\(x > 0, …, …\) chooses"):
         y.backward([1.0, 1.0])
+    y = fused_double(backward=lambda g, y, saved, a: (g if g > 0 else 0 * g,))(x)
+    with pytest.raises(mg.GraphError, match=r"its backward failed: .*; np.where\(x > 0, …, …\) chooses"):
+        y.backward([1.0, 1.0])
+
+
+def test_what_numpy_has_is_said_once_however_deep_it_was_missed():
+    inner = mg.elementwise("inner", lambda x: x if x > 0 else 0 * x, [1], ["1"])
+    outer = fused_double(forward=lambda a: (inner(a), None))
+    with pytest.raises(ValueError, match=r"^mine: .*np\.where") as caught:
+        outer(mg.tensor([1.0, 2.0]))
+    assert str(caught.value).count("np.where") == 1
 
 
 def test_a_forward_returns_numbers():
