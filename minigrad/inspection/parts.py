@@ -123,7 +123,7 @@ class TraceNode(Item):
 
     @property
     def outgoing(self) -> list[Edge]:
-        return [edge for edge in self.trace.edges() if edge.output == self]
+        return [Edge(self.trace, k) for k, product in enumerate(self.trace._edges) if product.output == self.index]
 
     def check(self, parts: Sequence[np.ndarray] | None = None) -> float:
         """How far the contributions, or other `parts`, are from adding up to the gradient.
