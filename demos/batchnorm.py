@@ -41,9 +41,9 @@ def jacobian(seed: int) -> dict:
     return {"training": training, "eval()": fixed, "error": float(np.abs(training - formula).max())}
 
 
-def network(activation: type, normalised: bool, rng: np.random.Generator) -> Sequential:
+def network(activation: type, norm: bool, rng: np.random.Generator) -> Sequential:
     """64 → 64 → 64 → 10, with BatchNorm before the activations or without."""
-    hidden = [p for _ in range(2) for p in (Dense(64, 64, rng=rng), *normalised * [BatchNorm(64)], activation())]
+    hidden = [p for _ in range(2) for p in (Dense(64, 64, rng=rng), *([BatchNorm(64)] if norm else ()), activation())]
     return Sequential(*hidden, Dense(64, 10, rng=rng))
 
 
@@ -109,10 +109,10 @@ def draw(matrix: np.ndarray, use: dict) -> Figure:
 def claims(square: dict, rows: dict, use: dict) -> list[Claim]:
     """What is often said, against what was measured."""
     lost, fixed = (int(np.sum(np.linalg.svd(square[mode])[1] < 1e-3)) for mode in ("training", "eval()"))
-    one, large, uneven = ({how: np.array([rows[φ, to, how]["correct"] for φ in PHI]) for how in KINDS} for to in SCALES)
-    of = ((large, "BatchNorm"), (large, "as they are"), (uneven, "BatchNorm"))
-    same, bare, own = (np.abs(many[how] - one[how]).max() for many, how in of)
-    plain, fast = (one[how][:, -1] for how in KINDS[1:])
+    right = {(to, how): np.array([rows[φ, to, how]["correct"] for φ in PHI]) for to in SCALES for how in KINDS}
+    moved = {(to, how): np.abs(share - right["× 1", how]).max() for (to, how), share in right.items()}
+    same, own, bare = moved["× 16", "BatchNorm"], moved["× 1/16 … 16", "BatchNorm"], moved["× 16", "as they are"]
+    plain, fast = (right["× 1", how][:, -1] for how in KINDS[1:])
     mixed, by_digit = (np.array(use[key]) - use["running"] for key in ("mixed", "sorted"))
     return [
         Claim(
