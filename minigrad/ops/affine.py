@@ -45,7 +45,7 @@ bias_activation = twin(
     "bias_activation", bias_activation_line, "affine", why="tanh 1.1 to 3 times as fast, sigmoid 4 to 12, relu 1.5 to 9"
 )
 bias_activation_backward = twin(
-    "bias_activation_backward", bias_activation_backward_line, "affine", why="1.5 to 4 times as fast, relu 2 to 20"
+    "bias_activation_backward", bias_activation_backward_line, "affine", why="1 to 4 times as fast, relu 2 to 20"
 )
 
 
