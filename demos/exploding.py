@@ -131,7 +131,7 @@ def run(
     data_dir: Annotated[str | None, "folder with MNIST's files"] = None,
     seed: Annotated[int, "first weights, data, order of training"] = 0,
 ) -> Result:
-    """Train in all ways from the same weights; then step once, too far."""
+    """Train in all ways from the same weights, two of them from others as well; then step once, too far."""
     for name, value, least in (("width", width, 1), ("steps", steps, 10), ("seed", seed, 0)):
         require(value >= least, f"--{name}: at least {least}, not {value}")
     for name, value in (("scale", scale), ("rate", rate), ("limit", limit)):
