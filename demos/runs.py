@@ -147,10 +147,11 @@ def client(address: str):
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Ctrl-C is heard only afterwards; and never by a process that is started meanwhile, which inherits the mask."""
-    mask = getattr(signal, "pthread_sigmask", None)  # Windows has none
-    before = mask and mask(signal.SIG_BLOCK, {signal.SIGINT})
+    if not hasattr(signal, "pthread_sigmask"):  # as on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        if mask:
-            mask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
