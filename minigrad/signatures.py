@@ -1,4 +1,4 @@
-"""What an op is called with: read from the function that computes it, and shown by `help` and by notebooks.
+"""What an op and its rules are called with: read from the functions, and shown by `help` and by notebooks.
 
 >>> import inspect
 >>> import minigrad as mg
