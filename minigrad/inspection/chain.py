@@ -124,9 +124,7 @@ class Chain:
         self.product = steps[-1].gradient if steps else trace.seed
         self.factors = [factor for factor in steps if not factor.passes_on]
         lengths = np.array([self._length(g) for g in (trace.seed, *(factor.gradient for factor in self.factors))])
-        with np.errstate(
-            divide="ignore", over="ignore", invalid="ignore"
-        ):  # behind a gradient of exactly 0 a gain is undefined
+        with np.errstate(all="ignore"):  # behind a gradient of exactly 0 a gain is undefined
             self.gains = lengths[1:] / lengths[:-1]
             self.running = lengths[1:] / lengths[0]
             self.decades = np.log10(lengths[1:]) - np.log10(lengths[0])  # also where the quotient leaves its range
