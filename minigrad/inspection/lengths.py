@@ -114,13 +114,13 @@ class PathLengths(dict):
     def __str__(self) -> str:
         gradient = self.target.derivative
         groups = self._groups()
-        parts = [sum(self[length] for length in group) for group in groups]
+        parts = [sum(self[n] for n in group) for group in groups]
         shares = [share(part, self.target.grad) for part in parts]
         largest = max((of_all for of_all in shares if of_all > 0), default=1.0)  # not those that are undefined
         rows = [("length", "paths", "‖part‖", f"share of {gradient}", "")]
         for group, part, of_all in zip(groups, parts, shares, strict=True):
             label = f"{group[0]}–{group[-1]}" if len(group) > 1 else str(group[0])
-            paths = text.integer(sum(self.counts[length] for length in group))
+            paths = text.integer(sum(self.counts[n] for n in group))
             bar = "(cancels)" if of_all < -5e-4 else "█" * round(20 * np.nan_to_num(of_all) / largest)
             rows.append((label, paths, text.scientific(length(part)), text.percent(of_all), bar + self._end(group)))
         head = f"{gradient} by path length, counting {self.counted}: {text.paths(sum(self.counts.values()))}"
@@ -137,7 +137,7 @@ class PathLengths(dict):
         """The lengths of each row: where most comes in one by one, what is longer or shorter together."""
         lengths = list(self)
         if len(lengths) <= 12:
-            return [[length] for length in lengths]
+            return [[n] for n in lengths]
         norms = [length(part) for part in self.values()]
         first = max(range(len(lengths) - 5), key=lambda i: sum(norms[i : i + 6]))
         cuts = [0, first - 5, *range(first, first + 7), first + 11, len(lengths)]
