@@ -134,9 +134,10 @@ def test_the_sum_over_many_rows_loses_no_digits_of_a_float32(shape):
 
 
 def test_the_sum_over_many_numbers_loses_no_digits_of_a_float32():
+    """NumPy adds them in pairs: 2.4 is off by 6e-8, 2.2 by 8e-7."""
     b, x = leaf(np.ones((), "float32")), np.full((1000, 1000), 0.1, "float32")
     (b * x).sum().backward()
-    np.testing.assert_allclose(b.grad, x.sum(dtype=float), rtol=5e-7)  # by parts of 256, as rows are: 4e-6 off
+    np.testing.assert_allclose(b.grad, x.sum(dtype=float), rtol=2e-6)  # by parts of 256, as rows are: 4e-6 off
 
 
 def test_the_sum_over_many_rows_may_be_differentiated():
