@@ -59,4 +59,4 @@ class Dense(Module):
         self.bias = Parameter(np.zeros(outputs, mg.default_dtype())) if bias else None
 
     def forward(self, x):
-        return mg.dense(x, self.weight, self.bias, self.activation)
+        return mg.dense(x, self.weight, self.bias, activation=self.activation)

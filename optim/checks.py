@@ -29,7 +29,7 @@ def tensors(caller: str, params: Iterable, allowed: type | tuple[type, ...] = Te
 def number(what: str, value: Any, below: float = math.inf) -> float:
     """`value` as a Python float (one of NumPy's would widen float32), provided that 0 ≤ value < below."""
     value = value[()] if isinstance(value, np.ndarray) else value  # what np.where makes of numbers
-    if not isinstance(value, Real):
+    if not isinstance(value, (float, Real)):
         raise TypeError(f"{what} is a number, not {value!r}")
     result = float(value)
     if not 0 <= result < below:
@@ -39,7 +39,7 @@ def number(what: str, value: Any, below: float = math.inf) -> float:
 
 def positive(what: str, value: Any) -> float:
     """`value` as a Python float, provided that 0 < value; a limit may be infinite."""
-    if not isinstance(value, Real):
+    if not isinstance(value, (float, Real)):
         raise TypeError(f"{what} is a number, not {value!r}")
     result = float(value)
     if not result > 0:
