@@ -12,7 +12,6 @@ import numpy as np
 from minigrad.arrays import sum_rows
 from minigrad.define import fused
 from minigrad.kernels import twin
-from minigrad.kernels.matrices import SMALL
 from minigrad.op import operand
 from minigrad.ops import elementwise as table
 from minigrad.ops.linear import matmul, matrix_product
@@ -59,11 +58,6 @@ def like(x, y):
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], y.shape[1])
 
 
-def times(a, b):
-    """a·b of two matrices; a small product is over before a rule has been asked, and a.dot begins sooner."""
-    return a.dot(b) if len(a) * b.size <= SMALL else matrix_product(a, b)
-
-
 def check_dense(x, w, b, activation):
     """An error unless the shapes fit and the activation is known."""
     if not x.ndim or w.ndim != 2 or x.shape[-1] != w.shape[0]:
@@ -76,13 +70,13 @@ def check_dense(x, w, b, activation):
 
 def dense_forward(x, w, b, activation):
     check_dense(x, w, b, activation)
-    y, saved = bias_activation(times(rows(x), w), b, activation)
+    y, saved = bias_activation(matrix_product(rows(x), w), b, activation)
     return like(x, y), saved
 
 
 def dense_backward(g, y, saved, x, w, b, activation):
     g, by_bias = bias_activation_backward(rows(g), rows(y), saved, b, activation)
-    return lambda: like(x, times(g, w.T)), lambda: times(rows(x).T, g), by_bias
+    return lambda: like(x, matrix_product(g, w.T)), lambda: matrix_product(rows(x).T, g), by_bias
 
 
 def dense_definition(x, w, b, activation=None):
