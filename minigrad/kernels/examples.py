@@ -166,7 +166,7 @@ EXAMPLES: dict[str, Callable] = {
     "squares_and_zeros": elementwise(),
     "beyond": lambda draw, n: [call(draw(n), 0.5, 0.4)],
     "active": lambda draw, n: [call(matrix(draw, n))],
-    "count_octaves": lambda draw, n: [call(draw(n), -40, 20)],
+    "count_octaves": lambda draw, n: [call(draw(n), -40, 20, first, 256 * k, 256) for first, k in ((0, 1), (256, 3))],
     "normal_cdf": elementwise(),
 }
 for name in ACTIVATIONS.split():

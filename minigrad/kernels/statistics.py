@@ -37,14 +37,16 @@ def active_pass(x, active):
 
 
 @compiled
-def octaves_pass(bits, mantissa, low, fields, counts):
+def octaves_pass(bits, first, every, run, mantissa, low, fields, counts):
     """How many numbers have each sign and exponent, the first bits of a float; then how many are in each bin."""
-    whole = bits.size - bits.size % 4
-    for i in range(0, whole, 4):
-        for k in range(4):
-            fields[k, bits[i + k] >> mantissa] += 1
-    for i in range(whole, bits.size):
-        fields[0, bits[i] >> mantissa] += 1
+    for start in range(first, bits.size, every):
+        some = bits[start : start + run]
+        whole = some.size - some.size % 4
+        for i in range(0, whole, 4):
+            for k in range(4):
+                fields[k, some[i + k] >> mantissa] += 1
+        for i in range(whole, some.size):
+            fields[0, some[i] >> mantissa] += 1
     signs, middle = fields.shape[1] // 2, counts.size // 2
     for field in range(fields.shape[1]):
         octave = min(max(field % signs - low + 1, 0), middle)
@@ -66,8 +68,8 @@ def active(x):
     return found
 
 
-def count_octaves(x, low, high):
+def count_octaves(x, low, high, first, every, run):
     kind, mantissa, bias = (np.uint32, 23, 127) if x.dtype == np.float32 else (np.uint64, 52, 1023)
     counts, fields = np.zeros(2 * (high - low) + 3, np.int64), np.zeros((4, 4 * (bias + 1)), np.int32)
-    octaves_pass(x.ravel().view(kind), kind(mantissa), bias + low, fields, counts)
+    octaves_pass(x.ravel().view(kind), first, every, run, kind(mantissa), bias + low, fields, counts)
     return counts

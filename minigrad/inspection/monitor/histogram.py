@@ -17,12 +17,15 @@ from minigrad.kernels import twin
 LOW, HIGH = -40, 14
 OCTAVES = 2.0 ** np.arange(LOW, HIGH + 1)
 EDGES = np.concatenate([[-np.inf], -OCTAVES[::-1], OCTAVES, [np.inf]])  # the middle bin holds what is nearly 0
-SAMPLE = 2**15  # more elements of a large array are not looked at in one step
+RUN = 256  # so many neighbours, which lie together in memory, are looked at or not
+SAMPLE = 2**14  # more elements of a large array are not looked at in one step
 
 
-def octaves_line(x: np.ndarray, low: int, high: int) -> np.ndarray:
+def octaves_line(x: np.ndarray, low: int, high: int, first: int, every: int, run: int) -> np.ndarray:
     kind, mantissa, bias = (np.uint32, 23, 127) if x.dtype == np.float32 else (np.uint64, 52, 1023)
-    bits: Any = np.ravel(x).view(kind)
+    x = np.ravel(x)
+    runs = [x[i : i + run] for i in range(first, x.size, every)] if every > run else [x]
+    bits: Any = np.concatenate(runs).view(kind)
     fields = (bits >> mantissa).astype(np.intp)  # sign and exponent
     positive, negative = np.bincount(fields, minlength=4 * (bias + 1)).reshape(2, -1)
     first, last = bias + low, bias + high
@@ -40,21 +43,23 @@ def octaves_line(x: np.ndarray, low: int, high: int) -> np.ndarray:
 count_octaves = twin("count_octaves", octaves_line, "statistics", why="float32 4 times as fast")
 
 
-def octaves(x: np.ndarray) -> np.ndarray:
+def octaves(x: np.ndarray, first: int = 0, every: int = RUN) -> np.ndarray:
     """How many elements of x lie in each bin; those that are not finite are in the outermost ones.
+
+    Of `every` so many neighbours, beginning with the `first`, 256 are counted.
 
     >>> counts = octaves(np.array([0.0, 3.0, 2.0, -0.75]))
     >>> [(float(EDGES[i]), float(EDGES[i + 1]), int(counts[i])) for i in np.flatnonzero(counts)]
     [(-1.0, -0.5, 1), (-9.094947017729282e-13, 9.094947017729282e-13, 1), (2.0, 4.0, 2)]
     """
-    return count_octaves(x, LOW, HIGH)
+    return count_octaves(x, LOW, HIGH, first, every, RUN)
 
 
 class Histograms(Rows):
     """Name → counts (rows, bins), summed over the steps of each row; see `minigrad.inspection.monitor.history`.
 
-    Of an array with more than 32,768 elements each step counts every k-th, beginning one further on each time: k
-    steps count them all.
+    Of an array with more than 16,384 elements each step counts every k-th run of 256, beginning one further on each
+    time: k steps count them all.
     """
 
     def __init__(self, capacity: int = 64) -> None:
@@ -69,7 +74,7 @@ class Histograms(Rows):
     def count(self, x: np.ndarray) -> np.ndarray:
         """How many elements of x lie in each bin, of those that are looked at in this step."""
         k = -(-x.size // SAMPLE) | 1  # odd, so that it takes from all columns of a matrix
-        return octaves(x if k == 1 else np.ravel(x)[self.recorded % k :: k])
+        return octaves(x, self.recorded % k * RUN, k * RUN)
 
     def add(self, name: str, counts: np.ndarray) -> None:
         """Add what was counted to the row of this step."""
