@@ -1,4 +1,4 @@
-"""Layers: modules whose body is the equation of their paper.
+"""Layers: modules whose `forward` is the equation of their paper.
 
 >>> import numpy as np
 >>> from layers import Dense, Sequential

@@ -1,4 +1,4 @@
-"""What constructors refuse at once, each in one sentence with the argument's name."""
+"""Checks of constructor arguments; each error is one sentence that names the argument."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from minigrad import Tensor
 
 
 def array_of(x: Any) -> np.ndarray:
-    """The numbers of a Tensor, an array or a list, without history."""
+    """The numbers of a Tensor, an array or a list, as an array without a graph."""
     return x.numpy() if isinstance(x, Tensor) else np.asarray(x)
 
 
 def integer(layer: str, name: str, value: Any) -> int:
-    """An integer, and not one of the booleans."""
+    """`value` as an int; booleans are refused."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{layer}: {name} must be an integer, not {value!r}")
     return int(value)
 
 
 def size(layer: str, name: str, value: Any) -> int:
-    """A number of units: an integer of at least 1."""
+    """`value` as a number of units: an integer of at least 1."""
     if integer(layer, name, value) < 1:
         raise ValueError(f"{layer}: {name} must be at least 1, not {value}")
     return int(value)
 
 
 def number(layer: str, name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
-    """A finite real number with low ≤ value ≤ high."""
+    """`value` as a float, if it is finite and low ≤ value ≤ high."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{layer}: {name} must be a number, not {value!r}")
     if not (math.isfinite(value) and low <= float(value) <= high):
@@ -42,7 +42,7 @@ def number(layer: str, name: str, value: Any, low: float = -math.inf, high: floa
 
 
 def one_of(layer: str, name: str, value: Any, known: Collection[str]) -> str:
-    """One of the known names; the message has the nearest."""
+    """`value`, if it is one of the known names; else the error suggests the nearest one."""
     if not isinstance(value, str):
         raise TypeError(f"{layer}: {name} must be one of {', '.join(known)}, not {value!r}")
     if value not in known:
@@ -53,7 +53,7 @@ def one_of(layer: str, name: str, value: Any, known: Collection[str]) -> str:
 
 
 def modules(layer: str, name: str, values: Iterable[Any]) -> list:
-    """Layers, made and not merely named."""
+    """`values` as a list, if each is a layer or a function, not a class."""
     values = list(values)
     for i, value in enumerate(values):
         if isinstance(value, type):

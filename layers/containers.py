@@ -1,4 +1,4 @@
-"""Sequential: layers one after the other."""
+"""Sequential: each layer takes the output of the one before."""
 
 from __future__ import annotations
 

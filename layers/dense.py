@@ -1,4 +1,4 @@
-"""Dense: every output sees every input."""
+"""Dense: every output depends on every input."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Dense(Module):
     init : callable, str or ndarray
         How W starts: a function of `layers.init`, its name, or the numbers themselves. b starts at 0.
     rng : numpy Generator or int, optional
-        Where random numbers come from.
+        Source of random numbers, or its seed.
 
     Attributes
     ----------

@@ -12,14 +12,14 @@ from layers.module import Module
 
 
 class Dropout(Module):
-    """In training 0 with probability p, else x/(1 − p); x itself after `eval()` (Srivastava et al., 2014).
+    """In training, each element is 0 with probability p, else x/(1 − p); after `eval()`, x (Srivastava et al., 2014).
 
     Parameters
     ----------
     p : float
         In [0, 1).
     rng : numpy Generator or int, optional
-        Where random numbers come from; an integer is where they start.
+        Source of random numbers, or its seed.
 
     Examples
     --------

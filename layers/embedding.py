@@ -1,4 +1,4 @@
-"""Embedding: a table with one vector per index. Flatten: one axis out of many."""
+"""Embedding: a table with one vector per index. Flatten: all axes but the first become one."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Embedding(Module):
 
 
 class Flatten(Module):
-    """All axes but the first as one: (batch, …) → (batch, features).
+    """Merge all axes but the first: (batch, …) → (batch, features).
 
     >>> import numpy as np
     >>> from layers import Flatten

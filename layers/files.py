@@ -19,7 +19,7 @@ from minigrad.files import npz, replacing
 
 
 def write(path: str | os.PathLike, state: Mapping[str, np.ndarray]) -> None:
-    """As np.savez, which has no room for a key "file"; an older file stays until the new one is complete."""
+    """Like np.savez, but also takes a key "file"; an older file at `path` stays until the new one is complete."""
     with replacing(npz(path)) as file, zipfile.ZipFile(file, "w") as archive:
         for name, array in state.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -32,7 +32,7 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     Raises
     ------
     ValueError
-        If the file is damaged, of another kind, or holds anything but plain arrays.
+        If the file is damaged, is not an .npz file, or holds anything but plain arrays.
     """
     path = npz(path)
     try:
@@ -47,7 +47,7 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def checked(state: Mapping[str, ArrayLike], expected: Mapping[str, np.ndarray], strict: bool) -> dict[str, np.ndarray]:
-    """The arrays of `state` that `expected` has too, in its dtypes; ValueError naming every key that does not fit."""
+    """The arrays of `state` whose names are in `expected`, cast to its dtypes; ValueError names every key at fault."""
     if not isinstance(state, Mapping):
         raise TypeError(f"load_state_dict: a dict of arrays is needed, not {type(state).__name__}; load reads a file")
     arrays = {name: array_of(x) for name, x in state.items()}

@@ -1,7 +1,7 @@
-"""How weights start: each function turns a shape into an array, and says from which paper.
+"""How weights start: each function turns a shape into an array, and names the paper its scheme comes from.
 
-A weight of shape (inputs, outputs) has fan_in = inputs and fan_out = outputs. With variance 1/fan_in a linear
-layer keeps the variance of what passes through; schemes differ in what they add for φ and for the way back.
+A weight of shape (inputs, outputs) has fan_in = inputs and fan_out = outputs. With variance 1/fan_in, a linear layer's
+output has the variance of its input; the schemes differ in how they allow for φ and for the backward pass.
 
 >>> import numpy as np
 >>> from layers import Dense, init
@@ -35,7 +35,7 @@ def fans(shape: Shape) -> tuple[int, int]:
 
 
 def zeros(shape: Shape, rng: Rng = None) -> np.ndarray:
-    """0 everywhere: right for biases; as weights, units of one layer would stay alike for ever."""
+    """0 everywhere: right for biases. With zero weights, all units of a layer would stay alike for ever."""
     return np.zeros(shape)
 
 
@@ -60,13 +60,13 @@ def uniform(shape: Shape, rng: Rng = None, *, low: float = 0.0, high: float = 1.
 
 
 def fan_in_uniform(shape: Shape, rng: Rng = None) -> np.ndarray:
-    """U(−1/√fan_in, 1/√fan_in): common before Xavier's, variance 1/(3·fan_in) (Glorot and Bengio, 2010, eq. 1)."""
+    """U(−1/√fan_in, 1/√fan_in): variance 1/(3·fan_in), common before Xavier's (Glorot and Bengio, 2010, eq. 1)."""
     bound = 1 / math.sqrt(fans(shape)[0])
     return generator(rng).uniform(-bound, bound, shape)
 
 
 def xavier_uniform(shape: Shape, rng: Rng = None, *, gain: float = 1.0) -> np.ndarray:
-    """U(−b, b), b = gain·√(6/(fan_in + fan_out)): signals keep their size both ways (Glorot and Bengio, 2010)."""
+    """U(−b, b), b = gain·√(6/(fan_in + fan_out)): keeps the size of signals and gradients (Glorot and Bengio, 2010)."""
     bound = gain * math.sqrt(6 / sum(fans(shape)))
     return generator(rng).uniform(-bound, bound, shape)
 
@@ -77,13 +77,13 @@ def xavier_normal(shape: Shape, rng: Rng = None, *, gain: float = 1.0) -> np.nda
 
 
 def he_uniform(shape: Shape, rng: Rng = None, *, slope: float = 0.0) -> np.ndarray:
-    """U with the variance of `he_normal` (He et al., 2015)."""
+    """A uniform distribution with the variance of `he_normal` (He et al., 2015)."""
     bound = math.sqrt(6 / ((1 + slope**2) * fans(shape)[0]))
     return generator(rng).uniform(-bound, bound, shape)
 
 
 def he_normal(shape: Shape, rng: Rng = None, *, slope: float = 0.0) -> np.ndarray:
-    """N(0, 2/((1 + slope²)·fan_in)): a ReLU with that slope below 0 drops that much variance (He et al., 2015)."""
+    """N(0, 2/((1 + slope²)·fan_in)): makes up for what a ReLU with this slope below 0 drops (He et al., 2015)."""
     return generator(rng).normal(0, math.sqrt(2 / ((1 + slope**2) * fans(shape)[0])), shape)
 
 
@@ -102,19 +102,19 @@ def orthogonal(shape: Shape, rng: Rng = None, *, gain: float = 1.0) -> np.ndarra
 
 
 def identity(shape: Shape, rng: Rng = None, *, gain: float = 1.0) -> np.ndarray:
-    """gain times the identity: a recurrent net of ReLUs that starts by remembering (Le et al., 2015)."""
+    """gain times the identity: a recurrent net of ReLUs then starts by keeping its state (Le et al., 2015)."""
     if len(shape) != 2:
         raise ValueError(f"identity: a matrix is needed, not shape {shape}")
     return gain * np.eye(*shape)
 
 
 by_name = [zeros, ones, normal, uniform, fan_in_uniform, xavier_uniform, xavier_normal, he_uniform, he_normal]
-by_name += [lecun_normal, orthogonal, identity]  # a constant needs its value
+by_name += [lecun_normal, orthogonal, identity]  # not `constant`, which needs a value
 schemes = {scheme.__name__: scheme for scheme in by_name}
 
 
 def make(layer: str, init: str | Callable | np.ndarray, shape: Shape, rng: Rng = None) -> np.ndarray:
-    """An array for a new parameter from a function, its name, or an array, in the default dtype."""
+    """The first value of a parameter, in the default dtype; `init` is a function, its name, or an array."""
     scheme = schemes[checks.one_of(layer, "init", init, schemes)] if isinstance(init, str) else init
     array = np.array(scheme(shape, rng) if callable(scheme) else scheme, dtype=default_dtype())
     if array.shape != shape:
@@ -131,7 +131,7 @@ def lsuv(model: Module, batch: Any, rng: Rng = None) -> None:
     Raises
     ------
     ValueError
-        If all that reaches a layer is 0, so that no scale gives it a variance.
+        If the whole input of a layer is 0, so that no scale gives x·W a variance.
 
     Examples
     --------
@@ -143,7 +143,7 @@ def lsuv(model: Module, batch: Any, rng: Rng = None) -> None:
     >>> round(model(x).numpy().var().item(), 6)
     1.0
     """
-    from layers.dense import Dense  # here, since Dense starts by a function of this file
+    from layers.dense import Dense  # not at the top: layers.dense imports this file
 
     rng = generator(rng)
     with watching() as seen:
@@ -156,5 +156,5 @@ def lsuv(model: Module, batch: Any, rng: Rng = None) -> None:
         weight = orthogonal(layer.weight.shape, rng)
         scale = np.std(checks.array_of(x) @ weight)
         if not scale > 0:
-            raise ValueError(f"lsuv: what reaches {path} has no variance that a scale could set to 1")
+            raise ValueError(f"lsuv: x·W of {path} has no variance, so no scale can set it to 1")
         layer.weight.data = weight / scale

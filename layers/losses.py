@@ -10,14 +10,14 @@ from layers.module import Module
 
 
 class Loss(Module):
-    """Base of losses: `loss(predictions, targets)`, as the mean or the sum over all samples, or "none"."""
+    """Base of losses: `loss(predictions, targets)`; `reduction` is "mean", "sum", or "none" for unreduced losses."""
 
     def __init__(self, reduction: str = "mean") -> None:
         self.reduction = checks.one_of(type(self).__name__, "reduction", reduction, ("mean", "sum", "none"))
 
 
 class CrossEntropy(Loss):
-    """−log softmax(logits)[label], averaged over the batch. It takes logits: no Softmax before it.
+    """−log softmax(logits)[label], averaged over the batch. It takes logits, so put no Softmax before it.
 
     Labels are integers of shape (batch,), or probabilities of the logits' shape.
 
@@ -45,14 +45,14 @@ class MSE(Loss):
 
 
 class BinaryCrossEntropy(Loss):
-    """−t·log σ(z) − (1 − t)·log(1 − σ(z)), of logits z (no Sigmoid before it) and targets t in [0, 1]."""
+    """−t·log σ(z) − (1 − t)·log(1 − σ(z)), for logits z (no Sigmoid before it) and targets t in [0, 1]."""
 
     def forward(self, logits: Any, targets: Any) -> Any:
         return mg.binary_cross_entropy_with_logits(logits, targets, reduction=self.reduction)
 
 
 class Hinge(Loss):
-    """max(0, 1 − t·y), of scores y and targets t = ±1 (the loss of support vector machines)."""
+    """max(0, 1 − t·y), for scores y and targets t = ±1 (the loss of support vector machines)."""
 
     def forward(self, scores: Any, targets: Any) -> Any:
         return mg.hinge(scores, targets, reduction=self.reduction)

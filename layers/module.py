@@ -1,10 +1,10 @@
-"""Module: parameters and a forward pass, under a name that errors, traces and files can use.
+"""Module: parameters and a forward pass, with a path that errors, traces and files use as its name.
 
-- Assign parameters and modules to attributes, also within lists, tuples and dicts; they are found.
-- `model(x)` runs `forward(x)`; what happens within carries the module's path, such as "blocks.3.dense".
-- `model.save(path)` and `model.load(path)` keep parameters and buffers in a file.
+- Assign parameters and modules to attributes, also within lists, tuples and dicts; the module finds them.
+- `model(x)` runs `forward(x)`; nodes and errors made in it carry the module's path, such as "blocks.3.dense".
+- `model.save(path)` writes parameters and buffers to a file, `model.load(path)` reads them back.
 
-The ten-line loop of the textbooks, to look at every gradient after a step:
+The usual loop over all parameters, to print their gradients after a backward pass:
 
 >>> import numpy as np
 >>> from layers import CrossEntropy, Dense, Sequential
@@ -47,11 +47,11 @@ class Parameter(Tensor):
         super().__init__(data, requires_grad=True, name=name)
 
     def convert(self, dtype: np.dtype) -> None:
-        """Hold the same numbers in another dtype from now on."""
+        """Convert data and gradient to `dtype`, in place."""
         if dtype != self.dtype:
             self._data = self._data.astype(dtype)
             self._grad = None if self._grad is None else self._grad.astype(dtype)
-            self.written()  # a graph made before would give gradients of the old dtype
+            self.written()  # so that older graphs raise, instead of giving gradients of the old dtype
 
 
 class Module:
@@ -66,8 +66,8 @@ class Module:
 
     Notes
     -----
-    Arrays assigned to attributes are buffers: they belong to the state but are not trained; an underscore in front
-    of its name leaves one out.
+    Arrays assigned to attributes are buffers: they belong to the state but are not trained. An array whose name
+    starts with an underscore is not a buffer.
 
     Examples
     --------
@@ -89,22 +89,22 @@ class Module:
     scope: str | None = None
 
     def forward(self, *xs: Any, **keywords: Any) -> Any:
-        """What the module computes; subclasses write it, users call the module itself."""
+        """What the module computes. Subclasses define it; users call the module itself."""
         raise NotImplementedError(f"{type(self).__name__} has no forward(self, x)")
 
     def __call__(self, *xs: Any, **keywords: Any) -> Any:
         return run(self, path_of(self), self.forward, xs, keywords)
 
     def named_parts(self) -> list[tuple[str, Parameter | Module]]:
-        """(name, part) of the parameters and modules that this module itself holds."""
+        """(name, part) for the parameters and modules that this module holds directly."""
         return parts("", vars(self))
 
     def modules(self) -> list[Module]:
-        """This module and all below it, each once, parents first."""
+        """This module and all modules below it, each once, parents first."""
         return [module for _, module in self.named_modules()]
 
     def named_modules(self) -> list[tuple[str, Module]]:
-        """(path, module) of this module ("") and all below it, each once, parents first."""
+        """(path, module) for this module (path "") and all modules below it, each once, parents first."""
         found: dict[int, tuple[str, Module]] = {}
         stack: list[tuple[str, Module]] = [("", self)]
         while stack:
@@ -120,7 +120,7 @@ class Module:
         return [parameter for _, parameter in self.named_parameters()]
 
     def named_parameters(self) -> list[tuple[str, Parameter]]:
-        """(path, parameter), a module's own before its children's, in the order in which they were assigned."""
+        """(path, parameter), a module's own before its children's, in the order of assignment, each once."""
         found: dict[int, tuple[str, Parameter]] = {}
         for path, module in self.named_modules():
             for name, part in module.named_parts():
@@ -129,19 +129,19 @@ class Module:
         return list(found.values())
 
     def train(self) -> Module:
-        """Behave as in training from now on; returns the module itself."""
+        """Switch to training mode; returns the module itself."""
         for module in self.modules():
             module.training = True
         return self
 
     def eval(self) -> Module:
-        """Behave as after training from now on: no dropout, running statistics; returns the module itself."""
+        """Switch to evaluation mode: no dropout, running statistics; returns the module itself."""
         for module in self.modules():
             module.training = False
         return self
 
     def zero_grad(self) -> None:
-        """Forget all gradients."""
+        """Set all gradients to None."""
         for parameter in self.parameters():
             parameter.zero_grad()
 
@@ -158,7 +158,7 @@ class Module:
         return self
 
     def _state(self) -> list[tuple[str, Parameter | Module, str]]:
-        """(path, owner, attribute) of every array that belongs to the state: parameters first, then buffers."""
+        """(path, owner, attribute) for every array of the state: parameters first, then buffers."""
         places: list = [(name, parameter, "data") for name, parameter in self.named_parameters()]
         for path, module in self.named_modules():
             for name, value in vars(module).items():
@@ -171,18 +171,18 @@ class Module:
         places = self._state()
         state = {path: getattr(owner, attribute).copy() for path, owner, attribute in places}
         if len(state) < len(places):
-            raise ValueError("state_dict: two parameters have the same path; the keys of a dict must differ as text")
+            raise ValueError("state_dict: two arrays have the same path; the keys of a dict must differ as text")
         return state
 
     def load_state_dict(self, state: Mapping[str, ArrayLike], strict: bool = True) -> None:
-        """Take over parameters and buffers from `state_dict()`, cast to the dtypes of this module.
+        """Copy parameters and buffers from a `state_dict()`, cast to the dtypes of this module.
 
         With `strict`, missing and unexpected keys are errors; a wrong shape always is.
 
         Raises
         ------
         ValueError
-            Naming every key that is missing, unexpected or of a wrong shape. Then nothing has been changed.
+            Names every key that is missing, unexpected or has a wrong shape. The module is then unchanged.
         """
         arrays = files.checked(state, self.state_dict(), strict)
         for path, owner, attribute in self._state():
@@ -190,18 +190,18 @@ class Module:
                 setattr(owner, attribute, arrays[path])
 
     def save(self, path: str | PathLike) -> None:
-        """Write parameters and buffers to an .npz file; if it fails on the way, an older file stays as it was."""
+        """Write parameters and buffers to an .npz file; if writing fails, an older file at `path` stays as it was."""
         files.write(path, self.state_dict())
 
     def load(self, path: str | PathLike) -> None:
-        """Read back what `save` wrote, in this or another process: the same bits. Errors as in `load_state_dict`."""
+        """Read what `save` wrote, in this or another process, bit for bit. Errors as in `load_state_dict`."""
         self.load_state_dict(files.read(path))
 
     def summary(self, input_shape: tuple[int, ...] | ArrayLike | Tensor | None = None) -> str:
-        """A table of the layers, their output shapes and their parameters, with notes on what looks wrong.
+        """A table of the layers, their output shapes and numbers of parameters, with notes on what looks wrong.
 
-        `input_shape` is the shape of an input, batch axis included, or an input itself (as models that take
-        integers need); the model runs on it once, in eval mode. Without it the output shapes are left out.
+        `input_shape` is the shape of an input, batch axis included, or an input itself (models that take integers
+        need one); the model runs on it once, in eval mode. Without it, the table has no output shapes.
         """
         return table.summary(self, input_shape)
 
@@ -211,7 +211,7 @@ class Module:
 
 
 def parts(name: str, value: Any) -> list[tuple[str, Parameter | Module]]:
-    """`value` if it is a parameter or a module, or those within a list, tuple or dict."""
+    """(name, part) for `value` if it is a parameter or a module, or for those within a list, tuple or dict."""
     if isinstance(value, (Parameter, Module)):
         return [(name, value)]
     if not isinstance(value, (list, tuple, dict)):

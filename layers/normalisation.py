@@ -16,16 +16,16 @@ from minigrad.ops.networks import running_moments
 class BatchNorm(Module):
     """y = γ·(x − μ)/√(σ² + eps) + β per feature; μ and σ² over the batch (Ioffe and Szegedy, 2015).
 
-    In training, the statistics are those of the batch, and running ones follow them. After `eval()`, the running
-    ones are used. σ² divides by n, the running variance by n − 1.
+    In training, μ and σ² are those of the batch, and running averages of them are kept; after `eval()`, the running
+    averages take their place. σ² divides by n, the running variance by n − 1.
 
     Parameters
     ----------
     features : int
     eps : float
-        Keeps the root away from 0.
+        Keeps the denominator away from 0.
     momentum : float
-        Share of a new batch in the running statistics.
+        Weight of a new batch in the running averages.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class BatchNorm(Module):
     Raises
     ------
     ValueError
-        For input that is not (batch, features), and in training for a batch of one row.
+        If x is not (batch, features), or in training has only one row.
 
     Examples
     --------
@@ -66,7 +66,7 @@ class BatchNorm(Module):
             return (x - self.running_mean) / np.sqrt(self.running_var + self.eps) * self.gamma + self.beta
         if len(array) < 2:
             raise ValueError("BatchNorm: one row has no variance; train on batches of at least 2 rows, or call eval()")
-        running = self.running_mean, self.running_var  # new arrays take their place: graphs may hold these
+        running = self.running_mean, self.running_var  # replaced, not written to: graphs may hold these arrays
         self.running_mean, self.running_var = running_moments(array, *running, self.momentum)
         return mg.batch_norm(x, self.gamma, self.beta, self.eps)
 

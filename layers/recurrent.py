@@ -1,6 +1,6 @@
 """Recurrent layers: one set of weights, used at every step of a sequence (batch, time, features).
 
-- `RNNCell`, `LSTMCell`, `GRUCell`: one step, to write the loop over time yourself.
+- `RNNCell`, `LSTMCell`, `GRUCell`: one step, for a loop over time of your own.
 - `RNN`, `LSTM`, `GRU`: whole sequences, in one or several layers.
 """
 
@@ -24,7 +24,7 @@ Rng = np.random.Generator | int | None
 
 
 def pair(name: str, state: Any) -> Any:
-    """The state of an LSTM, if it is one."""
+    """`state`, if it is a pair (h, c)."""
     if not (isinstance(state, (tuple, list)) and len(state) == 2):
         raise TypeError(f"{name}: the state must be a pair (h, c), not {type(state).__name__}")
     return state
@@ -33,7 +33,7 @@ def pair(name: str, state: Any) -> Any:
 class Cell(Module):
     """Base of the cells: the weights of one recurrent layer.
 
-    Each gate's part of w_input starts by Xavier's scheme, each gate's part of w_hidden orthogonal, bias at 0.
+    Each gate's part of w_input starts as `xavier_uniform`, each gate's part of w_hidden `orthogonal`, the bias at 0.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Cell(Module):
     """
 
     gates = 1
-    states: tuple[str, ...] = ("h",)  # what a step hands on to the next, each (batch, hidden)
+    states: tuple[str, ...] = ("h",)  # what a step passes to the next, each (batch, hidden)
 
     def __init__(self, inputs: int, hidden: int, rng: Rng = None) -> None:
         self.inputs = checks.size(type(self).__name__, "inputs", inputs)
@@ -59,11 +59,11 @@ class Cell(Module):
         return self.w_input, self.w_hidden, self.bias
 
     def sequence(self, x: Any, *states: Any) -> tuple[Any, tuple]:
-        """h after every step of x (batch, time, inputs), and the states after the last one."""
+        """h after every step of x (batch, time, inputs), and the states after the last step."""
         raise NotImplementedError
 
     def checked(self, x: Any, *states: Any) -> list:
-        """x and the states before a step, zeros for None; ValueError if one of them has a wrong shape."""
+        """x and the states before a step, with zeros in place of None; ValueError for a wrong shape."""
         name, x = type(self).__name__, operand(x)
         if len(x.shape) != 2 or x.shape[1] != self.inputs:
             raise ValueError(f"{name}: x must be (batch, {self.inputs}), not {x.shape}")
@@ -106,7 +106,7 @@ class LSTMCell(Cell):
     """i, f, g, o = σ, σ, tanh, σ of the parts of xₜ·W_input + hₜ₋₁·W_hidden + b; cₜ = f·cₜ₋₁ + i·g; hₜ = o·tanh cₜ.
 
     `cell(x, (h, c))` → (h, c), each (batch, hidden), or None for zeros (Hochreiter and Schmidhuber, 1997). The
-    part of b that belongs to f starts at `forget_bias`: a cell forgets little before it has learned to
+    part of b for the forget gate f starts at `forget_bias`, so that an untrained cell forgets little
     (Gers et al., 2000; Jozefowicz et al., 2015).
     """
 
@@ -132,8 +132,8 @@ class LSTMCell(Cell):
 class GRUCell(Cell):
     """r, z = σ(a_r + b_r), σ(a_z + b_z); n = tanh(a_n + r·b_n); hₜ = (1 − z)·n + z·hₜ₋₁ (Cho et al., 2014).
 
-    a = xₜ·W_input + bias and b = hₜ₋₁·W_hidden, each in three parts: the reset gate r acts behind the product.
-    `cell(x, h)` → h, with x (batch, inputs) and h (batch, hidden), or None for zeros.
+    a = xₜ·W_input + bias and b = hₜ₋₁·W_hidden, each in three parts; the reset gate r acts after the product with
+    W_hidden. `cell(x, h)` → h, with x (batch, inputs) and h (batch, hidden), or None for zeros.
     """
 
     gates = 3
@@ -153,11 +153,11 @@ class GRUCell(Cell):
 
 
 class Recurrent(Module):
-    """Base of RNN, LSTM and GRU: cells in `layers`, each of which reads the whole sequence that the one before gives.
+    """Base of RNN, LSTM and GRU: one cell per layer in `layers`; each reads the whole output sequence of the previous.
 
     `layer(x)` → output; `layer(x, state)` → (output, state). x is (batch, time, inputs). The output is the last
-    h, (batch, hidden), or with `return_sequence` all of them, (batch, time, hidden). The state is (layers, batch,
-    hidden), before the first step and after the last; for an LSTM a pair (h, c) of those.
+    h, (batch, hidden), or with `return_sequence` every h, (batch, time, hidden). The state is (layers, batch, hidden),
+    for an LSTM a pair (h, c) of this shape; the argument is the state before the first step, the result after the last.
     """
 
     def __init__(
@@ -180,12 +180,12 @@ class Recurrent(Module):
         return y, tuple(stacked) if len(stacked) > 1 else stacked[0]
 
     def scope_of(self, i: int) -> str:
-        """Where layer i's nodes are: with the module itself if it has one layer."""
+        """The scope of layer i's nodes: the module's own if it has only one layer."""
         scope = settings.state.scope
         return scope if len(self.layers) == 1 else joined(scope, f"layers.{i}")
 
     def states_before(self, x: Any, state: Any) -> list[tuple]:
-        """Per layer what it starts with; ValueError if x or the state has a wrong shape."""
+        """For each layer its initial states; ValueError if x or the state has a wrong shape."""
         name, cell = type(self).__name__, self.layers[0]
         if len(x.shape) != 3 or x.shape[1] == 0 or x.shape[2] != cell.inputs:
             raise ValueError(f"{name}: x must be (batch, time, {cell.inputs}), not {x.shape}")
@@ -242,7 +242,7 @@ class LSTM(Recurrent):
     inputs, hidden : int
     layers : int
     forget_bias : float
-        What the forget gates' part of the bias starts with.
+        First value of the bias of the forget gates.
     return_sequence : bool
         Whether the output is h at every step, instead of the last one.
     rng : numpy Generator or int, optional

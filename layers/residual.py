@@ -1,4 +1,4 @@
-"""Shortcuts: Residual adds what goes around a body to what comes through it, DenseBlock keeps both side by side."""
+"""Shortcuts: Residual adds its input to the output of its body, DenseBlock concatenates them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Residual(Module):
     *body : Module
         Called one after the other.
     shortcut : Module, optional
-        Fits x to the shape of body(x); None where they have one shape already.
+        Maps x to the shape of body(x); None for x itself.
     after : str or callable, optional
         An activation on the sum: its name, a layer or a function.
 
     Raises
     ------
     ValueError
-        If the two ways lead to different shapes.
+        If body(x) and shortcut(x) have different shapes.
 
     Examples
     --------
@@ -51,16 +51,16 @@ class Residual(Module):
         y = x
         for layer in self.body:
             y = layer(y)
-        if y.shape != around.shape:  # shapes that merely broadcast would add something else
+        if y.shape != around.shape:  # broadcasting would add something else
             raise ValueError(
-                f"Residual: body(x) is {y.shape}, the way around it {around.shape}; fit that with shortcut="
+                f"Residual: body(x) is {y.shape}, the shortcut {around.shape}; give it a shortcut= of body(x)'s shape"
             )
         total, after = mg.add(around, y), activations.get(self.after, self.after)
         return total if after is None else after(total)
 
 
 class DenseBlock(Module):
-    """Each stage sees the input and the outputs of all stages before it, side by side (Huang et al., 2017).
+    """Each stage takes the input and the outputs of all earlier stages, concatenated (Huang et al., 2017).
 
     x₀ = x, xₖ = stageₖ([x₀, …, xₖ₋₁]); the block's output is [x₀, …, xₙ], along the last axis.
 

@@ -1,7 +1,7 @@
 """Where in a model something happens: the path of the module that is being called.
 
 - `run(module, path, forward, …)`: a forward pass whose nodes carry the module's path and whose errors start with it.
-- `watching()`: hear of every call that ends within a block.
+- `watching()`: a list of all calls that end within a block.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from minigrad.settings import state
 
 
 class Call:
-    """A module that is being called, and the names it knows its children by."""
+    """A module that is being called, and the names of its children."""
 
     def __init__(self, module: Any, path: str) -> None:
         self.module, self.path = module, path
         self.names: dict[int, str] | None = None
 
     def name_of(self, module: Any) -> str | None:
-        """The name of a module below this one; None if it is elsewhere."""
-        if self.names is None:  # backwards, so that of two names the first one stays
+        """The name of a module below this one; None if it is not below."""
+        if self.names is None:  # reversed, so that a part with two names keeps the first
             self.names = {id(part): name for name, part in reversed(self.module.named_parts())}
         if id(module) in self.names:
             return self.names[id(module)]
@@ -32,7 +32,7 @@ class Call:
 
 
 class Calls(threading.local):
-    """The calls under way in this thread, outermost first, and who wants to hear of those that end."""
+    """The calls in progress in this thread, outermost first, and the lists that record finished calls."""
 
     def __init__(self) -> None:
         self.stack: list[Call] = []
@@ -47,7 +47,7 @@ def joined(path: str, name: str) -> str:
 
 
 def path_of(module: Any) -> str:
-    """The path of a module that is about to be called: the names of those being called, and its own."""
+    """The path of a module that is about to be called: the path of the caller that holds it, and its name there."""
     for call in reversed(calls.stack):
         name = call.name_of(module)
         if name is not None:
@@ -56,15 +56,15 @@ def path_of(module: Any) -> str:
 
 
 def enter(module: Any, path: str) -> None:
-    """Give a module its path, and name the parameters by it that nobody else has named."""
+    """Give a module its path, and name its parameters by it unless they have names of their own."""
     for name, parameter in module.named_parameters():
-        if parameter.name in (None, name):  # a longer path was given by a module further out
+        if parameter.name in (None, name):  # else the user or an outer module has named it
             parameter.name = joined(path, name)
     module.scope = path
 
 
 def run(module: Any, path: str, forward: Callable, xs: tuple, keywords: dict) -> Any:
-    """`forward(*xs, **keywords)`, with the module's path as the scope of its nodes and in front of its errors."""
+    """Call `forward`, with the module's path as the scope of its nodes and at the start of its error messages."""
     if path != module.scope:
         enter(module, path)
     outside, state.scope = state.scope, path
@@ -72,7 +72,7 @@ def run(module: Any, path: str, forward: Callable, xs: tuple, keywords: dict) ->
     try:
         y = forward(*xs, **keywords)
     except (ValueError, TypeError, IndexError, ArithmeticError, GraphError) as error:
-        put_in_front(path, error)
+        prepend(path, error)
         raise
     finally:
         calls.stack.pop()
@@ -82,8 +82,8 @@ def run(module: Any, path: str, forward: Callable, xs: tuple, keywords: dict) ->
     return y
 
 
-def put_in_front(path: str, error: Exception) -> None:
-    """Start an error's message with the path of the module it came from: the innermost one, once."""
+def prepend(path: str, error: Exception) -> None:
+    """Start the error's message with the path of the innermost module it passes through, once."""
     if not hasattr(error, "scope"):
         vars(error)["scope"] = path
         if path and error.args and isinstance(error.args[0], str):
@@ -92,7 +92,7 @@ def put_in_front(path: str, error: Exception) -> None:
 
 @contextmanager
 def watching() -> Iterator[list[tuple[str, Any, tuple, Any]]]:
-    """A list that receives (path, module, inputs, output) of every call that ends within the block."""
+    """A list that receives (path, module, inputs, output) for every call that ends within the block."""
     watcher: list = []
     calls.watchers.append(watcher)
     try:

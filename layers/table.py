@@ -1,4 +1,4 @@
-"""What `print(model)` and `model.summary()` show: a line per module, and notes on what looks wrong."""
+"""What `print(model)` and `model.summary()` show: one line per module, and notes on what looks wrong."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minigrad import Tensor, default_dtype, no_grad
 
 
 def tree(module: Any) -> str:
-    """A module with its settings, and below it those that it holds, each with the name it has there.
+    """A module with its settings, and indented below it the modules that it holds, each with its name there.
 
     >>> from layers import Dense, Residual, Sequential
     >>> Sequential(Dense(2, 3, "tanh"), Residual(Dense(3, 3), after="relu"))
@@ -26,7 +26,7 @@ def tree(module: Any) -> str:
 
 
 def settings(module: Any) -> str:
-    """A module as it was made, on one line."""
+    """The type of a module and its settings, written as a call on one line."""
     simple = {name: value for name, value in vars(module).items() if isinstance(value, (bool, int, float, str))}
     given = (f"{name}={value!r}" for name, value in simple.items() if name not in ("training", "scope"))
     return f"{type(module).__name__}({', '.join(given)})"
@@ -39,7 +39,7 @@ def summary(model: Any, example: Any = None) -> str:
     counted: set[int] = set()
     for path, module in model.named_modules():
         own = [part for _, part in module.named_parts() if isinstance(part, Tensor)]
-        if own or is_leaf(module):  # a module that only holds others has no row
+        if own or is_leaf(module):  # no row for a module that only holds other modules
             fresh = [parameter for parameter in own if id(parameter) not in counted]
             counted.update(map(id, own))
             rows.append((path, settings(module), shapes.get(id(module), ""), f"{sum(p.size for p in fresh):,}"))
@@ -53,7 +53,7 @@ def summary(model: Any, example: Any = None) -> str:
 
 @no_grad()
 def observed(model: Any, example: Any) -> tuple[dict[int, str], np.dtype]:
-    """The output shape of every module that a run in eval mode calls, and the dtype of the input."""
+    """The output shape of every module called in a run in eval mode, by id, and the dtype of the input."""
     if isinstance(example, tuple) and all(isinstance(n, (int, np.integer)) for n in example):
         example = np.zeros(example, default_dtype())
     example = example if isinstance(example, Tensor) else np.asarray(example)
@@ -69,12 +69,12 @@ def observed(model: Any, example: Any) -> tuple[dict[int, str], np.dtype]:
 
 
 def is_leaf(module: Any) -> bool:
-    """Whether a module holds no other."""
+    """Whether a module holds no other module."""
     return all(isinstance(part, Tensor) for _, part in module.named_parts())
 
 
 def notes(model: Any, dtype: np.dtype | None, dtypes: list[str]) -> list[str]:
-    """Sentences about what usually is a mistake."""
+    """One sentence for each thing in the model that is usually a mistake."""
     lines = []
     layers = [(path, module) for path, module in model.named_modules() if is_leaf(module)]
     for (path, module), (_, after) in zip(layers, [*layers[1:], ("", None)], strict=True):
@@ -87,11 +87,11 @@ def notes(model: Any, dtype: np.dtype | None, dtypes: list[str]) -> list[str]:
                     f"note: {joined(path, name)} is a Tensor, not a Parameter: it is neither trained nor saved"
                 )
     if dtype == np.float32 and "float64" in dtypes:
-        lines.append("note: float32 data meets float64 parameters, so all runs in float64; model.astype('float32')")
+        lines.append("note: float32 data meets float64 parameters, so all runs in float64; try model.astype('float32')")
     return lines
 
 
 def aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    """Columns under each other, the last one to the right."""
+    """Rows as lines of text with aligned columns, the last one to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return ["  ".join([*map(str.ljust, row[:-1], widths), row[-1].rjust(widths[-1])]) for row in rows]

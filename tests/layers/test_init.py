@@ -168,7 +168,7 @@ def test_lsuv_leaves_other_layers_and_gradients_alone():
 
 def test_lsuv_refuses_a_layer_that_nothing_reaches():
     model = Sequential(Dense(3, 4, "relu"), ReLU(), Dense(4, 2))
-    with pytest.raises(ValueError, match=r"lsuv: what reaches layers\.0 has no variance"):
+    with pytest.raises(ValueError, match=r"lsuv: x·W of layers\.0 has no variance"):
         init.lsuv(model, np.zeros((5, 3)))
 
 

@@ -175,7 +175,7 @@ def test_residual_adds_what_goes_around():
 
 @pytest.mark.parametrize("outputs", [1, 3])
 def test_residual_refuses_shapes_that_differ_even_if_they_would_broadcast(outputs):
-    with pytest.raises(ValueError, match=rf"Residual: body\(x\) is \(5, {outputs}\), the way around it \(5, 4\)"):
+    with pytest.raises(ValueError, match=rf"Residual: body\(x\) is \(5, {outputs}\), the shortcut \(5, 4\)"):
         Residual(Dense(4, outputs))(np.ones((5, 4)))
 
 
