@@ -1,4 +1,4 @@
-"""Optimizers: what to do with a gradient once it is there.
+"""Optimizers, gradient clipping, penalties and schedules: what to do with a gradient once it is computed.
 
 >>> import minigrad as mg
 >>> from optim import Adam, CosineDecay, clip_by_global_norm

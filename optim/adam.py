@@ -1,10 +1,10 @@
 """Adam, the optimizer to try first, and AdamW.
 
-- `Adam(model.parameters(), lr=0.001)`: steps of about the length lr, whatever the scale of the gradient.
-- `AdamW(model.parameters(), lr=0.001, weight_decay=0.01)`: the same, and all weights shrink alike.
+- `Adam(model.parameters(), lr=0.001)`: each element moves by about lr per step, whatever the scale of its gradient.
+- `AdamW(model.parameters(), lr=0.001, weight_decay=0.01)`: the same, and all weights shrink at the same rate.
 
-Where g² overflows (in float32 from |g| = 1.8·10¹⁹ on) v is infinite from then on, and the gradient moves the element
-no more.
+If g² of an element overflows (in float32 from |g| = 1.8·10¹⁹ on), its v stays infinite, and gradients no longer move
+that element.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from optim.optimizer import Optimizer, Rate
 class Adam(Optimizer):
     """w ← w − lr·m̂/(√v̂ + eps), with running means of the gradient and of its square.
 
-    m ← β₁·m + (1 − β₁)·g and v ← β₂·v + (1 − β₂)·g² start at 0; m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ) make up for
-    that, t = 1, 2, … counting the steps of the parameter.
+    m ← β₁·m + (1 − β₁)·g and v ← β₂·v + (1 − β₂)·g² start at 0; m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ) correct for
+    that, where t = 1, 2, … counts the steps of the parameter.
 
     Parameters
     ----------
     params, lr, eps
         As for `SGD`; eps keeps the quotient bounded where gradients vanish.
     betas : tuple of float
-        How much of the two means is kept each step, both in [0, 1).
+        β₁ and β₂: the shares of m and v kept at each step, both in [0, 1).
     weight_decay : float
-        Adds weight_decay·w to g, to be divided like the rest; see `optim.penalty`.
+        Adds weight_decay·w to g, so that √v̂ divides it, too; see `optim.penalty`.
 
     References
     ----------
@@ -68,7 +68,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """w ← w − lr·(m̂/(√v̂ + eps) + weight_decay·w): Adam, and beside it every weight shrinks at the same rate.
+    """w ← w − lr·(m̂/(√v̂ + eps) + weight_decay·w): Adam, and every weight also shrinks at the same rate.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class AdamW(Adam):
 
 @np.errstate(over="ignore")
 def normalised(g: np.ndarray, state: dict, lr: float, betas: tuple[float, float], eps: float) -> np.ndarray:
-    """lr·m̂/(√v̂ + eps); what is the same for all elements is worked out before any array is touched."""
+    """lr·m̂/(√v̂ + eps); factors that are the same for all elements are multiplied as numbers, before any array."""
     (b1, b2), t = betas, state["steps"]
     m = state["mean"] = b1 * state.get("mean", 0) + (1 - b1) * g
     v = state["square"] = b2 * state.get("square", 0) + (1 - b2) * (g * g)

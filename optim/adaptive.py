@@ -1,9 +1,9 @@
-"""Every element of a parameter gets a step size of its own, from the gradients it has seen.
+"""Every element of a parameter gets a step size of its own, from its gradients so far.
 
-- `Adagrad`: the gradient divided by the root of the sum of all its squares so far.
-- `RMSprop`: divided by the root of their running mean, which forgets.
+- `Adagrad` divides the gradient by the root of the sum of all its squares so far.
+- `RMSprop` divides it by the root of their running mean, in which old gradients fade.
 
-Where g² overflows (in float32 from |g| = 1.8·10¹⁹ on) s is infinite from then on, and the element stays where it is.
+If g² of an element overflows (in float32 from |g| = 1.8·10¹⁹ on), its s stays infinite, and the element stops moving.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class RMSprop(Optimizer):
     params, lr, eps
         As for `Adagrad`.
     decay : float
-        How much of s is kept each step, in [0, 1).
+        Share of s kept at each step, in [0, 1).
 
     References
     ----------

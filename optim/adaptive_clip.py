@@ -1,9 +1,9 @@
-"""Gradient clipping that finds its limits by itself.
+"""Gradient clipping that chooses its own limits.
 
 - `clip_adaptively(model.parameters())`: from the size of the weights, unit by unit.
-- `clip = AutoClip(model.parameters())`, then `clip()` after each `backward()`: from the gradients seen so far.
+- `clip = AutoClip(model.parameters())`, then `clip()` after each `backward()`: from the norms of the gradients so far.
 
-What `optim.clip` says of norms that are not finite, and of the arrays, holds here too.
+As in `optim.clip`, gradients whose norm is not finite stay as they are, and a changed `p.grad` is a new array.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from optim.clip import clip_by_global_norm, replace
 def clip_adaptively(params: Iterable[Tensor], ratio: float = 0.01, eps: float = 1e-3) -> float:
     """g ← g·min(1, ratio·‖w‖/‖g‖) for each unit, with ‖w‖ ≥ eps (Brock et al., ICML 2021: AGC).
 
-    A unit is what belongs to one output: a column of a weight (inputs, outputs), the whole of a vector.
+    A unit is all weights of one output: a column of a weight (inputs, outputs), but the whole of a vector.
 
     >>> import minigrad as mg
     >>> w = mg.tensor([[3.0, 3.0], [4.0, 4.0]], requires_grad=True)
@@ -48,7 +48,7 @@ def clip_adaptively(params: Iterable[Tensor], ratio: float = 0.01, eps: float = 
 class AutoClip:
     """`clip_by_global_norm` with a percentile of all norms so far, this one included (Seetharaman et al., MLSP 2020).
 
-    Call it after each `backward()`; `history` lists those that are finite and not 0.
+    Call it after each `backward()`. `history` lists the norms so far, except those that are 0 or not finite.
 
     >>> import minigrad as mg
     >>> w = mg.tensor([0.0, 0.0], requires_grad=True)
@@ -68,7 +68,7 @@ class AutoClip:
         self.history: list[float] = []
 
     def __call__(self) -> float:
-        norm = clip_by_global_norm(self.params, math.inf)  # which only measures
+        norm = clip_by_global_norm(self.params, math.inf)  # an infinite limit: only measure
         if 0 < norm < math.inf:
             self.history.append(norm)
             clip_by_global_norm(self.params, float(np.percentile(self.history, self.percentile)))

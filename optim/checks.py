@@ -1,4 +1,4 @@
-"""What the functions of this package refuse, each in a sentence that starts with the name of the caller."""
+"""Checks of the arguments of this package; each error is a sentence that starts with the name of the caller."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 
 from minigrad import Tensor
 
-FRACTIONS = ("momentum", "decay")  # how much of the past is kept, below 1
+FRACTIONS = ("momentum", "decay")  # settings that must be below 1
 
 
 def tensors(caller: str, params: Iterable, allowed: type | tuple[type, ...] = Tensor) -> list:
-    """`params` as a list; TypeError if it is anything but an iterable of tensors (or of what is `allowed`)."""
+    """`params` as a list; TypeError unless it is an iterable of tensors, or of the types in `allowed`."""
     if isinstance(params, Tensor) or not isinstance(params, Iterable):
         kind = type(params).__name__
         raise TypeError(f"{caller}: params is an iterable of tensors such as model.parameters() or [w], not a {kind}")
@@ -27,8 +27,8 @@ def tensors(caller: str, params: Iterable, allowed: type | tuple[type, ...] = Te
 
 
 def number(what: str, value: Any, below: float = math.inf) -> float:
-    """`value` as a Python float (one of NumPy's would widen float32), provided that 0 ≤ value < below."""
-    value = value[()] if isinstance(value, np.ndarray) else value  # what np.where makes of numbers
+    """`value` as a Python float (a NumPy float64 would widen float32 arrays); ValueError unless 0 ≤ value < below."""
+    value = value[()] if isinstance(value, np.ndarray) else value  # a 0-d array, as np.where returns for numbers
     if not isinstance(value, (float, Real)):
         raise TypeError(f"{what} is a number, not {value!r}")
     result = float(value)
@@ -38,7 +38,7 @@ def number(what: str, value: Any, below: float = math.inf) -> float:
 
 
 def positive(what: str, value: Any) -> float:
-    """`value` as a Python float, provided that 0 < value; a limit may be infinite."""
+    """`value` as a Python float; ValueError unless 0 < value. Infinity is allowed."""
     if not isinstance(value, (float, Real)):
         raise TypeError(f"{what} is a number, not {value!r}")
     result = float(value)
@@ -48,7 +48,7 @@ def positive(what: str, value: Any) -> float:
 
 
 def setting(caller: str, name: str, value: Any) -> Any:
-    """A setting of an optimizer, such as momentum, in Python's own numbers."""
+    """A setting of an optimizer, such as momentum, checked and converted to Python numbers."""
     if name == "nesterov":
         return bool(value)
     if name == "betas":

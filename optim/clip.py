@@ -1,12 +1,12 @@
 """Keep gradients within bounds, between `backward()` and `step()`.
 
-- `clip_by_global_norm(model.parameters(), 1.0)` shortens the whole gradient, not its direction: try it first.
-- `clip_by_norm` does so tensor by tensor, `clip_by_value` element by element.
-- `normalise_gradient` gives it a length, `damp_gradient` shortens it without a corner.
+- `clip_by_global_norm(model.parameters(), 1.0)` shortens the whole gradient and keeps its direction: try it first.
+- `clip_by_norm` limits each tensor by itself, `clip_by_value` each element.
+- `normalise_gradient` scales the gradient to a given length, `damp_gradient` shortens it smoothly.
 
-Each returns the global norm before, ‖g‖ = √Σg² over all parameters, summed in float64. If it is not finite the
-gradients stay as they are, so that `optimizer.step()` can refuse them by name. A changed `p.grad` is a new array:
-nobody who holds the old one sees it change. Parameters without a gradient are passed over.
+Each returns the global norm before the change, ‖g‖ = √Σg² over all parameters, summed in float64. If it is not finite,
+the gradients stay as they are, so that `optimizer.step()` can raise and name the parameter. A changed `p.grad` is a new
+array; the old one is not written to. Parameters without a gradient are skipped.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from optim.checks import number, positive, tensors
 
 
 def replace(caller: str, params: Iterable[Tensor], clipped: Callable[..., np.ndarray]) -> float:
-    """Make every gradient g of w `clipped(g, w, norm)`, and return the global norm that there was."""
+    """Replace each gradient g of a parameter w by `clipped(g, w, norm)`; return the global norm before."""
     gradients = {p: p.grad for p in tensors(caller, params) if p.grad is not None}
     norm = math.hypot(*map(length, gradients.values()))
     if math.isfinite(norm):
         for p, g in gradients.items():
-            p._grad = np.asarray(clipped(g, p.data, norm), p.dtype)  # nobody else has it: `p.grad = …` would copy it
+            p._grad = np.asarray(clipped(g, p.data, norm), p.dtype)  # a new array; `p.grad = …` would copy it
     return norm
 
 
 def shortening(norm: float, limit: float) -> float:
-    """The factor that makes a norm as long as the limit allows."""
+    """The factor min(1, limit/norm)."""
     return limit / norm if limit < norm else 1.0
 
 
@@ -81,7 +81,7 @@ def clip_by_global_norm(params: Iterable[Tensor], limit: float) -> float:
 
 
 def normalise_gradient(params: Iterable[Tensor], norm: float) -> float:
-    """g ← g·norm/‖g‖: the whole gradient gets this length, up as well as down. A zero gradient stays.
+    """g ← g·norm/‖g‖: scales the whole gradient to this length, up as well as down. A zero gradient stays zero.
 
     >>> import minigrad as mg
     >>> w = mg.tensor([0.0, 0.0], requires_grad=True)
@@ -96,7 +96,7 @@ def normalise_gradient(params: Iterable[Tensor], norm: float) -> float:
 
 
 def damp_gradient(params: Iterable[Tensor], limit: float) -> float:
-    """g ← g/(1 + ‖g‖/limit): short gradients hardly change, long ones approach the limit; no corner between.
+    """g ← g/(1 + ‖g‖/limit): short gradients hardly change, the norm of long ones approaches the limit smoothly.
 
     >>> import minigrad as mg
     >>> w = mg.tensor([0.0, 0.0], requires_grad=True)

@@ -1,7 +1,7 @@
-"""Moving a parameter; with a kernel it goes through the processor once, with its gradient and what is remembered.
+"""Move a parameter; a kernel reads and writes it, its gradient and its state in one pass over memory.
 
-`@in_one_pass("sgd", …)` above a `change` says that `minigrad.kernels.updates` has a function `sgd` which does the
-same, bit for bit. An optimizer without one, or with a `change` of its own, moves by `change` alone.
+`@in_one_pass("sgd", …)` above a `change` says that `minigrad.kernels.updates` has a function `sgd` that does the same,
+bit for bit. A `change` without the decorator, also one that a subclass overrides, runs as NumPy alone.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from minigrad.arrays import length, sum_of_squares
 from minigrad.kernels import Twin, twin
 from minigrad.kernels.dispatch import MANY_CALLS
 
-passes: dict[Callable, Twin] = {}  # change → the kernel that equals it
+passes: dict[Callable, Twin] = {}  # change → the update w ← w − change, as NumPy lines and as a kernel
 
 
 def in_one_pass(name: str, why: str) -> Callable:
-    """A decorator of `change`, which must not need its optimizer (`self`)."""
+    """A decorator for a `change` that does not use its optimizer (`self`): gives it the kernel `name`."""
 
-    def give(change: Callable) -> Callable:
-        def line(w, g, state, scale, heard, squares, lr, **settings):
+    def register(change: Callable) -> Callable:
+        def line(w, g, state, scale, out, squares, lr, **settings):
             moved = change(None, w, scaled(g, scale), state, lr, **settings)
             if squares is not None:
                 squares[:] = sum_of_squares.line(w), sum_of_squares.line(moved)
-            if heard is not None:
-                heard[...] = moved
+            if out is not None:
+                out[...] = moved
             w -= moved
 
         passes[change] = twin(name, line, "updates", MANY_CALLS, why)
         return change
 
-    return give
+    return register
 
 
 def kernels_of(optimizer: Any) -> tuple[Callable, Callable | None]:
-    """What sums squares, and what makes a whole move in one pass; how many numbers there are in all decides."""
+    """The function that sums squares, and the kernel of the update or None; the size of all parameters decides."""
     one_pass = passes.get(getattr(optimizer.change, "__func__", None))
     if not (one_pass or sum_of_squares).serves(optimizer.params[0].data, size=optimizer.size):
         return sum_of_squares.line, None
@@ -48,7 +48,7 @@ def kernels_of(optimizer: Any) -> tuple[Callable, Callable | None]:
 def move(
     optimizer: Any, p: Tensor, norm: float, scale: float, lr: float, settings: dict, kernel: Callable | None
 ) -> None:
-    """w ← w − change, in place, where the gradient counts `scale` times; then tell who wants to hear of it."""
+    """w ← w − change, in place, for the gradient times `scale`; then call the optimizer's listeners and meters."""
     w, state = p.data, optimizer.state[p]
     state["steps"] += 1
     if not w.flags.carray:
@@ -59,12 +59,12 @@ def move(
         kernel(w, p.grad, state, scale, None, None, lr, **settings)
     else:
         w -= changed(optimizer, w, scaled(p.grad, scale), state, lr, settings)
-    p.written()  # the graph notices
+    p.written()  # older graphs that used w now raise
 
 
 def move_and_tell(optimizer, p, norm, scale, lr, settings, kernel):
     w, g, state, listeners, meters = p.data, p.grad, optimizer.state[p], optimizer.listeners, optimizer.meters
-    squares = np.empty(2) if meters and kernel and w.dtype == np.float32 else None  # float64's may be 0 or infinite
+    squares = np.empty(2) if meters and kernel and w.dtype == np.float32 else None  # in float64, w² may be 0 or ∞
     measured = bool(meters) and squares is None
     weight = length(w) if measured else None
     if kernel:
@@ -83,7 +83,7 @@ def move_and_tell(optimizer, p, norm, scale, lr, settings, kernel):
 
 
 def changed(optimizer: Any, w: np.ndarray, g: np.ndarray, state: dict, lr: float, settings: dict) -> np.ndarray:
-    """`change`, whose result must have the parameter's shape: another one might broadcast."""
+    """The optimizer's `change`; ValueError unless it has the parameter's shape, since another shape might broadcast."""
     change = optimizer.change(w, g, state, lr, **settings)
     if getattr(change, "shape", None) != w.shape:
         found = f"shape {change.shape}" if hasattr(change, "shape") else type(change).__name__

@@ -1,8 +1,8 @@
-"""What all optimizers share; each adds how far a parameter moves (`change`), and nothing else.
+"""What all optimizers share; a subclass adds only `change`, which says how far a parameter moves.
 
-- `optimizer.step()`: w ← w − change, for every parameter that has a gradient; `step(clip=1.0)` shortens it first.
+- `optimizer.step()`: w ← w − change, for every parameter that has a gradient; `step(clip=1.0)` clips gradients first.
 - `optimizer.lr`: the learning rate now; assign a number or a schedule to change it.
-- `optimizer.state_dict()`: what it takes to go on later as if nothing had happened.
+- `optimizer.state_dict()`: everything needed to resume training with the same steps.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Optimizer:
     Parameters
     ----------
     params : iterable of Tensor, or of dict
-        A dict is a group with settings of its own, `{"params": [w, b], "lr": 0.01}`. Frozen tensors are left alone.
+        A dict is a group with settings of its own, `{"params": [w, b], "lr": 0.01}`. Frozen tensors do not move.
     lr : float or callable
         The learning rate, or a function of the step: a schedule. The first step is step 0.
     **settings
@@ -38,13 +38,13 @@ class Optimizer:
     Attributes
     ----------
     params, groups, size, steps
-        All parameters in order, the groups they came in, how many numbers they hold, and how many steps were taken.
+        All parameters in order, their groups, how many numbers they hold, and how many steps were taken.
     state, listeners, meters
-        What is remembered of each parameter; who hears of each move, as `listener(parameter, gradient, change)` or as
-        `meter(parameter, ‖w‖ before, ‖gradient‖, ‖change‖)`, with the gradient as it was used, after clipping.
+        What is remembered of each parameter; functions called after each move, as `listener(parameter, gradient,
+        change)` and `meter(parameter, ‖w‖ before, ‖gradient‖, ‖change‖)`, with the gradient after clipping.
     """
 
-    remembers: tuple[str, ...] = ()  # names of the arrays in a parameter's state, each of its shape
+    remembers: tuple[str, ...] = ()  # names of the arrays in a parameter's state, which have its shape
 
     def __init__(self, params: Iterable, lr: Rate, **settings: Any) -> None:
         self.kind = type(self).__name__
@@ -60,7 +60,7 @@ class Optimizer:
         self.state: dict[Tensor, dict[str, Any]] = {}
         if not self.params:
             raise ValueError(f"{self.kind}: there are no parameters to train; does the model have any?")
-        trainable = any(p.requires_grad for p in self.params)  # some may be frozen, and be trained later
+        trainable = any(p.requires_grad for p in self.params)  # some may be frozen now and trained later
         for i, p in enumerate(self.params):
             if not (trainable and p.is_leaf):
                 raise ValueError(f"{self.kind}: {self._name(i)} is not a leaf that requires gradients")
@@ -86,7 +86,7 @@ class Optimizer:
 
     @property
     def lr(self) -> float:
-        """The learning rate of the next step, but for groups with their own: `groups[i]["lr"]`."""
+        """The learning rate of the next step, except in groups with a rate of their own: `groups[i]["lr"]`."""
         return self._rate({})
 
     @lr.setter
@@ -98,7 +98,7 @@ class Optimizer:
         return number(f"{self.kind}: lr at step {self.steps}", lr(self.steps) if callable(lr) else lr)
 
     def zero_grad(self) -> None:
-        """Forget all gradients: `backward()` adds to what is there."""
+        """Set all gradients to None; otherwise the next `backward()` adds to them."""
         for p in self.params:
             p.zero_grad()
 
@@ -108,14 +108,14 @@ class Optimizer:
         Parameters
         ----------
         clip : float
-            Count all gradients min(1, clip/‖g‖) times, as `clip_by_global_norm` would make them, in the same pass.
+            Scale all gradients by min(1, clip/‖g‖) in the same pass, as `clip_by_global_norm` would.
 
         Raises
         ------
         FloatingPointError
-            If a gradient, or its norm, is not finite. Nothing has been changed then.
+            If a gradient, or its norm, is not finite. Nothing is changed then.
         """
-        rates = [self._rate(group) for group in self.groups]  # whatever can fail comes before the first write
+        rates = [self._rate(group) for group in self.groups]  # everything that can fail comes before the first write
         sum_of_squares, kernel = kernels_of(self)
         norms = self._norms(sum_of_squares)
         scale = shortening(math.hypot(*norms.values()), positive(f"{self.kind}.step: clip", clip))
@@ -138,13 +138,13 @@ class Optimizer:
         return norms
 
     def change(self, w: Any, g: Any, state: dict, lr: float, *args: Any, **settings: Any) -> np.ndarray:
-        """What to subtract from `w` where its gradient is `g`; only `state`, {"steps": 1} at first, is written to."""
+        """What to subtract from `w`, given its gradient `g`; writes to `state` only, {"steps": 1} in the first step."""
         raise NotImplementedError(f"{self.kind} has no change(self, w, g, state, lr)")
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of all that steps have changed: see `optim.state`."""
+        """A copy of what is needed to resume, except the parameters; see `optim.state`."""
         return saved(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from where the state was saved; ValueError if it does not fit these parameters."""
+        """Resume from a saved state; ValueError if it does not fit these parameters."""
         restore(self, state)

@@ -1,15 +1,15 @@
 """Penalties on large weights, to add to the loss: `loss + l2_penalty(weights, 1e-4)`.
 
-Beside it stands the optimizers' `weight_decay`. With strength λ for both:
+The optimizers' `weight_decay` is related. With strength λ for both:
 
-- `l2_penalty` adds λ/2·‖w‖² to the loss. Its gradient λ·w comes with the rest through `backward()`: it is in `.grad`,
-  clipping shortens it, and a trace shows where it comes from.
+- `l2_penalty` adds λ/2·‖w‖² to the loss. `backward()` computes its gradient λ·w with the rest: it is part of `.grad`,
+  clipping scales it, and a trace shows where it comes from.
 - `SGD(weight_decay=λ)`, with or without momentum, adds λ·w to g inside the step: **the same steps**. Without momentum
-  it also is literally a decay: w ← (1 − lr·λ)·w − lr·g.
-- `Adam(weight_decay=λ)` does that too: the same steps as with the penalty, **but no decay**. Adam divides λ·w along
-  with g by √v̂, so weights whose gradients are large hardly shrink, however large they are.
-- `AdamW(weight_decay=λ)` leaves λ·w out of m̂ and √v̂ and shrinks all weights by 1 − lr·λ: **neither the penalty nor
-  Adam's weight_decay**, but what SGD's did (Loshchilov and Hutter, ICLR 2019).
+  it is also literally a decay: w ← (1 − lr·λ)·w − lr·g.
+- `Adam(weight_decay=λ)` also adds λ·w to g: the same steps as with the penalty, **but no decay**. Adam divides λ·w by
+  √v̂ like the rest of g, so weights whose gradients are large hardly shrink, however large they are.
+- `AdamW(weight_decay=λ)` leaves λ·w out of m̂ and √v̂ and multiplies all weights by 1 − lr·λ: **neither the penalty nor
+  Adam's weight_decay**, but the decay of SGD (Loshchilov and Hutter, ICLR 2019).
 """
 
 from __future__ import annotations

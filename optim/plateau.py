@@ -1,4 +1,4 @@
-"""A learning rate that listens: it drops when a metric stops improving.
+"""A learning rate that drops when a metric stops improving.
 
 >>> import minigrad as mg
 >>> from optim import SGD, ReduceOnPlateau
@@ -22,25 +22,25 @@ from optim.schedule import Schedule
 
 @dataclass(eq=False)
 class ReduceOnPlateau(Schedule):
-    """lr·factorⁿ, where n counts how often what `observe` hears made no progress more than `patience` times in a row.
+    """lr·factorⁿ, where n counts how often more than `patience` observations in a row made no progress.
 
     Parameters
     ----------
     lr : float
         The rate to start with.
     factor : float
-        What a drop multiplies the rate by, in [0, 1).
+        A drop multiplies the rate by this, in [0, 1).
     patience : int
-        How many observations without progress are borne in a row.
+        How many observations in a row may make no progress before the rate drops.
     mode : str
         Whether the metric should fall, "min", or rise, "max".
     threshold, threshold_mode : float, str
-        Progress is a metric below best·(1 − threshold), or below best − threshold if threshold_mode is "abs" and not
-        "rel"; for "max" above best·(1 + threshold), or best + threshold.
+        Progress is a metric below best·(1 − threshold) for threshold_mode "rel", below best − threshold for "abs"; with
+        mode "max", above best·(1 + threshold) or best + threshold.
     cooldown : int
         How many observations after a drop do not count as failures.
     min_lr, eps : float
-        The rate does not drop below min_lr, nor by eps or less.
+        The rate never falls below min_lr; a drop of eps or less is skipped.
 
     References
     ----------
@@ -74,7 +74,7 @@ class ReduceOnPlateau(Schedule):
         return self.state["lr"]
 
     def observe(self, metric: Any) -> None:
-        """Hear of the metric (a number, or a Tensor with one element): once an epoch, or whenever it is measured."""
+        """Take a new value of the metric (a number, or a Tensor with one element), for example once an epoch."""
         state, metric = self.state, float(metric)
         if self.is_progress(metric):
             state["best"], state["failures"] = metric, 0

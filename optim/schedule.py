@@ -1,7 +1,7 @@
-"""Learning rates that change with the step. Any function of the step will do in their place.
+"""Learning rates that change with the step. Any function of the step can take their place.
 
 - `schedule = CosineDecay(0.1, steps=1000)`: `schedule(step)` → rate, from `lr` to `final`; the first update is step 0.
-- `SGD(params, lr=schedule)` asks it before each step; `schedule.plot(1000)` shows it before anything is trained.
+- `SGD(params, lr=schedule)` calls it at each step; `schedule.plot(1000)` draws it before anything is trained.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 class Schedule:
     """A function of the step. A subclass is a dataclass of numbers with its formula in `at`."""
 
-    state: Any = MappingProxyType({})  # what it has learnt on the way, name → number: nothing, for most
+    state: Any = MappingProxyType({})  # name → number that changes in training; most schedules have none
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             (positive if name in ("steps", "every") else number)(f"{type(self).__name__}: {name}", value)
 
     def __call__(self, step: int) -> float:
-        """The learning rate of update `step`, which is 0 for the first."""
+        """The learning rate of update `step`; the first update is step 0."""
         number(f"{type(self).__name__}: step", step)
         return number(f"{type(self).__name__}: the rate at step {step}", self.at(step))
 
@@ -64,7 +64,7 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class ExponentialDecay(Schedule):
-    """lr·rate^(t/steps): a factor every so many steps, applied smoothly (Senior et al., ICASSP 2013).
+    """lr·rate^(t/steps): smooth decay by the factor `rate` every `steps` steps (Senior et al., ICASSP 2013).
 
     >>> ExponentialDecay(0.1, rate=0.5, steps=10)(20)
     0.025
@@ -110,7 +110,7 @@ class SqrtDecay(Schedule):
 
 @dataclass(frozen=True)
 class InverseTimeDecay(Schedule):
-    """lr/(1 + rate·t/steps): Σlr = ∞ and Σlr² < ∞, as stochastic approximation asks (Robbins and Monro, 1951).
+    """lr/(1 + rate·t/steps): Σlr = ∞ and Σlr² < ∞, as stochastic approximation needs (Robbins and Monro, 1951).
 
     >>> InverseTimeDecay(0.1, rate=1.0, steps=10)(10)
     0.05
@@ -126,7 +126,7 @@ class InverseTimeDecay(Schedule):
 
 @dataclass(frozen=True)
 class StepDecay(Schedule):
-    """lr·factor^⌊t/every⌋: a drop now and then, as in training ResNets (He et al., CVPR 2016).
+    """lr·factor^⌊t/every⌋: a drop every `every` steps, as in training ResNets (He et al., CVPR 2016).
 
     >>> [StepDecay(0.1, factor=0.5, every=30)(t) for t in (29, 30)]
     [0.1, 0.05]
@@ -142,7 +142,7 @@ class StepDecay(Schedule):
 
 @dataclass(frozen=True)
 class PiecewiseConstant(Schedule):
-    """values[i], where i is the number of boundaries that have been reached, t ≥ boundary (as in Wide ResNets, 2016).
+    """values[i], where i is the number of boundaries ≤ t (as in Wide ResNets, 2016).
 
     >>> [PiecewiseConstant(boundaries=[100, 200], values=[0.3, 0.2, 0.1])(t) for t in (99, 100, 200)]
     [0.3, 0.2, 0.1]
@@ -153,7 +153,8 @@ class PiecewiseConstant(Schedule):
 
     def __post_init__(self):
         if list(self.boundaries) != sorted(set(self.boundaries)) or len(self.values) != len(self.boundaries) + 1:
-            raise ValueError(f"PiecewiseConstant: boundaries {self.boundaries} must grow, values {self.values} 1 more")
+            what = f"boundaries {self.boundaries} must increase, and values {self.values} be one more"
+            raise ValueError(f"PiecewiseConstant: {what}")
         for value in (*self.boundaries, *self.values):
             number("PiecewiseConstant: one of boundaries and values", value)
 
@@ -163,7 +164,7 @@ class PiecewiseConstant(Schedule):
 
 @dataclass(frozen=True)
 class PolynomialDecay(Schedule):
-    """final + (lr − final)·(1 − t/steps)^power, and final from then on (Chen et al., DeepLab, 2016: power 0.9).
+    """final + (lr − final)·(1 − t/steps)^power, and final for t ≥ steps (Chen et al., DeepLab, 2016: power 0.9).
 
     >>> [PolynomialDecay(0.1, steps=10)(t) for t in (5, 10, 99)]
     [0.05, 0.0, 0.0]
@@ -180,7 +181,7 @@ class PolynomialDecay(Schedule):
 
 @dataclass(frozen=True)
 class CosineDecay(Schedule):
-    """final + (lr − final)·(1 + cos(π·t/steps))/2, and final from then on (Loshchilov and Hutter, SGDR, ICLR 2017).
+    """final + (lr − final)·(1 + cos(π·t/steps))/2, and final for t ≥ steps (Loshchilov and Hutter, SGDR, ICLR 2017).
 
     >>> [round(CosineDecay(0.1, steps=10)(t), 12) for t in (0, 5, 10, 99)]
     [0.1, 0.05, 0.0, 0.0]

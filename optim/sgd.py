@@ -1,4 +1,4 @@
-"""Stochastic gradient descent, with momentum if wanted.
+"""Stochastic gradient descent, with or without momentum.
 
 >>> import minigrad as mg
 >>> from optim import SGD
@@ -30,7 +30,7 @@ class SGD(Optimizer):
     lr : float or callable
         Learning rate, or a function of the step.
     momentum : float
-        In [0, 1). A constant gradient ends up moving 1/(1 − momentum) times as far a step.
+        Share of v kept at each step, in [0, 1). Under a constant gradient, steps grow to 1/(1 − momentum) times lr·g.
     nesterov : bool
         Look ahead: w ← w − lr·(g + momentum·v).
     weight_decay : float

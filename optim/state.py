@@ -1,11 +1,11 @@
-"""Stop now and go on later: what an optimizer has to remember, as numbers and arrays with flat names.
+"""Stop training and resume it later: an optimizer's state, as numbers and arrays with flat names.
 
 - `saved(optimizer)` → `{"steps": 3, "lr": 0.1, "0.steps": 3, "0.velocity": array, …}`.
-- `restore(optimizer, state)`: the steps that follow have the same bits as if training had never stopped.
+- `restore(optimizer, state)`: later steps are the same, bit for bit, as if training had never stopped.
 
-A parameter counts by its position, never by its name. `np.savez(path, **optimizer.state_dict())` and
-`optimizer.load_state_dict(np.load(path))` go through a file. A rate that is a function of the step needs no more than
-the number of steps; one that listens to training (`ReduceOnPlateau`) is saved along.
+A parameter is known by its position, never by its name. `np.savez(path, **optimizer.state_dict())` saves to a file and
+`optimizer.load_state_dict(np.load(path))` loads from it. A rate that is a function of the step needs only the number of
+steps; a schedule that depends on training (`ReduceOnPlateau`) has state of its own, saved here, too.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 def holders(optimizer: Optimizer) -> dict[str, dict]:
-    """The dicts that hold a learning rate, by its name in a saved state."""
+    """The dicts that hold a learning rate, by the rate's name in a saved state."""
     own = {f"groups.{i}.lr": group for i, group in enumerate(optimizer.groups) if "lr" in group}
     return {"lr": optimizer.common, **own}
 
 
 def saved(optimizer: Optimizer) -> dict[str, Any]:
-    """A copy of all that steps have changed."""
+    """The number of steps, the rates and the state of each parameter, as one flat dict; arrays are copies."""
     state: dict[str, Any] = {"steps": optimizer.steps}
     for key, holder in holders(optimizer).items():
         lr = holder["lr"]
@@ -43,13 +43,13 @@ def saved(optimizer: Optimizer) -> dict[str, Any]:
 
 
 def restore(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    """Take over a saved state; nothing is changed if it does not fit."""
+    """Load a saved state; ValueError, with nothing changed, if it does not fit."""
     what = f"{optimizer.kind}.load_state_dict"
     arrays = {f"{i}.{name}": (p, name) for i, p in enumerate(optimizer.params) for name in optimizer.remembers}
     needed = set(saved(optimizer)) - set(arrays)
     if wrong := (needed - set(state)) | (set(state) - needed - set(arrays)):
-        raise ValueError(f"{what}: missing, or without a place here: {', '.join(sorted(wrong))}")
-    numbers = {name: float(state[name]) for name in needed}  # whatever can fail comes before the first change
+        raise ValueError(f"{what}: missing or unexpected: {', '.join(sorted(wrong))}")
+    numbers = {name: float(state[name]) for name in needed}  # everything that can fail comes before the first change
     fresh: dict[Tensor, dict[str, Any]] = {}
     for i, p in enumerate(optimizer.params):
         fresh[p] = {"steps": int(numbers[f"{i}.steps"])}

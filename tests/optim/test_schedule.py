@@ -127,9 +127,13 @@ def test_plot_draws_the_rates_on_axes():
         (
             lambda: PiecewiseConstant([1], [0.1]),
             ValueError,
-            r"PiecewiseConstant: boundaries \[1\] must grow, values \[0.1\] 1 more",
+            r"PiecewiseConstant: boundaries \[1\] must increase, and values \[0.1\] be one more",
         ),
-        (lambda: PiecewiseConstant([2, 1], [3, 2, 1]), ValueError, r"PiecewiseConstant: boundaries \[2, 1\] must grow"),
+        (
+            lambda: PiecewiseConstant([2, 1], [3, 2, 1]),
+            ValueError,
+            r"PiecewiseConstant: boundaries \[2, 1\] must increase",
+        ),
         (lambda: PiecewiseConstant([1], [0.1, -1]), ValueError, "PiecewiseConstant: .* = -1 is out of range"),
         (lambda: Warmup(0.1, 10), TypeError, "Warmup: schedule is a function of the step, not 0.1; see Constant"),
         (lambda: Warmup(Constant(0.1), 0), ValueError, "Warmup: steps = 0 is out of range"),
