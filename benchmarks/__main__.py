@@ -1,6 +1,6 @@
-"""`python -m benchmarks` runs all benchmarks, `python -m benchmarks steps tracing` those.
+"""`python -m benchmarks` runs all benchmarks, `python -m benchmarks steps tracing` only these two.
 
-Each says what it measures and prints ratios; `--json FILE` writes them to a file, with what they were measured on.
+Each says what it measures and prints ratios; `--json FILE` writes them to a file, with the versions of the libraries.
 """
 
 import argparse
@@ -19,7 +19,7 @@ NAMES = sorted(path.stem for path in HERE.glob("[!_]*.py"))
 
 
 def versions() -> dict[str, str]:
-    """Of all that has a part in the numbers and is installed."""
+    """Versions of Python and of the installed libraries that are timed."""
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for package in ("numpy", "numba", "torch"):
         try:
@@ -31,12 +31,12 @@ def versions() -> dict[str, str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(NAMES)}; all without any")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(NAMES)}; default: all")
     parser.add_argument("--json", type=Path, help="file to write the ratios to")
     chosen = parser.parse_args()
     unknown = [name for name in chosen.names if name not in NAMES]
     if unknown:
-        print(f"benchmarks: there is no {', '.join(unknown)}; there are {', '.join(NAMES)}", file=sys.stderr)
+        print(f"benchmarks: unknown {', '.join(unknown)}; there are {', '.join(NAMES)}", file=sys.stderr)
         return 2
     for name in chosen.names or NAMES:
         source = (HERE / f"{name}.py").read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
-"""How benchmarks measure: in rounds in which all candidates take turns, so that a noisy machine disturbs all alike.
+"""How benchmarks measure: all candidates take turns in every round, so that a noisy machine disturbs them alike.
 
-A result is a ratio of two candidates, the median over the rounds with its quartiles, printed beside the bar it is to
-reach. `results` collects them for `python -m benchmarks --json FILE`.
+A result is the ratio of two candidates' times: its median over the rounds, with quartiles, printed beside the bar that
+it should reach. `results` collects them for `python -m benchmarks --json FILE`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-for library in ("OPENBLAS", "MKL", "OMP"):  # one thread each, unless the caller chose: read when NumPy is loaded
+for library in ("OPENBLAS", "MKL", "OMP"):  # one thread each, unless the user chose; set before NumPy is imported
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 results: list[dict[str, Any]] = []
@@ -21,7 +21,7 @@ results: list[dict[str, Any]] = []
 
 @dataclass(frozen=True)
 class Ratio:
-    """Of two candidates' times: the median over all rounds, and the quartiles around it."""
+    """The ratio of two candidates' times: the median over all rounds, and the quartiles."""
 
     median: float
     low: float
@@ -32,13 +32,13 @@ class Ratio:
 
 
 def times(candidates: Mapping[str, Callable], rounds: int = 15, seconds: float = 0.01) -> dict[str, list[float]]:
-    """Seconds per call of each candidate in each round; in a round each runs for about so many `seconds`.
+    """Seconds per call of each candidate in each round; in a round, each runs for about `seconds`.
 
-    Before that it runs a third as long untimed: threads of the one before go on spinning for some milliseconds.
+    First it runs untimed for a third as long, since the previous candidate's threads spin for some milliseconds more.
     """
     calls = {}
     for name, run in candidates.items():
-        run()  # whatever is done once: compiling, filling caches
+        run()  # compiles and fills caches
         calls[name] = max(1, int(seconds / min(duration(run, 1) for _ in range(3))))
     found: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(rounds):
@@ -62,7 +62,7 @@ def ratio(over: list[float], under: list[float]) -> Ratio:
 
 
 def report(what: str, measured: Ratio, unit: str, at_least: float | None = None, at_most: float | None = None) -> bool:
-    """Print a ratio beside its bar, keep it for the JSON file, and say whether the bar is reached."""
+    """Print a ratio beside its bar, keep it for the JSON file, and return whether it reaches the bar."""
     reached = (at_least is None or measured.median >= at_least) and (at_most is None or measured.median <= at_most)
     bars = [f"{word} {bar:g}" for word, bar in (("at least", at_least), ("at most", at_most)) if bar is not None]
     verdict = f"{' and '.join(bars)}: {'reached' if reached else 'MISSED'}" if bars else ""

@@ -1,7 +1,7 @@
-"""Activations with a kernel beside NumPy's lines: values, contributions g·φ', and both with the bias of a dense layer.
+"""Kernels of activations against NumPy's lines: values, contributions g·φ', and both with the bias of a dense layer.
 
 `python -m benchmarks.activations` prints ratios: float32, one thread, arrays of 128 × 512 (and of 16 × 64, where the
-calls themselves count). Values are compared before they are timed.
+cost per call matters). Results are compared before they are timed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ with suppress(ImportError):
 
 PARAMETERS: dict[str, dict[str, float]] = {"leaky_relu": {"slope": 0.01}, "elu": {"alpha": 1.0}}
 NAMES = ["sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu"]
-BARS = {"sigmoid": 2.5, "tanh": 1.0}  # of values; every contribution has 1.5, bias and activation together 2.5
+BARS = {"sigmoid": 2.5, "tanh": 1.0}  # for values; the bar for contributions is 1.5, for bias and activation 2.5
 # What one would write without minigrad
 PLAIN = {"sigmoid": lambda z: 1 / (1 + np.exp(-z)), "tanh": np.tanh, "relu": lambda z: np.maximum(z, 0)}
 PLAIN_SLOPES = {"sigmoid": lambda y: y * (1 - y), "tanh": lambda y: 1 - y * y, "relu": lambda y: y > 0}
@@ -37,7 +37,7 @@ def arrays(*shape: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def faster(line: Callable, kernel: Callable, rounds: int = 31) -> Ratio:
-    """How many times as fast the kernel is as the line, which must give the same at first."""
+    """How many times as fast as the line the kernel is, after checking that both give the same."""
     with use("numpy"):
         for expected, actual in zip(line(), kernel(), strict=True):
             np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
@@ -57,14 +57,14 @@ def contributions(name: str, *shape: int) -> Ratio:
 
 
 def with_bias(name: str, *shape: int) -> Ratio:
-    """φ(z + b), into the memory of z; NumPy makes new arrays, as written."""
+    """φ(z + b): the kernel writes into z, the NumPy line makes new arrays."""
     (z, _), b, kernel = arrays(*shape), np.zeros(shape[-1], np.float32), twins["bias_activation"].kernel
     own = z.copy()
     return faster(lambda: [PLAIN[name](z + b)], lambda: [kernel(own, b, name)[0]])
 
 
 def with_bias_back(name: str, *shape: int) -> Ratio:
-    """g·φ' and its sum over the batch."""
+    """The contributions to z and b: g·φ', and its sum over the batch."""
     (z, g), b, kernel = arrays(*shape), np.zeros(shape[-1], np.float32), twins["bias_activation_backward"].kernel
     y = PLAIN[name](z)
 
@@ -76,7 +76,7 @@ def with_bias_back(name: str, *shape: int) -> Ratio:
 
 
 def beside_pytorch(name: str, *shape: int) -> Ratio:
-    """An op of ours, there and back, as a share of PyTorch's time."""
+    """The time of an op, forward and backward, over PyTorch's."""
     x, g = arrays(*shape)
     ours, theirs = mg.tensor(x, requires_grad=True, dtype="float32"), torch.tensor(x, requires_grad=True)
     upstream, op = torch.tensor(g), getattr(torch, name, None) or getattr(torch.nn.functional, name)

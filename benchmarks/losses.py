@@ -1,7 +1,7 @@
-"""Cross-entropy there and back, float32: kernels beside the lines of NumPy that they equal, the op beside PyTorch's.
+"""Cross-entropy, forward and backward, float32: kernels against their NumPy lines, the op against PyTorch's.
 
-`python -m benchmarks.losses` prints ratios beside their bars, on one thread. PyTorch's op is measured with its
-autograd, as a user sees it, and so is ours.
+`python -m benchmarks.losses` prints ratios beside their bars, on one thread. Both ops are timed with their autograd,
+as a user calls them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def logits_and_labels(shape: tuple[int, int], distributions: bool = False) -> tu
 
 
 def ours(shape: tuple[int, int], kernels: str, distributions: bool = False) -> Callable[[], None]:
-    """Forward and backward on arrays, labels checked."""
+    """Forward and backward on arrays, with the check of the labels."""
     logits, labels = logits_and_labels(shape, distributions)
     op, params = mg.cross_entropy, {"reduction": "mean"}
 
@@ -48,7 +48,7 @@ def ours(shape: tuple[int, int], kernels: str, distributions: bool = False) -> C
 
 
 def with_autograd(shape: tuple[int, int]) -> tuple[Callable, Callable]:
-    """The op with its graph, and PyTorch's: the gradient is handed back, not added to anything."""
+    """Our op and PyTorch's with their graphs; both return the gradient and do not add it to `.grad`."""
     logits, labels = logits_and_labels(shape)
     x, x_t, labels_t = (
         mg.tensor(logits, dtype=np.float32, requires_grad=True),

@@ -1,7 +1,7 @@
 """What a GradientMonitor adds to a training step of the 784-512-512-10 net, batch 128, float32.
 
-`python -m benchmarks.monitoring` prints all levels beside their bars. Steps with and without take turns, and the
-median of their ratios counts, so that a machine that gets faster or slower meanwhile does not matter.
+`python -m benchmarks.monitoring` prints all levels beside their bars. Steps with and without a monitor take turns, and
+the result is the median of their ratios, so a machine that becomes faster or slower does not change it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from layers import CrossEntropy, Dense, Sequential
 from minigrad.settings import state
 from optim import SGD
 
-BARS = {"norms": (0.05, 0.15), "hist": (0.15, 0.30), "full": (None, None)}  # with fast kernels, and without
+BARS = {"norms": (0.05, 0.15), "hist": (0.15, 0.30), "full": (None, None)}  # with fast kernels, without them
 
 
 def training(level: str | None) -> tuple[Callable[[], None], mg.GradientMonitor | None]:
-    """One step of training, and the monitor that watches it if a level is given."""
+    """A function that makes one training step, and the monitor that watches it if `level` is given."""
     mg.seed(0)
     hidden = [Dense(a, 512, "relu", init="he_uniform") for a in (784, 512)]
     model = Sequential(*hidden, Dense(512, 10)).astype("float32")
@@ -47,17 +47,17 @@ def seconds(step: Callable[[], None]) -> float:
 
 
 def measured(level: str, rounds: int = 200) -> tuple[float, float]:
-    """What the monitor adds to a step, as a share of it, and the share that its own clock shows."""
+    """The share that the monitor adds to a step's time, as measured here and by the monitor's own clock."""
     bare, _ = training(None)
     watched, monitor = training(level)
     listeners, ratios, inside, total = state.listeners, [], 0.0, 0.0
     with monitor:
         for i in range(rounds + 10):
-            state.listeners = ()  # nobody hears the bare step
+            state.listeners = ()  # the monitor does not hear the bare step
             before = seconds(bare)
             state.listeners, begun = listeners, monitor.inside
             after = seconds(watched)
-            if i >= 10:  # warm
+            if i >= 10:  # after warming up
                 ratios.append(after / before)
                 inside, total = inside + monitor.inside - begun, total + after
     return statistics.median(ratios) - 1, inside / (total - inside)

@@ -1,7 +1,7 @@
-"""BatchNorm there and back, float32: kernels beside the lines of NumPy that they equal, the op beside PyTorch's.
+"""BatchNorm, forward and backward, float32: kernels against their NumPy lines, the op against PyTorch's.
 
-`python -m benchmarks.normalising` prints ratios beside their bars, on one thread. PyTorch's op is measured with its
-autograd, ours with its part of the graph.
+`python -m benchmarks.normalising` prints ratios beside their bars, on one thread. PyTorch's op is timed with its
+autograd, ours with recording its node.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def ours(shape: tuple[int, int], kernels: str) -> Callable[[], None]:
 
 
 def kept(shape: tuple[int, int]) -> Callable[[], None]:
-    """NumPy at its best: what the forward pass computes is kept, which takes as much room as x again."""
+    """The fastest NumPy: the forward pass keeps x̂, which takes as much memory as x."""
     x, gamma, beta, g = arrays(shape)
 
     def run() -> None:
@@ -61,7 +61,7 @@ def kept(shape: tuple[int, int]) -> Callable[[], None]:
 
 
 def with_autograd(shape: tuple[int, int]) -> tuple[Callable, Callable]:
-    """The op as in the middle of a network: recorded, and its gradients sent on, not added to anything."""
+    """Our op and PyTorch's as inside a network: recorded, and their gradients passed on, not added to `.grad`."""
     *inputs, g = arrays(shape)
     xs = [mg.tensor(a, dtype=np.float32, requires_grad=True) for a in inputs]
     ts = [torch.tensor(a, requires_grad=True) for a in inputs]

@@ -1,8 +1,8 @@
 """What an op costs beside its arithmetic: forward and backward on ten elements.
 
-`python -m benchmarks.overhead` prints all, beside PyTorch where it is installed; each `track_` function is a
-benchmark of its own. Both take turns on one thread, with the collector on. How the cost of a node grows with the
-length of a graph is shown without it, too: full collections visit every object of a graph that is alive.
+`python -m benchmarks.overhead` prints all, beside PyTorch if it is installed; each `track_` function is a benchmark of
+its own. Both take turns on one thread, with Python's garbage collector on. How the cost per node grows with the length
+of a graph is also measured with the collector off, since full collections visit every object of a live graph.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ torch = None
 with suppress(ImportError):
     import torch
 
-# Name → the op of two vectors in the words of minigrad, and of PyTorch
-SAME_WORDS = """negative abs exp expm1 log1p square sin cos arctan sinh cosh tanh arcsinh sigmoid relu sum mean max min
+# Ops of one vector, or after the slash of two, with the same name in minigrad and PyTorch; then those that differ
+SAME_NAMES = """negative abs exp expm1 log1p square sin cos arctan sinh cosh tanh arcsinh sigmoid relu sum mean max min
     norm / add subtract multiply divide maximum minimum arctan2 hypot logaddexp matmul"""
-OTHER_WORDS = {
+OTHER_NAMES = {
     "power": (lambda x, z: x**3, lambda x, z: x**3),
     "softmax": (lambda x, z: mg.softmax(x), lambda x, z: torch.softmax(x, 0)),
     "log_softmax": (lambda x, z: mg.log_softmax(x), lambda x, z: torch.log_softmax(x, 0)),
@@ -49,19 +49,19 @@ OTHER_WORDS = {
 
 def ops() -> dict[str, tuple[Callable, Callable]]:
     table = {}
-    for inputs, names in enumerate(SAME_WORDS.split("/"), start=1):
+    for inputs, names in enumerate(SAME_NAMES.split("/"), start=1):
         for name in names.split():
             table[name] = named(mg, name, inputs), named(torch, name, inputs)
-    return {**table, **OTHER_WORDS}
+    return {**table, **OTHER_NAMES}
 
 
 def named(library: Any, name: str, inputs: int) -> Callable:
-    """The library's function of that name."""
+    """The library's function `name`, called with one or two of the vectors."""
     return lambda x, z: getattr(library, name)(*(x, z)[:inputs])
 
 
 def chain(x, z, length: int = 200):
-    """So many binary ops, each on the result of the one before."""
+    """`length` binary ops, each on the result of the previous one."""
     for _ in range(length // 2):
         x = x * z
         x = x + z
@@ -92,7 +92,7 @@ def seconds(run: Callable, calls: int) -> float:
 
 
 def beside_pytorch(ours: Callable, theirs: Callable, calls: int = 200, rounds: int = 15) -> tuple[float, float]:
-    """Microseconds of ours, and the median over rounds of the ratio to PyTorch's (nan without it)."""
+    """Our time in microseconds, and the median over rounds of its ratio to PyTorch's (nan without PyTorch)."""
     ours = step(ours, "minigrad")
     if torch is None:
         return min(seconds(ours, calls) for _ in range(rounds)) * 1e6, float("nan")
@@ -113,7 +113,7 @@ def track_chain_to_pytorch() -> float:
 
 
 def track_microseconds_per_node(nodes: int) -> float:
-    """Forward and backward of a chain, per node, without the collector: it must not grow with the length."""
+    """Forward and backward of a chain, per node, with the collector off: it must not grow with the length."""
     run = step(lambda x, z: chain(x, z, nodes), "minigrad")
     before = gc.isenabled()
     gc.disable()
@@ -124,7 +124,7 @@ def track_microseconds_per_node(nodes: int) -> float:
 
 
 def track_long_chain_to_pytorch(nodes: int) -> float:
-    """The same with the collector on, as a share of PyTorch's, whose cost per node grows with the length as well."""
+    """The same with the collector on, over PyTorch's time, whose cost per node also grows with the length."""
     return long_chain(nodes)[1]
 
 

@@ -1,8 +1,8 @@
-"""The packed product beside NumPy's BLAS: A @ B, Aᵀ @ B and A @ Bᵀ, by shape and dtype.
+"""The packed product against NumPy's BLAS: A @ B, Aᵀ @ B and A @ Bᵀ, by shape and dtype.
 
 `python -m benchmarks.packed` prints how many times as fast it is, one thread each; a bar of 0.95 means as fast, with
-5% for noise. `OPENBLAS_NUM_THREADS=2` in the environment compares two threads each. Then what a call costs beside its
-arithmetic, what compiling costs once, and what loading from the cache costs in every process.
+5% for noise. `OPENBLAS_NUM_THREADS=2` in the environment compares two threads each. Then it prints the overhead of a
+call, the time to compile once, and the time to load from the cache in every process.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ print(time.process_time() - start)
 
 
 def matrix(rows: int, columns: int, dtype: str, transposed: bool) -> np.ndarray:
-    """Random numbers; transposed, the view of an array whose rows are the columns."""
+    """A random matrix; if `transposed`, a view whose columns are contiguous in memory."""
     draw = np.random.default_rng(0).random
     return draw((columns, rows)).astype(dtype).T if transposed else draw((rows, columns)).astype(dtype)
 
@@ -54,7 +54,7 @@ def beside_numpy(m: int, k: int, n: int, kind: str, dtype: str) -> Ratio:
 
 
 def bar(m: int, k: int, n: int, kind: str, dtype: str) -> float | None:
-    """How many times as fast it is to be."""
+    """How many times as fast as NumPy it should be; None for no bar."""
     if m == 1024:
         return 0.9 if dtype == "float32" else None
     if dtype == "float32" and kind == "A @ Bᵀ" and 16 <= m <= 256:
@@ -63,7 +63,7 @@ def bar(m: int, k: int, n: int, kind: str, dtype: str) -> float | None:
 
 
 def first_call(cache: str) -> float:
-    """Seconds of work until the first product of a new process is there, with importing Numba."""
+    """Seconds of processor time to the first product in a new process, import of Numba included."""
     run = [sys.executable, "-c", FIRST_CALL]
     done = subprocess.run(run, env=os.environ | {"NUMBA_CACHE_DIR": cache}, capture_output=True, text=True, check=True)
     return float(done.stdout)

@@ -1,4 +1,4 @@
-"""What splitting a gradient costs, in backward passes over the same opened graph.
+"""The time to split a gradient, in units of a backward pass over the same opened graph.
 
 `python -m benchmarks.paths` prints all; each `track_` function is a benchmark of its own.
 """
@@ -16,7 +16,7 @@ from minigrad.graph import walk
 
 
 def quickest(f: Callable, times: int = 9) -> float:
-    """Seconds of the quickest of several calls: what the machine can do when nothing else runs."""
+    """Seconds of the quickest of several calls, which other work on the machine disturbed least."""
     found = []
     for _ in range(times):
         start = time.perf_counter()
@@ -39,9 +39,9 @@ def recurrent_net(layer, steps: int = 40, units: int = 32, batch: int = 16):
 
 
 def over_backward(trace, f: Callable) -> float:
-    """Time of f over that of one backward walk through the graph of `trace`."""
+    """Time of f over the time of one backward walk through the graph of `trace`."""
     nodes, start = trace._forward[::-1], trace[-1].vertex
-    f()  # what a trace looks up once is there now
+    f()  # fills the trace's caches
     return quickest(f, 5) / quickest(lambda: walk(nodes, {start: trace.seed}, replaced=trace._replaced))
 
 
@@ -62,7 +62,7 @@ def track_count_paths() -> float:
 
 
 def track_jacobian() -> float:
-    """Of the last block by the input, of one sample: 64 rows."""
+    """The Jacobian of the last block by the input, for one sample: 64 rows."""
     trace, x = residual_net()
     last = [node for node in trace.nodes if node.kind == "skip"][-1]
     return over_backward(trace, lambda: trace.jacobian(last, x, sample=0))

@@ -1,4 +1,4 @@
-"""The ladder of matrix products beside NumPy's BLAS: how many times as fast as it each rung is.
+"""The matrix products of `minigrad.kernels.products`: how many times as fast as NumPy's BLAS each of them is.
 
 `python -m benchmarks.products` prints all; each `track_` function is a benchmark of its own.
 """
@@ -12,14 +12,14 @@ import numpy as np  # isort: skip
 from minigrad.kernels import products
 
 SIZES = (32, 64, 128, 256, 512, 1024)
-RUNGS = {name: getattr(products, name) for name in ("by_definition", "by_rows", "by_panels", "by_fours")}
+PRODUCTS = {name: getattr(products, name) for name in ("by_definition", "by_rows", "by_panels", "by_fours")}
 
 
-def beside_numpy(n: int, rung: str = "by_fours", dtype: str = "float32", rounds: int = 15) -> Ratio:
-    """NumPy's time over the rung's, for two n × n matrices."""
+def beside_numpy(n: int, product: str = "by_fours", dtype: str = "float32", rounds: int = 15) -> Ratio:
+    """NumPy's time over the time of `product`, for two n × n matrices."""
     a, b = np.random.default_rng(0).normal(size=(2, n, n)).astype(dtype)
     c, d = np.zeros_like(a), np.empty_like(a)
-    candidates = {"ours": lambda: RUNGS[rung](a, b, c), "numpy": lambda: np.dot(a, b, out=d)}
+    candidates = {"ours": lambda: PRODUCTS[product](a, b, c), "numpy": lambda: np.dot(a, b, out=d)}
     found = times(candidates, rounds)
     return ratio(found["numpy"], found["ours"])
 
@@ -37,8 +37,8 @@ def main() -> None:
         for n in SIZES:
             bar = 0.6 if 128 <= n <= 512 and dtype == "float32" else None
             report(f"by_fours {n} {dtype}", beside_numpy(n, dtype=dtype), "x NumPy", at_least=bar)
-    for rung in ("by_definition", "by_rows", "by_panels"):
-        report(f"{rung} 256 float32", beside_numpy(256, rung, rounds=5), "x NumPy")
+    for product in ("by_definition", "by_rows", "by_panels"):
+        report(f"{product} 256 float32", beside_numpy(256, product, rounds=5), "x NumPy")
 
 
 if __name__ == "__main__":

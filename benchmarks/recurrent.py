@@ -1,7 +1,7 @@
-"""Recurrent layers beside the same without kernels.
+"""Recurrent layers with kernels against the same layers without.
 
-`python -m benchmarks.recurrent` prints all; each `track_` function is a benchmark of its own. Training steps with them,
-beside PyTorch's, are among `benchmarks.steps`.
+`python -m benchmarks.recurrent` prints all; each `track_` function is a benchmark of its own. `benchmarks.steps` times
+training steps with them against PyTorch's.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ LAYERS = {
 }
 
 
-def there_and_back(layer: str, dtype: str = "float32") -> Ratio:
-    """Time with kernels over that without, forward and backward, the gradient of x left out."""
+def forward_and_backward(layer: str, dtype: str = "float32") -> Ratio:
+    """Time with kernels over time without, forward and backward; x needs no gradient."""
     op, gates, batch, time, inputs, n = LAYERS[layer]
     rng = np.random.default_rng(0)
     shapes = (inputs, gates * n), (n, gates * n), (gates * n,)
@@ -53,7 +53,7 @@ def gru_gates(batch: int = 32, n: int = 128, dtype: str = "float32") -> Ratio:
 
 
 def track_share_of_numpy(layer: str) -> float:
-    return there_and_back(layer).median
+    return forward_and_backward(layer).median
 
 
 track_share_of_numpy.params = list(LAYERS)
@@ -62,7 +62,7 @@ track_share_of_numpy.params = list(LAYERS)
 def main() -> None:
     for layer in LAYERS:
         for dtype in ("float32", "float64"):
-            report(f"{layer} {dtype}", there_and_back(layer, dtype), "of NumPy")
+            report(f"{layer} {dtype}", forward_and_backward(layer, dtype), "of NumPy")
     for dtype in ("float32", "float64"):
         report(f"gru_gates {dtype}", gru_gates(dtype=dtype), "of NumPy")
 

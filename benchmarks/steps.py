@@ -1,7 +1,7 @@
-"""Whole training steps, as a share of PyTorch's: eight nets from deep to recurrent, float32.
+"""Whole training steps, as a share of PyTorch's time: eight workloads, float32.
 
-`python -m benchmarks.steps` trains each pair for five steps from the same weights, refuses to time them unless their
-losses agree to 1e-5, and then lets them take turns: minigrad, the same without kernels, and PyTorch.
+`python -m benchmarks.steps` trains minigrad, minigrad without kernels and PyTorch for five steps from the same weights,
+stops unless their losses agree to 1e-5, and then times them in turns.
 One thread each; `OPENBLAS_NUM_THREADS=2 MKL_NUM_THREADS=2 OMP_NUM_THREADS=2` in the environment gives two.
 
 - W1: 784-512-512-10, ReLU, batch 128, momentum, clipping, L2
@@ -11,7 +11,7 @@ One thread each; `OPENBLAS_NUM_THREADS=2 MKL_NUM_THREADS=2 OMP_NUM_THREADS=2` in
 - W5: LSTM 64 → 128 over 64 steps, batch 32, Adam; and with 64 units, and 32 → 32 over 32 steps, batch 16
 - W6: 2-16-16-1, 100 points, SGD
 - W7: W2 with the gradient of every z, h, W and b kept, and the norm of each
-- W8: matmul of two 256 (1024) squares and both gradients
+- W8: matmul of two 256 × 256 (1024 × 1024) matrices, and both gradients
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ with suppress(ImportError):
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 Step = Callable[[], Any]
-BARS = {  # at most this share: with BLAS for products, with our own products, and with two threads each
+BARS = {  # at most this share: with BLAS for products, with our packed products, and with two threads each
     "W1": (None, 0.75, 1.1), "W2": (0.35, 0.3, 0.3), "W3": (0.5, 0.5, 0.5), "W4": (0.6, 0.45, 0.7),
     "W5": (1.4, 1.0, 1.5), "W5 hidden 64": (None, 0.85, None), "W5 hidden 32": (None, 0.4, None),
     "W6": (0.4, 0.4, 0.4), "W7": (0.35, 0.25, 0.25), "W8 256": (None, None, None), "W8 1024": (None, None, None),
@@ -54,7 +54,7 @@ def classes(batch: int, count: int = 10) -> np.ndarray:
     return np.random.default_rng(1).integers(0, count, batch)
 
 
-# minigrad's side: a model, its optimizer, and what a step does
+# minigrad's side: training steps of a model
 
 
 def training(model: Any, optimizer: Any, x: np.ndarray, t: np.ndarray, clip: float = math.inf) -> Step:
@@ -71,7 +71,7 @@ def training(model: Any, optimizer: Any, x: np.ndarray, t: np.ndarray, clip: flo
 
 
 def every_norm(model: Any, optimizer: Any, x: np.ndarray, t: np.ndarray) -> Step:
-    """A step in which the gradient of every node is kept; what the step hands back are their norms."""
+    """A step that keeps the gradient of every node and returns their norms."""
 
     def step() -> list[float]:
         optimizer.zero_grad()
@@ -96,7 +96,7 @@ def linear(layer: Dense) -> Any:
 
 
 class Recurrence:
-    """torch.nn.RNN or LSTM with a layer's weights and its one bias, and a linear layer behind the last state."""
+    """torch.nn.RNN or LSTM with a layer's weights and its one bias, and a linear layer on the last state."""
 
     def __init__(self, kind: Any, layer: Any, head: Dense) -> None:
         cell = layer.layers[0]
@@ -174,7 +174,7 @@ def torch_every_norm(layers: list, optimizer: Any, x: np.ndarray, t: np.ndarray)
 
 
 def dense_net(sizes: list[int], activation: str, fused: bool = True) -> tuple[Sequential, list[Dense]]:
-    """Dense layers; the activation in them, or as an op of its own."""
+    """A net of dense layers, and the layers; the activation is fused into them, or an op of its own."""
     rng = np.random.default_rng(0)
     last = len(sizes) - 2
     layers = [
@@ -192,7 +192,7 @@ def torch_net(layers: list[Dense], activation: str) -> Any:
 
 
 def mlp(sizes: list[int], activation: str, batch: int, target: np.ndarray, **how: Any) -> tuple[Step, Step | None]:
-    """Dense layers trained by gradient descent, with PyTorch's words for the same in `how`."""
+    """Dense layers trained by SGD; `how` has its settings, which PyTorch calls by the same names."""
     model, layers = dense_net(sizes, activation)
     x, clip, lr = numbers(batch, sizes[0]), how.pop("clip", math.inf), how.pop("lr", 0.1)
     step = training(model, SGD(model.parameters(), lr, **how), x, target, clip)
@@ -224,8 +224,8 @@ def recurrent(kind: Any, inputs: int, hidden: int, time: int, batch: int) -> tup
     if torch is None:
         return step, None
     twin = Recurrence(getattr(torch.nn, kind.__name__), layer, head)
-    way = torch.optim.SGD(twin.parameters(), 0.1) if kind is RNN else torch.optim.Adam(twin.parameters(), 1e-3)
-    return step, torch_training(twin, way, x, t)
+    descent = torch.optim.SGD(twin.parameters(), 0.1) if kind is RNN else torch.optim.Adam(twin.parameters(), 1e-3)
+    return step, torch_training(twin, descent, x, t)
 
 
 def inspected() -> tuple[Step, Step | None]:
@@ -280,7 +280,7 @@ WORKLOADS: dict[str, Callable[[], tuple[Step, Step | None]]] = {
 
 
 def share(name: str, rounds: int = 15) -> dict[str, Ratio]:
-    """A step's time over PyTorch's ("pytorch"), and over that without kernels ("numpy")."""
+    """The time of a step over PyTorch's ("pytorch"), and over the time without kernels ("numpy")."""
     ours, theirs = WORKLOADS[name]()
     without, _ = WORKLOADS[name]()
 
@@ -289,14 +289,14 @@ def share(name: str, rounds: int = 15) -> dict[str, Ratio]:
             return without()
 
     candidates = {"ours": ours, "numpy": numpy_only} | ({"pytorch": theirs} if theirs else {})
-    losses = {who: np.array([run() for _ in range(5)], dtype=float) for who, run in candidates.items()}
-    for who, found in losses.items():
-        if name == "W7":
-            assert found[:, :].all() or who == "pytorch", f"{name}: {who} prints a gradient's norm as 0"
+    losses = {side: np.array([run() for _ in range(5)], dtype=float) for side, run in candidates.items()}
+    for side, found in losses.items():
+        if name == "W7":  # norms, which PyTorch takes in float32, where small ones underflow to 0
+            assert found.all() or side == "pytorch", f"{name}: {side} has a gradient whose norm is 0"
         else:
-            np.testing.assert_allclose(found, losses["ours"], rtol=1e-5, err_msg=f"{name}: {who} computes another loss")
+            np.testing.assert_allclose(found, losses["ours"], rtol=1e-5, err_msg=f"{name}: {side} has another loss")
     found = times(candidates, rounds, seconds=0.03)
-    return {who: ratio(found["ours"], seconds) for who, seconds in found.items() if who != "ours"}
+    return {side: ratio(found["ours"], seconds) for side, seconds in found.items() if side != "ours"}
 
 
 def track_share_of_pytorch(name: str) -> float:

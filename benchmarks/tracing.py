@@ -1,7 +1,7 @@
-"""What it costs to write the backward pass down, in plain backward passes.
+"""The time to trace a backward pass, in units of a plain backward pass.
 
-`python -m benchmarks.tracing` prints all; each `track_` function is a benchmark of its own. What is compared takes
-turns, and the quickest of each counts: other work on the machine only adds.
+`python -m benchmarks.tracing` prints all; each `track_` function is a benchmark of its own. The two sides of a ratio
+take turns, and the quickest run of each counts, since other work on the machine only adds time.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def seconds(f: Callable) -> float:
 
 
 def over_backward(loss: mg.Tensor, f: Callable, rounds: int = 101) -> float:
-    """How many times as long as `loss.backward()` f takes."""
+    """How many times as long f takes as `loss.backward()`."""
     pairs = [(seconds(f), seconds(loss.backward)) for _ in range(rounds)]
     return min(a for a, _ in pairs) / min(b for _, b in pairs)
 
 
 def track_trace() -> float:
-    """50 layers as they ran, with every norm: it must stay below 1.3."""
+    """50 layers, fused ops left as they are, with every norm: it must stay below 1.3."""
     loss = deep_net()
     return over_backward(loss, lambda: norms(mg.trace(loss, expand=False)))
 
@@ -52,7 +52,7 @@ def track_trace_without_norms() -> float:
 
 
 def track_opened_trace() -> float:
-    """The same with fused ops opened: their definitions run once more."""
+    """The same with fused ops opened, so that their definitions run once more."""
     loss = deep_net()
     return over_backward(loss, lambda: norms(mg.trace(loss)))
 
@@ -64,14 +64,14 @@ def track_what_if() -> float:
 
 
 def track_audit() -> float:
-    """Every rule and every kernel at least twice more, in two directions."""
+    """Runs every rule and every kernel at least twice more, in two directions."""
     loss = deep_net()
     trace = mg.trace(loss)
     return over_backward(loss, trace.audit, rounds=5)
 
 
 def track_detect_anomaly() -> float:
-    """Forward and backward within the block over forward and backward outside."""
+    """Forward and backward inside `detect_anomaly()` over forward and backward outside."""
 
     def step() -> None:
         deep_net(layers=10).backward()

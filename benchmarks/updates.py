@@ -1,4 +1,4 @@
-"""Optimizers with a kernel: a step on gradients that are there, beside the same in NumPy and PyTorch's fused one.
+"""Optimizers with a kernel: a step on given gradients, against the same in NumPy and PyTorch's fused Adam.
 
 `python -m benchmarks.updates` prints ratios; parameters are those of a 784-128-10 net, float32, on one thread.
 """
@@ -50,7 +50,7 @@ def with_gradients(shapes: list) -> list:
 
 
 def step(make: Callable, shapes: list, kernels: str, clip: float = math.inf) -> Callable[[], None]:
-    """A step of the optimizer, with the gradients shortened on their way."""
+    """A step of the optimizer, with the gradients clipped in the same pass."""
     optimizer = make(with_gradients(shapes))
 
     def run() -> None:
@@ -61,7 +61,7 @@ def step(make: Callable, shapes: list, kernels: str, clip: float = math.inf) -> 
 
 
 def clip_and_step(shapes: list, clip: float) -> Callable[[], None]:
-    """Two calls, between which the gradients can be looked at; each time the limit is a bit lower."""
+    """Clipping and a step as two calls; the limit falls a little each time, so that every call clips."""
     params = with_gradients(shapes)
     optimizer = OURS["Adam"](params)
     limits = (clip * 0.9999**i for i in itertools.count())
@@ -74,7 +74,7 @@ def clip_and_step(shapes: list, clip: float) -> Callable[[], None]:
 
 
 def fused(shapes: list, clip: float) -> Callable[[], None]:
-    """PyTorch's fused Adam behind its clipping, which writes into the gradients."""
+    """PyTorch's clipping, which writes into the gradients, and then its fused Adam."""
     params = [torch.tensor(x, requires_grad=True) for x in arrays(shapes, 0)]
     for p, g in zip(params, arrays(shapes, 1), strict=True):
         p.grad = torch.tensor(g)
@@ -108,7 +108,7 @@ def to_pytorch(ours: Callable[[], None], shapes: list) -> Any:
 
 
 def track_adam_to_pytorch() -> float:
-    """Clipping and Adam, as a share of PyTorch's time: at most 0.25."""
+    """The time of clipping and Adam over PyTorch's: at most 0.25."""
     return to_pytorch(step(OURS["Adam"], NET, "auto", 1.0), NET).median if torch else math.nan
 
 
