@@ -23,12 +23,12 @@ setup(
     install_requires=["numpy>=2.0", "numba>=0.60", "matplotlib>=3.8", "tqdm>=4.60"],
     extras_require={
         "test": ["pytest>=8", "hypothesis>=6", "pytest-cov>=5", "pytest-xdist>=3", "ruff>=0.6", "mypy>=1.10"],
-        "bench": ["torch>=2.4"],  # to compare with; without it the benchmarks compare with NumPy only
+        "bench": ["torch>=2.4"],  # without it, benchmarks compare with NumPy only
         "tensorboard": ["tensorboardX>=2.6"],
         "dask": ["distributed>=2024.1"],
     },
     classifiers=[
-        "Private :: Do Not Upload",  # these package names belong to others on the index
+        "Private :: Do Not Upload",  # on PyPI these package names belong to other projects
         "Programming Language :: Python :: 3",
     ],
 )

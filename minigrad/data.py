@@ -1,7 +1,7 @@
-"""What every training loop needs of its data, and nothing more. Arrays, lists or Tensors come in, arrays go out.
+"""What every training loop needs for its data, and nothing more. Arguments: arrays, lists or Tensors; results: arrays.
 
-- `split` the examples (they lie along the first axis) into some to train on and some to test with.
-- `for x, y in batches(x, y, size=32):` goes through all of them; `one_hot` and `accuracy` are about labels.
+- `split` divides the examples (along the first axis) into a training set and a test set.
+- `for x, y in batches(x, y, size=32):` goes through all examples; `one_hot` and `accuracy` are for labels.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def array(x: ArrayLike) -> np.ndarray:
 
 
 class batches:
-    """Shuffled batches of `size` examples, the last with what is left; each `for` shuffles anew.
+    """Shuffled batches of `size` examples, the last one with the remainder; each `for` shuffles anew.
 
     >>> parts = batches(np.arange(10), np.arange(10), size=4, rng=0)
     >>> len(parts), [len(x) for x, y in parts]
@@ -32,7 +32,7 @@ class batches:
     def __init__(self, x: ArrayLike, y: ArrayLike, size: int, rng: Generator | int | None = None) -> None:
         self.x, self.y, self.size, self.rng = array(x), array(y), size, generator(rng)
         if self.x.shape[:1] != self.y.shape[:1] or self.x.ndim == 0:
-            raise ValueError(f"batches: x {self.x.shape} and y {self.y.shape} are not one y for each x")
+            raise ValueError(f"batches: x {self.x.shape} and y {self.y.shape} must have first axes of the same length")
         if not isinstance(size, Integral) or size < 1:
             raise ValueError(f"batches: size is a number of examples, 1 or more, not {size!r}")
 
@@ -46,7 +46,7 @@ class batches:
 
 
 def split(x: ArrayLike, y: ArrayLike, held_out: float, rng: Generator | int | None = None) -> list[np.ndarray]:
-    """`x_train, y_train, x_test, y_test`, shuffled; `held_out` is the share (0.2) or the number (200) to test with.
+    """`x_train, y_train, x_test, y_test`, shuffled; `held_out` is the share (0.2) or number (200) of test examples.
 
     >>> [len(part) for part in split(np.arange(10), np.arange(10), held_out=0.2)]
     [8, 8, 2, 2]
@@ -54,13 +54,13 @@ def split(x: ArrayLike, y: ArrayLike, held_out: float, rng: Generator | int | No
     n = len(batches(x, y, size=1))
     count = held_out if isinstance(held_out, Integral) else round(held_out * n)
     if not 0 < count < n:
-        raise ValueError(f"split: held_out = {held_out} of {n} examples leaves none to train or none to test with")
+        raise ValueError(f"split: held_out = {held_out} of {n} examples leaves none to train on or none to test with")
     (shuffled,) = batches(x, y, n, rng)
     return [part[:-count] for part in shuffled] + [part[-count:] for part in shuffled]
 
 
 def one_hot(labels: ArrayLike, classes: int) -> np.ndarray:
-    """For each label a row of zeros with a 1 at its place: shape `(*labels.shape, classes)`, of the default dtype.
+    """A row of zeros for each label, with a 1 at its index: shape `(*labels.shape, classes)`, in the default dtype.
 
     >>> one_hot([2], classes=3)
     array([[0., 0., 1.]])
@@ -69,17 +69,17 @@ def one_hot(labels: ArrayLike, classes: int) -> np.ndarray:
     if labels.dtype.kind not in "iu":
         raise TypeError(f"one_hot: labels are integers, not {labels.dtype}")
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
-        raise ValueError(f"one_hot: labels from {labels.min()} to {labels.max()} are not all within 0 … {classes - 1}")
+        raise ValueError(f"one_hot: labels from {labels.min()} to {labels.max()} must lie in 0 … {classes - 1}")
     return np.eye(classes, dtype=default_dtype())[labels]
 
 
 def accuracy(logits: ArrayLike, labels: ArrayLike) -> float:
-    """The share of examples whose largest logit, along the last axis, is that of the label.
+    """The share of examples whose largest logit, along the last axis, is the label's.
 
     >>> accuracy([[2.0, 1.0], [0.1, 0.3]], [0, 0])
     0.5
     """
     logits, labels = array(logits), array(labels)
     if logits.shape[:-1] != labels.shape or labels.size == 0 or logits.ndim == 0:
-        raise ValueError(f"accuracy: logits of shape {logits.shape} do not go with labels of shape {labels.shape}")
+        raise ValueError(f"accuracy: logits of shape {logits.shape} do not match labels of shape {labels.shape}")
     return float(np.mean(logits.argmax(axis=-1) == labels))
