@@ -53,7 +53,7 @@ class Residual(Module):
             y = layer(y)
         if y.shape != around.shape:  # broadcasting would add something else
             raise ValueError(
-                f"Residual: body(x) is {y.shape}, the shortcut {around.shape}; give it a shortcut= of body(x)'s shape"
+                f"Residual: body(x) is {y.shape}, the shortcut {around.shape}; shortcut= must give body(x)'s shape"
             )
         total, after = mg.add(around, y), activations.get(self.after, self.after)
         return total if after is None else after(total)
