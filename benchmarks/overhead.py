@@ -2,7 +2,8 @@
 
 `python -m benchmarks.overhead` prints all, beside PyTorch if it is installed; each `track_` function is a benchmark of
 its own. Both take turns on one thread, with Python's garbage collector on. How the cost per node grows with the length
-of a graph is also measured with the collector off, since full collections visit every object of a live graph.
+of a graph is also measured with the collector off, since full collections visit every object of a live graph, and for
+the barest chain that Python can hold: it grows more.
 """
 
 from __future__ import annotations
@@ -68,6 +69,28 @@ def chain(x, z, length: int = 200):
     return x
 
 
+class Link:
+    """The least that Python can keep of an op: its inputs and its result."""
+
+    __slots__ = ("array", "inputs")
+
+    def __init__(self, array: np.ndarray, *inputs: Link) -> None:
+        self.array, self.inputs = array, inputs
+
+
+def bare_chain(length: int) -> np.ndarray:
+    """The arithmetic of `chain`, forward and backward, without an engine."""
+    x = z = Link(np.full(10, 0.5, np.float32))
+    for _ in range(length // 2):
+        x = Link(x.array * z.array, x, z)
+        x = Link(x.array + z.array, x, z)
+    g, by_z, is_sum = np.ones_like(z.array), np.zeros_like(z.array), True
+    while x.inputs:
+        x, z = x.inputs
+        by_z, g, is_sum = by_z + (g if is_sum else g * x.array), g if is_sum else g * z.array, not is_sum
+    return by_z + g
+
+
 def step(f: Callable, library: str, dtype: str = "float32") -> Callable[[], None]:
     """Forward and backward of f on ten elements."""
     arrays = [np.linspace(0.1, 0.9, 10, dtype=dtype), np.linspace(0.95, 0.35, 10, dtype=dtype)]
@@ -128,14 +151,20 @@ def track_long_chain_to_pytorch(nodes: int) -> float:
     return long_chain(nodes)[1]
 
 
+def track_bare_chain(nodes: int) -> float:
+    """Microseconds per node of the barest chain in Python, with the collector on."""
+    return min(seconds(lambda: bare_chain(nodes), 1) for _ in range(max(3, 10**5 // nodes))) / nodes * 1e6
+
+
 def long_chain(nodes: int) -> tuple[float, float]:
     microseconds, ratio = beside_pytorch(*[lambda x, z: chain(x, z, nodes)] * 2, calls=1, rounds=max(3, 10**5 // nodes))
     return microseconds / nodes, ratio
 
 
 track_op_to_pytorch.unit = track_chain_to_pytorch.unit = track_long_chain_to_pytorch.unit = "ratio"
-track_microseconds_per_node.unit = "µs"
-track_microseconds_per_node.params = track_long_chain_to_pytorch.params = [10**3, 10**4, 10**5, 10**6]
+track_microseconds_per_node.unit = track_bare_chain.unit = "µs"
+LENGTHS = [10**3, 10**4, 10**5, 10**6]
+track_microseconds_per_node.params = track_long_chain_to_pytorch.params = track_bare_chain.params = LENGTHS
 
 
 def main() -> None:
@@ -146,10 +175,10 @@ def main() -> None:
     print(f"{'median of all':20} {statistics.median(ours):7.2f} µs {statistics.median(ratios):7.2f} × PyTorch")
     microseconds, ratio = beside_pytorch(chain, chain, calls=5)
     print(f"{'chain of 200':20} {microseconds:7.2f} µs {ratio:7.2f} × PyTorch")
-    for nodes in track_microseconds_per_node.params:
+    for nodes in LENGTHS:
         microseconds, ratio = long_chain(nodes)
-        without = track_microseconds_per_node(nodes)
-        print(f"{f'chain of {nodes:,}':20} {microseconds:7.2f} µs {ratio:7.2f} × PyTorch, {without:.2f} µs uncollected")
+        others = f"{track_microseconds_per_node(nodes):.2f} µs uncollected, bare {track_bare_chain(nodes):.2f} µs"
+        print(f"{f'chain of {nodes:,}':20} {microseconds:7.2f} µs {ratio:7.2f} × PyTorch, {others}")
 
 
 if __name__ == "__main__":
