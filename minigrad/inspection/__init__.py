@@ -1,9 +1,9 @@
-"""Making the chain of gradient products visible. Nothing here writes to the graph.
+"""Make the chain of gradient products visible. Nothing here writes to the graph.
 
-To read it in the order of use: `trace` is the walk, over the graph that `opened` has opened up; a trace is made of
-`parts`, whose derivatives are `local` and which `kinds`, `names` and `lookup` tell apart. A `chain` is a product of
-`factors`, found along the `ways` between two vertices and summed up in a `ledger`. The other files are the other
-questions that a trace answers, and `text` is how all of them print. `monitor` and `draw` are rooms of their own.
+Where to start reading: `opened` replaces fused ops by their definitions, and `trace` walks back through the result.
+A trace consists of nodes and edges (`parts`), whose derivatives are in `local`; `kinds`, `names` and `lookup` classify,
+name and find them. A `chain` is a product of `factors` along the `ways` between two nodes, summed up in a `ledger`.
+Each other file answers another question about a trace; `text` formats all output. `monitor` and `draw` are rooms.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What part each vertex of a trace plays in its net: an `add` may be a bias or a shortcut, a `multiply` a gate."""
+"""The role of each vertex of a trace in its net: an `add` may be a bias or a shortcut, a `multiply` a gate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minigrad.tensor import Tensor
 
 
 def is_parameter(vertex: Any) -> bool:
-    """Whether this is a leaf that is trained, or a Parameter that was frozen; no node, data or plain array (None)."""
+    """Whether this is a leaf that requires a gradient, or a frozen Parameter; not a node, data or None (an array)."""
     return isinstance(vertex, Tensor) and vertex.is_leaf and (vertex.requires_grad or type(vertex) is not Tensor)
 
 
@@ -36,7 +36,7 @@ def refined_kinds(vertices: Sequence, sources: Sequence[Sequence[int | None]]) -
 
 
 def weight_slot(node: Node) -> int:
-    """Which operand of a product is the weight: the parameter; of two, the one that is written as it: x @ W, w * x."""
+    """Which operand of a product is the weight: the parameter or, of two, the one in its usual place: x @ W, w * x."""
     slots = [slot for slot, x in enumerate(node.inputs) if is_parameter(x)]
     return slots[0] if len(slots) == 1 else int(node.op.name == "matmul")
 
@@ -48,13 +48,13 @@ def bounded(vertex: Any) -> bool:
 def share_ancestor(pair: Sequence[int], vertices: Sequence, sources: Sequence) -> bool:
     """Whether two vertices were computed from a common one (or one from the other), leaves not counted.
 
-    What lies behind a mean or a loss is not: the terms of a loss are no shortcut past each other.
+    The search stops at a mean or a loss: two terms of a loss are not shortcuts past each other.
     """
     reached: tuple[set[int], set[int]] = (set(), set())
     waiting: tuple[list[int], list[int]] = ([], [])
 
     def meets(i: int | None, side: int) -> bool:
-        """Go to vertex i; whether the other side has been there."""
+        """Visit vertex i from one side; return whether the other side has visited it."""
         if i is None or not isinstance(vertices[i], Node):
             return False
         if i not in reached[side]:

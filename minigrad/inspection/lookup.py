@@ -1,8 +1,8 @@
-"""How a trace is asked for its nodes.
+"""Look up the nodes of a trace.
 
 - `trace[w]`, `trace[-1]`: by Tensor, or by position.
 - `trace["z3"]`, `trace["layers.0/tanh"]`, `trace["layers.0/tanh:2"]`: by name, or by where it was computed.
-- `trace["h[*]"]`, `trace[model.layers[0]]`: all that fit a pattern, or that a module computed.
+- `trace["h[*]"]`, `trace[model.layers[0]]`: all that match a pattern, or that a module computed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def look_up(trace: Any, key: Any) -> Any:
             raise KeyError(f"nothing in this trace was computed by this {type(key).__name__}")
         return found
     if not isinstance(key, str):
-        raise TypeError(f"a trace is asked by Tensor, Module, name or number, not by {type(key).__name__}")
+        raise TypeError(f"a trace is indexed by Tensor, Module, name or number, not by {type(key).__name__}")
     return by_name(trace, key)
 
 
@@ -54,7 +54,7 @@ def by_name(trace: Any, key: str) -> Any:
 
 
 def labels_of(trace: Any) -> list[tuple[str, ...]]:
-    """What each vertex can be looked up by, first the strongest: name, scope/name, scope/op and scope/op:k."""
+    """The labels by which each vertex is looked up, strongest first: name, scope/name, scope/op and scope/op:k."""
     count: Counter[str] = Counter()
     labels = []
     for i, (vertex, symbol) in enumerate(zip(trace._vertices, trace._symbols, strict=True)):
@@ -70,7 +70,7 @@ def labels_of(trace: Any) -> list[tuple[str, ...]]:
 
 
 def called(labels: Sequence[Sequence[str]]) -> dict[str, int]:
-    """Label → its vertex: the first of those that have no stronger label."""
+    """Label → its vertex: the one for which it is strongest, and the first of several."""
     found: dict[str, int] = {}
     ranked = sorted((rank, i, label) for i, of_one in enumerate(labels) for rank, label in enumerate(of_one))
     for _, i, label in ranked:
@@ -79,9 +79,9 @@ def called(labels: Sequence[Sequence[str]]) -> dict[str, int]:
 
 
 def computed_by(module: Any, nodes: Sequence[TraceNode]) -> list[TraceNode]:
-    """Those of `nodes`, in forward order, that a module computed: they are in its scope, and no other model's.
+    """Those of `nodes`, in forward order, that a module computed: they are in its scope, and not another model's.
 
-    In a loss of two models each has a layers.0: what needed the parameters of one is not the other's.
+    If a loss uses two models, both may have a layers.0: a node that needs the parameters of one is not the other's.
     """
     own, found = set(module.parameters()), []
     foreign: set[Any] = set()

@@ -1,10 +1,10 @@
-"""What the vertices and the edges of a trace are called.
+"""How the vertices and edges of a trace are named.
 
 A tensor keeps the name it was given, unless that is a path, such as layers.0.weight, which is too long for
-a formula. All others get the symbol they have on paper, counted in forward order: weights W1 W2 …, biases
-b1 …, pre-activations z1 …, activations h1 …, the input x, the output y, the target t and the loss L. Leaves of
-an expression of single numbers, such as a·b + c, are v1 v2 …, and its sums and products are called by their op
-unless an activation meets them. So is whatever is left: add, add:2 ….
+a formula. The others get the symbols they have on paper, numbered in forward order: weights W1 W2 …, biases
+b1 …, pre-activations z1 …, activations h1 …, the input x, the output y, the target t and the loss L. In an
+expression of single numbers, such as a·b + c, leaves are v1 v2 …, and sums and products are named after their op
+unless they are the input of an activation. Everything else is named after its op, too: add, add:2 ….
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PRIMES = {"sigmoid": "σ'", "tanh": "tanh'", "relu": "ReLU'", "leaky_relu": "Lea
 def given_names(named: Iterable[tuple], parts: Iterable[tuple]) -> dict[int, list[str]]:
     """Vertex → the names it was given, the last first; if the result of a fused op is h[7], its part r is called r[7].
 
-    `named` holds pairs (vertex, name), `parts` pairs of vertices (part, result), None for what is not in the trace.
+    `named` holds pairs (vertex, name), `parts` pairs (part, result) of vertices; None is a vertex not in the trace.
     """
     given: dict[int, list[str]] = defaultdict(list)
     for i, name in named:
@@ -40,7 +40,7 @@ def given_names(named: Iterable[tuple], parts: Iterable[tuple]) -> dict[int, lis
 
 
 class Symbols:
-    """A unique symbol for each vertex: first for what was given one, then op by op for its leaves and its output."""
+    """A unique symbol for each vertex: first those that were given a name, then op by op its leaves and its output."""
 
     def __init__(
         self, vertices: Sequence, sources: Sequence, kinds: Sequence[str], given: Mapping[int, Sequence[str]]
@@ -55,7 +55,7 @@ class Symbols:
         pairs = zip(sources, kinds, strict=True)
         self.activated = {j for inputs, kind in pairs if kind == "activation" for j in inputs}
         for i, name in sorted(self.given.items()):
-            self.call(i, name)
+            self.assign(i, name)
         for i, vertex in enumerate(vertices):
             if isinstance(vertex, Node):
                 self.count_layers(i)
@@ -63,19 +63,19 @@ class Symbols:
                 self.name_output(i)
         for i, name in enumerate(self.names):
             if name is None:
-                self.call(i, "x")
+                self.assign(i, "x")
 
-    def call(self, i: int, name: str) -> None:
+    def assign(self, i: int, name: str) -> None:
         self.taken[name] += 1
-        self.names[i] = self.last_called(name)
+        self.names[i] = self.latest(name)
 
-    def last_called(self, name: str) -> str:
+    def latest(self, name: str) -> str:
         return name if self.taken[name] == 1 else f"{name}:{self.taken[name]}"
 
     def count_layers(self, i: int) -> None:
         if self.expression:
             self.layer += i in self.activated
-        elif self.kinds[i] == "weight":  # one that is used again, as over time, is the same layer
+        elif self.kinds[i] == "weight":  # a weight that is used again, at every time step, is the same layer
             weight = self.sources[i][weight_slot(self.vertices[i])]
             self.layer = self.layers.setdefault(weight, len(self.layers) + 1)
 
@@ -87,41 +87,41 @@ class Symbols:
                 continue
             if self.expression and self.kinds[j] == "parameter":
                 self.numbers += 1
-                self.call(j, f"v{self.numbers}")
+                self.assign(j, f"v{self.numbers}")
             elif not is_parameter(self.vertices[j]) or (kind == "weight" and slot != weight_slot(node)):  # data
-                self.call(j, "t" if kind == "loss" else "x")
+                self.assign(j, "t" if kind == "loss" else "x")
             else:
-                self.call(j, leaf_name(node.op, slot, kind, self.layer))
+                self.assign(j, leaf_name(node.op, slot, kind, self.layer))
 
     def name_output(self, i: int) -> None:
         node, kind, layer = self.vertices[i], self.kinds[i], self.layer
         inputs = [j for j in self.sources[i] if j is not None]
         if kind == "loss" and self.sources[i][0] is not None and inputs[0] not in self.given and not self.taken["y"]:
-            self.call(inputs[0], "y")
+            self.assign(inputs[0], "y")
         if self.names[i] is not None:
             return
         stands_alone = self.expression and OUTPUTS.get(kind) == "z" and i not in self.activated
         if i == len(self.vertices) - 1:
-            self.call(i, "L" if node.output.size == 1 else "y")
+            self.assign(i, "L" if node.output.size == 1 else "y")
         elif kind in OUTPUTS and layer and not stands_alone:
             for j in inputs if kind == "bias" else ():
-                if self.names[j] == self.last_called(f"z{layer}") and j not in self.given:
-                    self.taken[f"z{layer}"] -= 1  # z is what the activation meets
-                    self.call(j, f"hW{layer}")
-            self.call(i, f"{OUTPUTS[kind]}{layer}")
+                if self.names[j] == self.latest(f"z{layer}") and j not in self.given:
+                    self.taken[f"z{layer}"] -= 1  # z is the input of the activation
+                    self.assign(j, f"hW{layer}")
+            self.assign(i, f"{OUTPUTS[kind]}{layer}")
         else:
-            self.call(i, node.op.name)
+            self.assign(i, node.op.name)
 
 
 def is_expression(vertices: Sequence) -> bool:
-    """Whether this is arithmetic with single numbers, such as (a·b + c)·d: of a and b neither is the weight."""
+    """Whether this is arithmetic with single numbers, such as (a·b + c)·d, where neither a nor b is the weight."""
     nodes = [vertex for vertex in vertices if isinstance(vertex, Node)]
     products = (node for node in nodes if node.op.name == "multiply")
     return any(all(map(is_parameter, node.inputs)) for node in products) and not any(x.output.ndim for x in nodes)
 
 
 def leaf_name(op: Any, slot: int, kind: str, layer: int) -> str:
-    """What a parameter is called that is input `slot` of an op which plays the part `kind`."""
+    """The symbol of a parameter that is input `slot` of an op of this kind."""
     if op.definition:
         return f"{LEAVES.get(op.names[slot], op.names[slot])}{layer or ''}"
     return f"{LEAVES.get(kind, 'w')}{layer or ''}"
@@ -150,14 +150,14 @@ def symbol(edge: Any) -> str:
 
 
 def one(edge: Any) -> str:
-    """The derivative 1: of a number, of each element, or Σ over the axes that were broadcast."""
+    """How a derivative of 1 is written: 1 for a number, I for an array, Σ for a sum over broadcast axes."""
     if edge.contribution.shape != edge.upstream.shape:
         return "Σ"
     return "I" if edge.upstream.size > 1 else "1"
 
 
 def operand_name(edge: Any, slot: int) -> str:
-    """The other factor of a product: the name of a tensor, a number, or what an array without a name is called."""
+    """How operand `slot` of a product is written: the symbol of a tensor, a number, or the name of a plain array."""
     node = edge.output.vertex
     source = edge.trace._sources[edge.output.index][slot]
     if source is not None:
@@ -167,9 +167,9 @@ def operand_name(edge: Any, slot: int) -> str:
 
 
 def array_name(trace: Any, node: Node, slot: int) -> str:
-    """x for a plain array that meets a weight, or what was made of one, as its transpose; t for a target.
+    """The symbol of a plain array: x if it meets a weight (or its transpose), t if it is the target of a loss.
 
-    Any other, such as the mask of a dropout or the edges of a graph, is array.
+    Any other, such as the mask of a dropout or the edges of a graph, is called array.
     """
     data = any(map(is_parameter, node.inputs))
     if node.op.name == "matmul" and slot == 0 and not data:

@@ -1,8 +1,8 @@
-"""A graph as it is on paper: fused ops as their definitions, and what lies in a pack as itself.
+"""A graph as it is on paper: fused ops are replaced by their definitions, packed arrays by their pieces.
 
-An op has one output, so several values travel as one array: states stacked over time, h and c side by side.
-That is storage, not mathematics. A gradient that went through such a pack would bring every state zeros from
-all the others, and no path would get round it. So stack(a₀ … a_T)[t] is read as aₜ.
+An op has one output, so several values travel as one array, a *pack*: states stacked over time, h and c side by
+side. That is storage, not mathematics. Through a pack every state would receive zeros from all the others, and
+every path would lead through it. So stack(a₀ … a_T)[t] is read as aₜ.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from minigrad.tensor import Tensor, recorded_inputs
 
 
 def opened(nodes: Sequence[Node]) -> tuple[list[Node], dict[Node, Any]]:
-    """The graph of `nodes`, which all lead to the first, in primitive ops and without packs.
+    """The graph of `nodes`, the first of which is the output, in primitive ops and without packs.
 
     Returns
     -------
     list of Node
         In the order of a walk: each after all its users.
     dict
-        Per node that is gone the node or leaf that stands in its place; itself if nothing needs it any more.
+        Removed node → the node or leaf that stands in its place, or itself if nothing needs it any more.
     """
     handled: dict[Node, Any] = {}
     pending = list(nodes)
@@ -35,7 +35,7 @@ def opened(nodes: Sequence[Node]) -> tuple[list[Node], dict[Node, Any]]:
         handled[node] = vertex = stand_in(node, handled)
         if isinstance(vertex, Node) and vertex not in handled and vertex is not node:
             pending += order(vertex, until=handled)
-    final = {node: in_the_end(handled, node) for node in handled}
+    final = {node: resolved(handled, node) for node in handled}
     needed = {final[node] for node in nodes[:1]}
     primitive = []
     for node in reversed(handled):
@@ -45,15 +45,15 @@ def opened(nodes: Sequence[Node]) -> tuple[list[Node], dict[Node, Any]]:
     return primitive, {node: vertex for node, vertex in final.items() if node not in needed}
 
 
-def in_the_end(handled: Mapping[Node, Any], vertex: Any) -> Any:
-    """What stands for `vertex` when all is done: a stand-in may have one itself."""
+def resolved(handled: Mapping[Node, Any], vertex: Any) -> Any:
+    """What finally stands for `vertex`: its stand-in may have a stand-in itself."""
     while handled.get(vertex, vertex) is not vertex:
         vertex = handled[vertex]
     return vertex
 
 
 def stand_in(node: Node, handled: Mapping[Node, Any]) -> Any:
-    """What to look at in place of `node`: the end of its definition, what it takes out of a pack, else itself."""
+    """What replaces `node`: the output of its definition, what it takes out of a pack, or else the node itself."""
     pack = pack_under(node, handled)
     if node.op.definition is None and pack is None:
         return node
@@ -66,22 +66,22 @@ def stand_in(node: Node, handled: Mapping[Node, Any]) -> Any:
             return node
         if isinstance(y, Tensor) and y.requires_grad:
             return y.node or y
-        # a constant came out: what arrives here goes no further
+        # the result is a constant: a gradient that arrives here goes no further
         return Node(node.op, (None,) * len(node.inputs), node.arrays, node.params, node.output, node.saved, 0)
 
 
 def pack_under(node: Node, handled: Mapping[Node, Any]) -> Node | None:
-    """The pack that a node takes elements of, if it does."""
+    """The pack that a node indexes, if it does."""
     if node.op is not elements or node.inputs[0] is None:
         return None
-    pack = in_the_end(handled, node.inputs[0].node)
+    pack = resolved(handled, node.inputs[0].node)
     return pack if isinstance(pack, Node) and pack.op in (stacked, concatenated) else None
 
 
 def taken_out(pack: Node, index: Any) -> Any:
     """pack[index], from the pieces that were packed; None if the index takes single elements.
 
-    stack(a₀ … a_T)[t] is aₜ and concatenate(h, c)[:n] is h; what touches several pieces is a pack of those.
+    stack(a₀ … a_T)[t] is aₜ and concatenate(h, c)[:n] is h; an index into several pieces gives a pack of those.
     """
     places = along_axes(index, pack.output.shape)
     if places is None:
@@ -107,7 +107,7 @@ def taken_out(pack: Node, index: Any) -> Any:
 
 
 def along_axes(index: Any, shape: Sequence[int]) -> list[int | range] | None:
-    """What an index takes along each axis; None if that is nothing, or it has an array, a mask or a new axis."""
+    """What an index selects along each axis; None if that is nothing, or it has an array, a mask or a new axis."""
     index = list(index) if isinstance(index, tuple) else [index]
     if any(isinstance(i, bool) or not isinstance(i, (int, np.integer, slice, type(...))) for i in index):
         return None

@@ -1,6 +1,6 @@
 """What a trace is made of: nodes, which are values with their gradients, and edges, which are the products.
 
-Both are a trace and a number. The trace holds none of them, so it is freed together with its last user.
+Each holds the trace and an index into it. The trace does not refer back, so it is freed together with its last user.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Item:
-    """One thing of a trace: the trace and a number. Two are equal if both are."""
+    """A node or edge of a trace: the trace and an index into it. Two are equal if both of these are."""
 
     __slots__ = ("trace", "index")
 
@@ -42,16 +42,16 @@ class TraceNode(Item):
     Attributes
     ----------
     name, op, kind, scope : str
-        `op` is "leaf" for a tensor that nothing computed; `kind` says what part the node plays (weight, bias,
-        activation, skip …).
+        `op` is "leaf" for a tensor that no op computed; `kind` is the role of the node (weight, bias, activation,
+        skip …).
     value, grad : ndarray
         `grad` is None where no gradient was computed.
     shape, formula : tuple of int, str
-        Of the value; the local derivatives of the op, as its table has them.
+        The shape of the value; the formulas of the op's local derivatives.
     norm : float or None
         ‖grad‖, in float64.
     incoming, outgoing : list of Edge
-        The products that brought gradient here, one per use of the value; those that take it further.
+        The products that brought gradient here, one per use of the value; those that carry it on to the op's inputs.
     """
 
     __slots__ = ()
@@ -66,7 +66,7 @@ class TraceNode(Item):
 
     @property
     def symbol(self) -> str:
-        """What formulas call it: the name, or W1 where that is a path such as layers.0.weight."""
+        """Its name in formulas: `name`, or a short one such as W1 if that is a path (layers.0.weight)."""
         return self.trace._symbols[self.index]
 
     @property
@@ -109,12 +109,12 @@ class TraceNode(Item):
 
     @property
     def derivative(self) -> str:
-        """What its gradient is called: ∂L/∂W1."""
+        """The symbol of its gradient: ∂L/∂W1."""
         return f"∂{self.trace._symbols[-1]}/∂{self.symbol}"
 
     @property
     def formula(self) -> str:
-        """The local derivatives of the op, as its table has them."""
+        """The formulas of the op's local derivatives."""
         return "; ".join(filter(None, self.vertex.op.formulas)) if isinstance(self.vertex, Node) else ""
 
     @property
@@ -126,10 +126,10 @@ class TraceNode(Item):
         return [Edge(self.trace, k) for k, product in enumerate(self.trace._edges) if product.output == self.index]
 
     def check(self, parts: Sequence[np.ndarray] | None = None) -> float:
-        """How far the contributions, or other `parts`, are from adding up to the gradient.
+        """The error of Σ contributions, or of Σ `parts`, against the gradient.
 
-        Relative to the larger of ‖grad‖ and 10⁻² of the largest of them, since they may cancel to exactly 0. Elements
-        of the gradient that are not finite have no error, unless the sum is finite there.
+        Relative to the larger of ‖grad‖ and 10⁻² of the largest term, since the terms may cancel to exactly 0. Where
+        the gradient is not finite there is no error, unless the sum is finite there.
         """
         contributions = [edge.contribution for edge in self.incoming]
         parts = contributions if parts is None else parts
@@ -163,13 +163,13 @@ class Edge(Item):
     Attributes
     ----------
     output, input : TraceNode
-        The node whose gradient is taken further, and the one that receives the product.
+        The node whose gradient is multiplied, and the one that receives the product.
     slot : int
-        Which input of the op it is.
+        Which input of the op `input` is.
     upstream, contribution : ndarray
         The gradient at `output`, and what is added at `input`.
     local, formula : LocalJacobian, str
-        The local derivative, and what it is as the op's table has it.
+        The local derivative, and its formula.
     gain : float or None
         ‖contribution‖/‖upstream‖; None if the upstream gradient is exactly 0.
     """
@@ -212,7 +212,7 @@ class Edge(Item):
 
     @property
     def passes_on(self) -> bool:
-        """Whether what it sends is what arrived: not multiplied, and not summed over an axis that was broadcast."""
+        """Whether the contribution is the upstream gradient: not multiplied, nor summed over a broadcast axis."""
         return self.local.passes_on and self.contribution.shape == self.upstream.shape
 
     @property
@@ -225,7 +225,7 @@ class Edge(Item):
         return f"{self._factor()} × upstream {upstream} = {contribution}, added to {self.input.symbol}"
 
     def _factor(self) -> str:
-        """The local derivative with its value: a number, the size of a diagonal, the shape of a matrix."""
+        """The local derivative with its value: a number, the RMS of a diagonal, the shape of a matrix."""
         local = self.local
         if local.passes_on:
             return self.symbol

@@ -1,4 +1,4 @@
-"""How numbers, arrays and tables are written: what every object of the inspection prints with."""
+"""How numbers, arrays and tables are formatted, wherever the inspection prints them."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def number(x: float | None, digits: int = 3) -> str:
 
 
 def scientific(x: float, digits: int = 2) -> str:
-    """`4.05e-01`: columns of these line up; before them stands the minus sign of all other numbers."""
+    """`4.05e-01`: columns of these line up. A negative number gets the same minus sign as everywhere else."""
     return f"{'−' if x < 0 else ''}{abs(x):.{digits}e}"
 
 
 def fixed(x: float | None) -> str:
-    """A gain: three decimals, or in powers of ten where that says more."""
+    """A gain: three decimals, or a power of ten if it is very small or large."""
     if x is None or np.isnan(x):
         return "—"
     return f"{x:.3f}" if x == 0 or 1e-2 <= abs(x) < 1e3 else f"{x:.1e}"
@@ -91,19 +91,19 @@ def value(x: Any) -> str:
 
 
 def near(wrong: str, known: Iterable[str]) -> str:
-    """What may have been meant: the names most like a wrong one, or the first few."""
+    """A hint for a name that is unknown: the known ones most like it, or the first few."""
     known = list(known)
     return f"near it are {', '.join(difflib.get_close_matches(wrong, known, n=3, cutoff=0.4) or known[:5])}"
 
 
 def agreement(error: float, dtype: np.dtype) -> str:
-    """How far two gradients are apart, as in "to 2e-16 ✓"; ✗ if it is more than half of the digits."""
+    """How far two gradients are apart, as in "to 2e-16 ✓"; ✗ if more than half of the digits differ."""
     mark = "✓" if error <= np.sqrt(np.finfo(dtype).eps) else "✗"
     return f"to {error:.0e} {mark}" if error else f"to the last bit {mark}"
 
 
 def folded(lines: Sequence[str], what: str, most: int = 60) -> str:
-    """Lines one below the other; of too many only the first and the last."""
+    """Lines one below the other; if there are more than `most`, only the first and the last."""
     if len(lines) <= most:
         return "\n".join(lines)
     half = most // 2

@@ -1,6 +1,6 @@
 """The backward pass, written down: every product of an upstream gradient with a local derivative.
 
-- `trace(loss)` walks back through the graph of `loss` as `backward()` does, and keeps what it meets.
+- `trace(loss)` walks back through the graph of `loss` as `backward()` does, and keeps every product.
 - `trace.nodes`, `trace[w]`, `trace["z3"]`, `trace["layers.0/matmul"]`: values and gradients, by tensor or name.
 - `for edge in trace.edges(): print(edge)` steps through the backward pass, one product a line.
 - `trace.chain(to=w)` is the chain of products between the loss and w.
@@ -33,7 +33,7 @@ from minigrad.tensor import Tensor
 
 
 def trace(output: Tensor, gradient: ArrayLike | None = None, expand: bool = True, backward: bool = False) -> Trace:
-    """Walk back from `output` as `backward()` does, and write down what is multiplied and added.
+    """Walk back from `output` as `backward()` does, and record what is multiplied and added.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def trace(output: Tensor, gradient: ArrayLike | None = None, expand: bool = True
     Raises
     ------
     GraphError
-        As `backward()`: no history, more than one number without `gradient`, an input changed in place.
+        As in `backward()`: no history, more than one number without `gradient`, an input changed in place.
 
     Examples
     --------
@@ -68,8 +68,8 @@ def trace(output: Tensor, gradient: ArrayLike | None = None, expand: bool = True
     nodes, replaced = opened(recorded(output)) if expand else (recorded(output), {})
     found = Trace(output, seed, nodes, replaced, expanded=expand)
     if backward:
-        gone = (x for node in replaced for x in node.inputs if x is not None and x.is_leaf and x.requires_grad)
-        zeros = {x: np.zeros_like(x.data) for x in gone}  # what lay in a pack and was never taken out
+        leaves = (x for node in replaced for x in node.inputs if x is not None and x.is_leaf and x.requires_grad)
+        zeros = {x: np.zeros_like(x.data) for x in leaves}  # of those that were packed and never taken out
         for leaf, g in (zeros | found._gradients).items():
             if isinstance(leaf, Tensor):
                 leaf.accumulate(np.array(g))
@@ -77,12 +77,12 @@ def trace(output: Tensor, gradient: ArrayLike | None = None, expand: bool = True
 
 
 def recorded(output: Tensor) -> list[Node]:
-    """All that led to `output`, as it ran; GraphError if a value was changed in place since."""
+    """The nodes that computed `output`, fused ops unopened; GraphError if a value was changed in place since."""
     return order(output.node) if output.node else []
 
 
 class Product(NamedTuple):
-    """What an op sent to one of its inputs; both by their position in the trace."""
+    """What an op sent to one of its inputs; `output` and `input` are positions in the trace."""
 
     output: int
     slot: int
@@ -91,11 +91,11 @@ class Product(NamedTuple):
 
 
 class Trace:
-    """One backward pass, written down: see `trace`.
+    """One recorded backward pass: see `trace`.
 
-    `nodes` are given as `order` has them, `replaced` says what stands in the place of others, and `expanded` whether
-    fused ops and packs were opened. `instead` holds local derivatives that take the place of an op's own, by node
-    and slot.
+    `nodes` come in the order that `order` gives, `replaced` maps each node that was opened to what stands in its
+    place, and `expanded` says whether fused ops and packs were opened. `instead` maps (node, slot) to a local
+    derivative that replaces the op's own.
     """
 
     if TYPE_CHECKING:  # chain, paths, audit … are attached by minigrad.inspection
@@ -130,20 +130,20 @@ class Trace:
         return contributions
 
     def again(self, instead: Mapping[Edge, LocalJacobian], seed: np.ndarray | None = None) -> Trace:
-        """The same graph, walked with other local derivatives; those that were put in before stay."""
-        others = {(edge.output.vertex, edge.slot): local for edge, local in instead.items()}
+        """Walk the same graph with these local derivatives replaced, on top of earlier replacements."""
+        more = {(edge.output.vertex, edge.slot): local for edge, local in instead.items()}
         seed = self.seed if seed is None else seed
-        return Trace(self.output, seed, self._forward[::-1], self._replaced, {**self._instead, **others})
+        return Trace(self.output, seed, self._forward[::-1], self._replaced, {**self._instead, **more})
 
     def opened(self) -> Trace:
-        """This trace, or if it was made with expand=False another one, in which fused ops are opened."""
+        """This trace or, if it was made with expand=False, a new one in which fused ops are opened."""
         return self if self.expanded else trace(self.output, self.seed)
 
-    # What there is
+    # Vertices and edges
 
     @cached_property
     def _within(self) -> dict[Node, Node]:
-        """Node → the node of the fused op that it is a part of, where one was opened."""
+        """Node of an opened definition → the node of the fused op that it is a part of."""
         within = {}
         for node, end in self._replaced.items():
             if node.op.definition and isinstance(end, Node):
@@ -163,7 +163,7 @@ class Trace:
         return list(vertices) or [self._vertex(self.output)]
 
     def _vertex(self, x: Tensor) -> Any:
-        """The node that computed `x`, or what stands in its place; a leaf itself."""
+        """The node that computed `x`, or what stands in its place; for a leaf, `x` itself."""
         return x if x.node is None else self._replaced.get(x.node, x.node)
 
     @cached_property
@@ -172,7 +172,7 @@ class Trace:
 
     @cached_property
     def _sources(self) -> list[list[int | None]]:
-        """Per vertex, where its inputs stand; None for plain arrays and numbers."""
+        """Per vertex, the positions of its inputs; None for plain arrays and numbers."""
         return [
             [None if x is None else self._position(x) for x in vertex.inputs] if isinstance(vertex, Node) else []
             for vertex in self._vertices
@@ -187,7 +187,7 @@ class Trace:
 
     @cached_property
     def _given(self) -> dict[int, list[str]]:
-        """The names that tensors were given; a state that a pack handed on may have several."""
+        """Vertex → the names that its tensors were given; a state taken out of a pack may have several."""
         inputs = (x for node in [*self._replaced, *self._forward] for x in node.inputs if x is not None)
         named = ((self._position(x), x.name) for x in [*inputs, self.output] if x.name is not None)
         at = self._positions.get
@@ -221,7 +221,7 @@ class Trace:
         return [TraceNode(self, i) for i in range(len(self._vertices))]
 
     def edges(self, into: Any = None) -> list[Edge]:
-        """Every product, in the order in which `backward()` takes them; `into`: those that bring gradient there."""
+        """Every product in the order in which `backward()` computes them; `into`: only those sent to that node."""
         wanted = range(len(self._edges)) if into is None else self._into[self.node(into).index]
         return [Edge(self, i) for i in wanted]
 
@@ -236,11 +236,11 @@ class Trace:
         return called(self._labels)
 
     def __getitem__(self, key: Any) -> Any:
-        """By Tensor, name, position, "scope/op" or "scope/op:2"; a pattern with * or ?, or a Module, gives a list."""
+        """A node by Tensor, name, position or "scope/op:2"; a pattern with * or ?, or a Module, gives a list."""
         return look_up(self, key)
 
     def __contains__(self, key: Any) -> bool:
-        """Whether `trace[key]` is there: `w in trace`."""
+        """Whether `trace[key]` finds something: `w in trace`."""
         if isinstance(key, TraceNode):
             return key.trace is self
         with suppress(LookupError):
@@ -249,7 +249,7 @@ class Trace:
         return False
 
     def node(self, key: Any) -> TraceNode:
-        """The one node that `key` stands for; a TraceNode may be that of another trace of the same graph."""
+        """The one node that `key` stands for; a TraceNode may come from another trace of the same graph."""
         if isinstance(key, TraceNode) and key.trace is not self:
             key = self._positions.get(self._replaced.get(key.vertex, key.vertex), key)
         node = key if isinstance(key, TraceNode) else self[key]
@@ -261,12 +261,12 @@ class Trace:
         """The one node that `key` stands for; ValueError if no gradient arrives there."""
         node = self.node(key)
         if node.grad is None:
-            wish = "make it with requires_grad=True" if node.kind == "constant" else "the output does not depend on it"
-            raise ValueError(f"{node.symbol} has no gradient: {wish}")
+            why = "make it with requires_grad=True" if node.kind == "constant" else "the output does not depend on it"
+            raise ValueError(f"{node.symbol} has no gradient: {why}")
         return node
 
     def summary(self) -> str:
-        """A table of all ops: value and gradient of each, by norm."""
+        """A table of all nodes, with the norms of their values and gradients."""
         rows = [("node", "op", "scope", "kind", "shape", "‖value‖", "‖grad‖")]
         rows += [
             (n.symbol, n.op, n.scope, n.kind, text.by(n.shape), text.number(length(n.value)), text.number(n.norm))
