@@ -2,9 +2,9 @@
 
 - `trace.chain(to=w)`: its factors, how much each lengthens or shortens the gradient, and what is left.
 - `trace.chain(to=w, sample=3)`: the same for one sample of the batch; `element=(0, 2)`: for one weight, in
-  plain numbers along one path: from each unit to the one that brings it most.
+  plain numbers along one path, which goes from each unit to the one that contributes most to it.
 - `trace.chain(to=w, use=0)` or `path=trace.paths(to=w)[0]`: only what comes through one use of w, or along one path.
-- `chain.ledger()`: the chain in decades, told apart by cause.
+- `chain.ledger()`: the chain in decades, split by cause.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def chain(self: Trace, to: Any, **options: Any) -> Chain:
 
 
 def ledger(self: Trace, to: Any = None) -> Ledger:
-    """Where the decades went on the way to `to`, layer by layer; without it, to the first parameter."""
+    """The decades gained and lost in each layer on the way to `to`; by default to the first parameter."""
     first = next((node for node in self.nodes if node.kind == "parameter"), 0)
     return Chain(self, self.target(first if to is None else to)).ledger()
 
@@ -44,7 +44,7 @@ class Chain:
     ----------
     trace : Trace
     target : TraceNode
-        Whose gradient is written as a product: `trace.target(key)`.
+        The vertex whose gradient is written as a product: `trace.target(key)`.
     sample : int, optional
         Only the loss of this one sample of the batch.
     element : tuple of int, or int, optional
@@ -54,21 +54,22 @@ class Chain:
     use : int, optional
         Follow only this one of the uses of the target, counted in backward order.
     norm : str
-        "l2" (‖g‖: the gains multiply to the norm of the gradient) or "rms" (‖g‖/√n, free of the width).
+        "l2" (‖g‖: the product of the gains is the norm of the gradient over that of the seed) or "rms" (‖g‖/√n,
+        which does not depend on the width).
 
     Attributes
     ----------
     factors : list of Factor
-        From the output to the target. A step that passes the gradient on unchanged (adding a bias) is none.
+        From the output to the target. Steps that pass the gradient on unchanged (adding a bias) are left out.
     gains, running, decades : ndarray
         Per factor ‖gradient after‖/‖gradient before‖, the product of the gains so far, and its log10.
     product : ndarray
-        All factors applied to the seed, anew: the gradient that this chain brings to the target.
+        The gradient that this chain brings to the target, computed again: all factors applied to the seed.
 
     Raises
     ------
     ValueError
-        By `trace.target`, if there is no gradient; for a sample, an element, a path or a use that is not there.
+        If there is no gradient (by `trace.target`), or no such sample, element, path or use.
 
     Examples
     --------
@@ -124,10 +125,10 @@ class Chain:
         self.product = steps[-1].gradient if steps else trace.seed
         self.factors = [factor for factor in steps if not factor.passes_on]
         lengths = np.array([self._length(g) for g in (trace.seed, *(factor.gradient for factor in self.factors))])
-        with np.errstate(all="ignore"):  # behind a gradient of exactly 0 a gain is undefined
+        with np.errstate(all="ignore"):  # after a gradient of exactly 0, a gain is undefined
             self.gains = lengths[1:] / lengths[:-1]
             self.running = lengths[1:] / lengths[0]
-            self.decades = np.log10(lengths[1:]) - np.log10(lengths[0])  # also where the quotient leaves its range
+            self.decades = np.log10(lengths[1:]) - np.log10(lengths[0])  # also where the quotient would overflow
         for factor, gain in zip(self.factors, self.gains, strict=True):
             factor.gain = float(gain)
 
@@ -135,13 +136,13 @@ class Chain:
         return length(g) / (max(g.size, 1) ** 0.5 if self.norm == "rms" else 1)
 
     def ledger(self) -> Ledger:
-        """Where the decades went: per layer and in sum."""
+        """The decades gained and lost, per layer and in total."""
         return Ledger(self.factors)
 
     def __len__(self) -> int:
         return len(self.factors)
 
-    # Written down
+    # Printing
 
     @property
     def symbols(self) -> list[str]:
@@ -192,7 +193,7 @@ class Chain:
         )
 
     def _check(self) -> str:
-        """The product, multiplied out anew, against the gradient that the walk brought."""
+        """The product, multiplied out again, against the gradient that the walk found."""
         whole = self.target.grad
         scale = length(whole)
         if lost(scale):
@@ -216,7 +217,7 @@ class Chain:
         return f" from step {k} on"
 
     def in_numbers(self) -> str:
-        """The gradient of one element in plain numbers along a path: from each unit to the one that brings it most."""
+        """The gradient of one element in numbers along a path, from each unit to the one that contributes most."""
         at = int(np.ravel_multi_index(self.element, self.target.shape))
         numbers: list[tuple[str, float]] = []
         vertex, followed = self.target, set(self.edges)
@@ -225,7 +226,7 @@ class Chain:
             best = max((strongest_unit(edge, at) for edge in vertex.incoming if edge in followed), key=lambda b: b[0])
             _, edge, at, slope = best
             if edge in losses and numbers and numbers[-1][0] == losses[edge]:
-                slope *= numbers.pop()[1]  # a loss is one number, however many steps it has
+                slope *= numbers.pop()[1]  # an opened loss is one factor, however many steps it has
             if edge in losses or not edge.local.passes_on:
                 numbers.append((losses.get(edge, edge.symbol.removesuffix("ᵀ")), slope))
             vertex = edge.output
@@ -239,7 +240,7 @@ class Chain:
         if np.isclose(along, whole, atol=0, equal_nan=True):
             return f"units   {name} = {product} = {text.number(along)}"
         of_whole = f"{text.number(100 * along / whole)}% of {name}" if whole else name
-        by = "each time by the unit that brings most"  # which need not be the path that does
+        by = "each time by the unit that brings most"  # the whole path need not be the strongest one
         return f"units   {product} = {text.number(along)}, {by}: {of_whole} = {text.number(whole)}"
 
     def latex(self) -> str:
@@ -259,7 +260,7 @@ class Chain:
 
 
 def lost(norm: float) -> str:
-    """What is said of a gradient of which nothing is left, or nothing finite; nothing of another."""
+    """What is wrong with a gradient of this norm: it is "exactly 0", "not finite", or nothing ("")."""
     return "exactly 0" if norm == 0 else "" if np.isfinite(norm) else "not finite"
 
 
@@ -268,13 +269,13 @@ def strongest_unit(edge: Edge, element: int) -> tuple[float, Edge, int, float]:
     unit = np.zeros(edge.input.shape)
     unit.flat[element] = 1
     slopes = edge.local.jvp(unit).ravel()
-    parts = np.abs(edge.upstream.ravel().astype(np.float64) * slopes)  # none underflows beside the others
+    parts = np.abs(edge.upstream.ravel().astype(np.float64) * slopes)  # in float32 they might underflow
     at = int(np.argmax(parts))
     return float(parts[at]), edge, at, float(slopes[at])
 
 
 def edges_of(path: Iterable[Edge], target: TraceNode) -> list[Edge]:
-    """The edges of a path in backward order, as those of the target's trace; ValueError unless it leads there."""
+    """The edges of a path in backward order, in the target's trace; ValueError unless they lead to the target."""
     trace = target.trace
     edges = [Edge(trace, k) for k in sorted(edge.index for edge in path)]
     if [trace[-1], *(edge.input for edge in edges)] != [*(edge.output for edge in edges), target]:
@@ -283,7 +284,7 @@ def edges_of(path: Iterable[Edge], target: TraceNode) -> list[Edge]:
 
 
 def edges_through(use: int, target: TraceNode) -> list[Edge]:
-    """The edges whose products come in through one of the uses of the target, counted in backward order."""
+    """The edges of all paths that end in one use of the target; uses are counted in backward order."""
     uses = target.incoming
     if not -len(uses) <= use < len(uses):
         raise ValueError(f"chain: {target.symbol} is used {len(uses)} times, there is no use {use}")

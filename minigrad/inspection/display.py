@@ -1,6 +1,6 @@
 """A trace as a picture, in files and in notebooks.
 
-The pictures themselves are in `draw`, a room of its own, which is entered when the first one is drawn.
+The drawing code is in `draw`, a removable room, which is imported when the first picture is drawn.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from minigrad.inspection.trace import Trace
 
-LARGEST = 5_000  # values in a trace that a notebook draws without being asked
+LARGEST = 5_000  # a notebook draws a trace of up to this many values without being asked
 
 
 def picture(name: str) -> Callable:
@@ -21,7 +21,7 @@ def picture(name: str) -> Callable:
     Raises
     ------
     ModuleNotFoundError
-        Without that room, or without matplotlib.
+        If that room or matplotlib is missing.
     """
     try:
         return getattr(import_module("minigrad.inspection.draw"), name)
@@ -38,16 +38,16 @@ def draw(self: Trace, path: Any = None, ax: Any = None, zoom: str = "layer") -> 
     path : str or path, optional
         Where to save it.
     ax : matplotlib Axes, optional
-        Where to draw it; without it in a figure that is large enough.
+        Where to draw it; by default in a new figure that is large enough.
     zoom : str
-        "layer": a box per module, blocks alike and the steps of a recurrence as one. "op": a box per value; of
-        hundreds of them `to_svg` is the quicker picture.
+        "layer": a box per module; repeated blocks, or the steps of a recurrence, share one. "op": a box per value;
+        for hundreds of values `to_svg` is faster.
     """
     return picture("draw_graph")(self, path, ax, zoom)
 
 
 def to_svg(self: Trace, zoom: str = "layer") -> str:
-    """The same picture as SVG, in which boxes show their formulas when pointed at."""
+    """The same picture as SVG; hovering over a box shows its formulas."""
     return picture("to_svg")(self, zoom)
 
 

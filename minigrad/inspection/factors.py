@@ -1,10 +1,10 @@
 """The factors of a chain: where all paths between the output and a target meet, and what lies between.
 
-Walking back from the output, the products that were sent and have not yet arrived are the *front*. Where
-the whole front leads to one vertex, every path passes it, and the gradient there is all there is: a cut.
+On the walk back from the output, the products that were sent and have not yet arrived are the *front*. Where
+the whole front leads to one vertex, every path passes through it and the whole gradient arrives there: a cut.
 Between two cuts lies one factor, a single local derivative or a sum of branches. In an LSTM the front never
-narrows to one vertex, but to the state [h, c] of a time step: that pair counts as one. Within a loss that was
-opened up there is no cut: a cross-entropy is the one factor (p − t)/B.
+narrows to one vertex, but to the state [h, c] of a time step: that pair counts as one. Inside an opened loss
+there is no cut: a cross-entropy is the one factor (p − t)/B.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from minigrad.inspection.ways import path_to
 
 
 def multiplied_out(edges: Sequence[Edge], seed: np.ndarray) -> list[np.ndarray]:
-    """What each of `edges` sends when only they are there, and `seed` arrives at the first one's output."""
+    """What each of `edges` sends if there are no other edges and `seed` arrives at the first one's output."""
     arrived: dict[int, np.ndarray] = {}
     sent = []
     for edge in edges:  # in backward order: what arrives at a vertex is complete before it is passed on
@@ -37,7 +37,7 @@ def multiplied_out(edges: Sequence[Edge], seed: np.ndarray) -> list[np.ndarray]:
 
 
 def factors_of(edges: Sequence[Edge], seed: np.ndarray) -> list[Factor]:
-    """One factor for each two neighbouring cuts, from the output to the target."""
+    """One factor for each pair of neighbouring cuts, from the output to the target."""
     parts = dict(zip(edges, multiplied_out(edges, seed), strict=True))
     leaving: dict[int, list[Edge]] = defaultdict(list)
     for edge in edges:
@@ -58,7 +58,7 @@ def factors_of(edges: Sequence[Edge], seed: np.ndarray) -> list[Factor]:
 
 
 def is_cut(front: Counter[int], trace: Trace, target: int) -> bool:
-    """Whether the front leads to one vertex, or to the h and c of one step that lies above the target."""
+    """Whether the front leads to one vertex, or to the h and c of one time step, neither of them the target."""
     if len(front) != 2 or target in front:
         return len(front) == 1 and not is_inside_loss(trace, next(iter(front)), target)
     (a, b), names = front, trace._symbols
@@ -67,15 +67,15 @@ def is_cut(front: Counter[int], trace: Trace, target: int) -> bool:
 
 
 def is_inside_loss(trace: Trace, i: int, target: int) -> bool:
-    """Whether a vertex is a step within a loss that was opened up, of which the target is none."""
+    """Whether a vertex is an intermediate value of an opened loss that the target is not part of."""
     loss = loss_of(trace, i)
-    if loss is None or trace._replaced[loss] is trace._vertices[i]:  # that is what it puts out
+    if loss is None or trace._replaced[loss] is trace._vertices[i]:  # the vertex is the loss itself
         return False
     return loss_of(trace, target) is not loss
 
 
 def loss_of(trace: Trace, i: int) -> Node | None:
-    """The loss that a vertex is a part of, where one was opened up."""
+    """The opened loss that a vertex is a part of, if there is one."""
     fused = trace._within.get(trace._vertices[i])
     return fused if fused is not None and fused.op.kind == "loss" else None
 
@@ -86,9 +86,9 @@ class Factor:
     Attributes
     ----------
     upper, lower : list of TraceNode
-        From where to where it takes the gradient: one vertex, or h and c of an LSTM.
+        The two cuts, each of them one vertex, or h and c of an LSTM.
     gradient : ndarray
-        What arrives there through the chain; of h and c end to end.
+        What arrives at `lower` through the chain; for h and c, the two joined end to end.
     gain : float
         ‖gradient‖/‖gradient before‖.
     local : LocalJacobian or None
@@ -104,7 +104,7 @@ class Factor:
     ) -> None:
         self.upper = upper
         self.edges = edges
-        self.arriving = arriving  # those of the edges that lead to the lower cut
+        self.arriving = arriving  # the edges that lead to the lower cut
         self.lower = list(dict.fromkeys(edge.input for edge in arriving))
         self.single = edges[0] if len(edges) == 1 else None
         self.local: LocalJacobian | None = self.single.local if self.single else None
@@ -112,7 +112,7 @@ class Factor:
         self.gradient = self._placed(arriving)
 
     def _placed(self, edges: Sequence[Edge]) -> np.ndarray:
-        """What some of the arriving edges bring, each at the vertex where it arrives."""
+        """What some of the arriving edges bring to each vertex of the lower cut."""
         sums = [
             sum((self._parts[edge] for edge in edges if edge.input == vertex), np.zeros_like(vertex.value))
             for vertex in self.lower
@@ -125,7 +125,7 @@ class Factor:
 
     @cached_property
     def fused(self) -> Node | None:
-        """The fused op, opened up, that all of the factor lies within."""
+        """The opened fused op that contains the whole factor, if there is one."""
         within = {edge.trace._within.get(edge.output.vertex) for edge in self.edges}
         return within.pop() if len(within) == 1 else None
 
@@ -144,12 +144,12 @@ class Factor:
         if edge.output.op == "multiply" and all(is_parameter(x) for x in edge.output.vertex.inputs):
             return "weight"  # w·x with a gradient for both: each is the other's weight
         if edge.output.kind == "weight" and edge.slot == weight_slot(edge.output.vertex):
-            return "input"  # the gradient of a weight is met by what the weight was multiplied with
+            return "input"  # the last factor of a weight's chain: the input that the weight was multiplied with
         return edge.output.kind
 
     @property
     def name(self) -> str:
-        """Where the factor leads to: z1, or [h[3], c[3]]."""
+        """Where the factor leads to: z1, or [h, c][3]."""
         return state_name(self.lower)
 
     @cached_property
@@ -201,7 +201,7 @@ class Factor:
 
     @property
     def size(self) -> str:
-        """The matrix of one sample: units of a diagonal, rows × columns of a weight."""
+        """The shape for one sample: units of a diagonal, rows × columns of a weight."""
         if self.local is not None and self.local.kind == "matrix":
             return text.by(self.local.matrix.T.shape)
         shape = self.gradient.shape
@@ -217,9 +217,9 @@ class Branch:
     Attributes
     ----------
     share : float
-        ⟨part, whole⟩/⟨whole, whole⟩: shares are signed and add up to 1; where branches cancel one exceeds 1.
+        ⟨part, whole⟩/⟨whole, whole⟩: shares are signed and add up to 1; where branches cancel, one exceeds 1.
     edges : list of Edge
-        Every product on the way of this part, in backward order.
+        Every edge that this part comes through, in backward order.
     """
 
     def __init__(self, edges: list[Edge], share: float) -> None:
@@ -253,16 +253,16 @@ def state_name(vertices: Sequence[TraceNode]) -> str:
 
 def share(part: np.ndarray, whole: np.ndarray) -> float:
     """⟨part, whole⟩/⟨whole, whole⟩, also where the squares of tiny gradients would underflow."""
-    digits = 1e3 * np.finfo(whole.dtype).eps
+    rounding = 1e3 * np.finfo(whole.dtype).eps
     part, whole = (np.asarray(g, dtype=np.float64).ravel() for g in (part, whole))
     scale = np.max(np.abs(whole), initial=0.0)
-    if scale <= digits * np.max(np.abs(part), initial=0.0):  # the parts cancel: what is left is rounding
+    if scale <= rounding * np.max(np.abs(part), initial=0.0):  # the parts cancel: what is left is rounding
         return float("nan")
     return float((part / scale) @ (whole / scale) / ((whole / scale) @ (whole / scale)))
 
 
 def in_chain(edge: Edge) -> str:
-    """The symbol of an edge as a factor: diag(…) where it acts on each element of an array, (−1) with its sign."""
+    """The symbol of an edge as a factor: diag(…) if it acts element by element on an array, (−1) if it has a sign."""
     symbol = edge.symbol
     diagonal = edge.local.kind == "diagonal" and edge.upstream.size > 1
     if diagonal and symbol not in ("I", "Σ", "−I", "−Σ"):

@@ -3,8 +3,8 @@
 - `trace.jacobian("h[5]", "h[4]", sample=0)`: how the units of one layer or step act on those of a later one.
 
 Its singular values say by how much gradients are stretched and shrunk on the way; those of a product of many
-say why they explode or vanish. A matrix has as many rows as `of` has elements, and each is one backward walk from
-a unit gradient there; they are taken together.
+say why they explode or vanish. Each element of `of` gives one row: what a backward walk from a unit gradient there
+brings to `wrt`. One walk carries many rows.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ def jacobian(self: Trace, of: Any, wrt: Any, sample: int | None = None) -> np.nd
     Parameters
     ----------
     of, wrt : Tensor, str, int, TraceNode, or a list of them
-        Of a list, rows or columns stand one below or beside the other, such as those of the state [h, c] of an
-        LSTM. Everything in `wrt` counts as independent: a path ends at the first of them that it meets.
+        The blocks of a list, such as the state [h, c] of an LSTM, are stacked: rows for `of`, columns for `wrt`.
+        Everything in `wrt` counts as independent: a path ends at the first of them that it meets.
     sample : int, optional
         Only this row of `of` by this row of `wrt`, both of which have the batch as first axis.
 
     Returns
     -------
     ndarray, (of.size, wrt.size)
-        Per sample if that is given. Zeros where `of` does not depend on `wrt`.
+        For one sample if `sample` is given. Zeros where `of` does not depend on `wrt`.
 
     Raises
     ------
     ValueError
-        If there is no such sample, or the matrix had more than a million entries.
+        If there is no such sample, or the matrix would have more than a million entries.
 
     Examples
     --------
@@ -59,9 +59,9 @@ def jacobian(self: Trace, of: Any, wrt: Any, sample: int | None = None) -> np.nd
         raise ValueError(f"jacobian: {rows} × {columns} entries are too many to write out: {way}")
     blocks = []
     for y in outputs:
-        for some in units(y.value, at):
-            found = along(y, Many(dict(enumerate(some))), inputs, each, through=False)
-            blocks.append([block(gs, x.value, at, len(some)) for gs, x in zip(found, inputs, strict=True)])
+        for portion in units(y.value, at):
+            found = along(y, Many(dict(enumerate(portion))), inputs, each, through=False)
+            blocks.append([block(gs, x.value, at, len(portion)) for gs, x in zip(found, inputs, strict=True)])
     return np.block(blocks)
 
 
@@ -81,14 +81,14 @@ def row(sample: int, nodes: Sequence[TraceNode]) -> int:
 def units(x: np.ndarray, at: tuple) -> Iterator[np.ndarray]:
     """The unit gradients of the elements `at` of x, in portions that stay small."""
     elements = np.arange(x.size).reshape(x.shape)[at].ravel()
-    for some in np.array_split(elements, max(1, -(-len(elements) * x.size // DENSE_LIMIT))):
-        ones = np.zeros((len(some), x.size), x.dtype)
-        ones[np.arange(len(some)), some] = 1
-        yield ones.reshape(len(some), *x.shape)
+    for portion in np.array_split(elements, max(1, -(-len(elements) * x.size // DENSE_LIMIT))):
+        ones = np.zeros((len(portion), x.size), x.dtype)
+        ones[np.arange(len(portion)), portion] = 1
+        yield ones.reshape(len(portion), *x.shape)
 
 
 def block(gradients: Many | None, x: np.ndarray, at: tuple, rows: int) -> np.ndarray:
-    """One row for each of the gradients that arrived at x: its elements `at`."""
+    """One row for each gradient that arrived at x, with its elements `at`; `rows` of zeros if none did."""
     if gradients is None:
         return np.zeros((rows, x[at].size), x.dtype)
     return np.array([g[at] for g in gradients.parts.values()]).reshape(rows, x[at].size)

@@ -1,4 +1,4 @@
-"""Where the decades of a gradient go: layer by layer, told apart by cause."""
+"""How many decades a gradient gains and loses, layer by layer and split by cause."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ COLUMNS = [*INSIDE, "loss", "input", "other"]
 
 
 class Ledger:
-    """The factors of a chain in decades, per layer and in sum, told apart by cause. Each row adds up exactly.
+    """The gains of a chain's factors in decades (log10), per layer and in total, split by cause; rows add up exactly.
 
-    For an activation "type" is what it does at best (log10 of σ' = 1/4, of tanh' = 1, of √½ for ReLU), and
-    "operating point" what the values it met made of that. A derivative that `what_if` gave is all type. "skip" is
+    For an activation, "activation type" is its gain around 0 (σ' = 1/4, tanh' = 1, √½ for ReLU), and "operating
+    point" the rest, which depends on its inputs. A derivative replaced by `what_if` counts as type alone. "skip" is
     every sum of branches: shortcuts, the steps of a recurrence, a tensor that is used several times.
 
     Attributes
     ----------
     rows : list of (str, dict)
-        Per layer its name and column → decades.
+        Per layer its name, and column → decades.
     total : dict
         Column → decades of the whole chain; "total" is their sum.
     places : list of list of TraceNode
-        Per row the value that it is named after; of a step of an LSTM h and c.
+        Per row the value that it is named after; h and c for a step of an LSTM.
     """
 
     def __init__(self, factors: Sequence) -> None:
         self.rows: list[tuple[str, dict[str, float]]] = []
         self.places: list[list] = []
-        weighed = False  # whether the row has a weight already
+        has_weight = False  # of the last row
         for factor in factors:
-            if not self.rows or begins_layer(factor, weighed):
+            if not self.rows or begins_layer(factor, has_weight):
                 self.rows.append((factor.name, dict.fromkeys(COLUMNS, 0.0)))
                 self.places.append(factor.lower)
-                weighed = False
-            weighed = weighed or factor.kind == "weight"
+                has_weight = False
+            has_weight = has_weight or factor.kind == "weight"
             row = self.rows[-1][1]
             for column, decades in causes(factor).items():
                 row[column] += decades
@@ -70,10 +70,10 @@ class Ledger:
         return f"<{self}>"
 
 
-def begins_layer(factor: Any, weighed: bool) -> bool:
-    """Whether a row begins with it: an activation, a block or step with weights in it, a second weight in a row."""
+def begins_layer(factor: Any, has_weight: bool) -> bool:
+    """Whether a new row begins with it: an activation, a block or step with weights, or a row's second weight."""
     block = factor.kind == "skip" and any(edge.output.kind == "weight" for edge in factor.edges)
-    return block or factor.kind == "activation" or (weighed and factor.kind == "weight")
+    return block or factor.kind == "activation" or (has_weight and factor.kind == "weight")
 
 
 def causes(factor: Any) -> dict[str, float]:
@@ -88,9 +88,9 @@ def causes(factor: Any) -> dict[str, float]:
 
 
 def reference_gain(local: LocalJacobian) -> float:
-    """What an activation does to a gradient around 0, its best place: √((φ'(0⁻)² + φ'(0⁺)²)/2).
+    """The gain of an activation around 0, against which others are measured: √((φ'(0⁻)² + φ'(0⁺)²)/2).
 
-    1/4 for the sigmoid, 1 for tanh, √½ for ReLU, √((1+α²)/2) for LeakyReLU; 1 for what is flat there, such as x³.
+    1/4 for the sigmoid, 1 for tanh, √½ for ReLU, √((1+α²)/2) for LeakyReLU; 1 if it is flat there, as x³ is.
     """
     op, params = local.node.op, local.node.params
     x = np.array([-1e-12, 1e-12])

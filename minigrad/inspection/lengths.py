@@ -3,7 +3,7 @@
 - `trace.by_path_length(to=x, count="activation")`: what came through no activation, through one, through two …
 
 The backward walk carries a polynomial in place of each gradient: the k-th coefficient is the part that came
-through k counted edges. Such an edge raises all powers by one, and where paths meet, polynomials add.
+through k counted edges. A counted edge raises all powers by one, and where paths meet, polynomials add.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ def by_path_length(self: Trace, to: Any, count: str | Callable[[Edge], bool] | N
     """The gradient at `to`, split by the length of the paths it comes on; the parts add up to it.
 
     Paths are summed exactly, however many there are, and whether they cancel or not (Veit et al., 2016, sampled
-    some and multiplied by their number). It costs one backward pass per length at most, and always
-    looks at the graph with its fused ops opened.
+    some and multiplied by their number). The cost is at most one backward pass per length. The graph is always
+    the one with fused ops opened.
 
     Parameters
     ----------
     to : Tensor, str, int or TraceNode
     count : str or callable, optional
-        Which edges count 1: all (None), those that leave nodes of a kind ("activation"), or of the modules that
-        a pattern matches ("blocks.*"), or those for which a function `(edge) -> bool` is true. Others count 0.
+        Which edges count 1: all (None), those out of nodes of one kind ("activation") or of the modules that
+        a pattern matches ("blocks.*"), or those for which a function `(edge) -> bool` is true. The rest count 0.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def by_path_length(self: Trace, to: Any, count: str | Callable[[Edge], bool] | N
 
 
 def counting(trace: Trace, count: str | Callable[[Edge], bool] | None) -> tuple[Callable[[Edge], bool], str]:
-    """The function that says of an edge whether it counts, and the same in words."""
+    """A function that says whether an edge counts, and the same in words."""
     if count is None:
         return lambda edge: True, "every edge"
     if callable(count):
@@ -81,7 +81,7 @@ def counting(trace: Trace, count: str | Callable[[Edge], bool] | None) -> tuple[
     kinds, scopes = {node.kind for node in trace.nodes}, {node.scope for node in trace.nodes} - {""}
     if count in kinds:
         return lambda edge: edge.output.kind == count, f"edges of kind {count}"
-    modules = count.removesuffix("/*")  # as a trace is asked for all the nodes of a module
+    modules = count.removesuffix("/*")  # "blocks.0/*" is how a trace is asked for the nodes of a module
     if any(fnmatchcase(scope, modules) for scope in scopes):
         return lambda edge: fnmatchcase(edge.output.scope, modules), f"edges in {count}"
     near = text.near(count, sorted(kinds | scopes))
@@ -96,7 +96,7 @@ class PathLengths(dict):
     counts : dict
         Length → how many paths there are.
     target : TraceNode
-        Whose gradient was split, in a trace with its fused ops opened.
+        The vertex whose gradient was split, in a trace with its fused ops opened.
     counted : str
         What makes a path longer, in words.
     """
@@ -116,25 +116,25 @@ class PathLengths(dict):
         groups = self._groups()
         parts = [sum(self[n] for n in group) for group in groups]
         shares = [share(part, self.target.grad) for part in parts]
-        largest = max((of_all for of_all in shares if of_all > 0), default=1.0)  # not those that are undefined
+        largest = max((fraction for fraction in shares if fraction > 0), default=1.0)  # NaN is not > 0
         rows = [("length", "paths", "‖part‖", f"share of {gradient}", "")]
-        for group, part, of_all in zip(groups, parts, shares, strict=True):
+        for group, part, fraction in zip(groups, parts, shares, strict=True):
             label = f"{group[0]}–{group[-1]}" if len(group) > 1 else str(group[0])
             paths = text.integer(sum(self.counts[n] for n in group))
-            bar = "(cancels)" if of_all < -5e-4 else "█" * round(20 * np.nan_to_num(of_all) / largest)
-            rows.append((label, paths, text.scientific(length(part)), text.percent(of_all), bar + self._end(group)))
+            bar = "(cancels)" if fraction < -5e-4 else "█" * round(20 * np.nan_to_num(fraction) / largest)
+            rows.append((label, paths, text.scientific(length(part)), text.percent(fraction), bar + self._end(group)))
         head = f"{gradient} by path length, counting {self.counted}: {text.paths(sum(self.counts.values()))}"
         return "\n".join([head, text.table(rows, ">>>><"), self._check()])
 
     def _end(self, group: list[int]) -> str:
-        """What the shortest or the longest paths of all bring alone, where a row holds more."""
+        """If a row holds several lengths, and the shortest or longest of all: what paths of that one bring alone."""
         end = group[-1] if group[-1] == max(self) else group[0]
         if len(group) == 1 or end not in (min(self), max(self)):
             return ""
         return f"  {end} alone: {text.scientific(length(self[end]))}, {text.paths(self.counts[end])}"
 
     def _groups(self) -> list[list[int]]:
-        """The lengths of each row: where most comes in one by one, what is longer or shorter together."""
+        """The lengths in each row: one by one where most of the gradient comes in, grouped where little does."""
         lengths = list(self)
         if len(lengths) <= 12:
             return [[n] for n in lengths]

@@ -2,7 +2,7 @@
 
 - `edge.local.vjp(g)`, `.jvp(v)`: gradient products in both directions, without a matrix.
 - `edge.local.todense()`, `.singular_values()`: the matrix itself, where it is small enough.
-- `edge.local.expected_gain`, `.max_gain`: by how much it lengthens a random gradient, and the worst case.
+- `edge.local.expected_gain`, `.max_gain`: its gain for a random gradient, and the largest gain possible.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from minigrad.op import BOOLEAN, Elementwise
 from minigrad.settings import recording
 from minigrad.tensor import Tensor
 
-DENSE_LIMIT = 1_000_000  # entries of a matrix that is still written out
+DENSE_LIMIT = 1_000_000  # the most entries of a matrix that is written out
 
 
 class LocalJacobian:
@@ -31,7 +31,7 @@ class LocalJacobian:
     kind : str
         "diagonal" (element by element), "matrix" (a product with a constant matrix) or "linear" (any other).
     formula : str
-        The derivative as the op's table has it.
+        The derivative as the op declares it.
     shape : tuple of int
         (elements of y, elements of x).
 
@@ -60,13 +60,13 @@ class LocalJacobian:
         """The values the op computed with; GraphError if one was changed in place since."""
         if sum(x.version for x in self.node.inputs if x is not None) != self.node.versions:
             raise GraphError(
-                f"{self.node.op.name}: an input was changed in place since; look at a trace before the step"
+                f"{self.node.op.name}: an input was changed in place since; use a trace before optimizer.step()"
             )
         return self.node.arrays
 
     @property
     def declared(self) -> float | None:
-        """The derivative, where the op's table has one number for all elements, such as −1 of a − b by b; else None."""
+        """The derivative if the op declares it as a number, such as the −1 of a − b by b; else None."""
         rule = self.node.op.rules[self.slot] if isinstance(self.node.op, Elementwise) else None
         return None if callable(rule) else rule
 
@@ -86,14 +86,14 @@ class LocalJacobian:
 
     @cached_property
     def condition(self) -> np.ndarray | None:
-        """Where the upstream gradient is handed on, if the rule is a comparison; elsewhere even 0·∞ is 0."""
+        """If the rule is a comparison, such as x > 0: where the gradient passes. Elsewhere it is 0, even for 0·∞."""
         op, node = self.node.op, self.node
         local = op.local(self.slot, node.output, self.arrays, node.params) if isinstance(op, Elementwise) else None
         return local if getattr(local, "dtype", None) is BOOLEAN else None
 
     @cached_property
     def matrix(self) -> np.ndarray | None:
-        """M with y = x·M for each row (or y = M·x): what a matrix product holds constant; None for other ops."""
+        """The constant operand of a matrix product: M with y = x·M for each row (or y = M·x); None for other ops."""
         other = self.arrays[1 - self.slot] if self.node.op.name == "matmul" else None
         return other if other is not None and other.ndim == 2 else None
 
@@ -138,7 +138,7 @@ class LocalJacobian:
         Raises
         ------
         ValueError
-            If it had more than a million entries.
+            If it would have more than a million entries.
         """
         rows, columns = self.shape
         if rows * columns > DENSE_LIMIT:
@@ -147,7 +147,7 @@ class LocalJacobian:
         return np.array(self.vjps(units)).reshape(rows, columns)
 
     def singular_values(self) -> np.ndarray:
-        """Largest first; for a matrix product those of the matrix, which each row of the batch meets once.
+        """Largest first; for a matrix product those of the matrix, not repeated for each row of the batch.
 
         NaN if an entry of the matrix is not finite.
         """

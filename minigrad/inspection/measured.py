@@ -1,6 +1,6 @@
 """One local derivative, measured: ⟨g, J·u⟩ for random g and u, by the rule and by central differences.
 
-- `measured(node, slot, rng)`: by how much the two differ, and what a kink kept out of the comparison.
+- `measured(node, slot, rng)`: by how much the two differ, and how many elements a kink excludes.
 - `in_float64(trace)`: the same graph with enough digits for that.
 
 A fused op is compared with its definition.
@@ -21,8 +21,8 @@ from minigrad.inspection.trace import trace as traced
 from minigrad.settings import recording
 from minigrad.tensor import Tensor
 
-LIMIT, GOOD = 1e-7, 1e-9  # a right rule stays below the first; at the second there is no need to go on
-STEPS = [(1e-5, 1), (1e-5, 0), (1e-3, 1), (1e-3, 0), (1e-7, 1), (1e-7, 0)]  # times |x|, or 1 where |x| is smaller
+LIMIT, GOOD = 1e-7, 1e-9  # the error of a right rule stays below LIMIT; below GOOD no other step is tried
+STEPS = [(1e-5, 1), (1e-5, 0), (1e-3, 1), (1e-3, 0), (1e-7, 1), (1e-7, 0)]  # h and floor of h·max(|x|, floor)
 
 
 class Comparison(NamedTuple):
@@ -34,9 +34,9 @@ class Comparison(NamedTuple):
 
 
 def measured(node: Node, slot: int, rng: np.random.Generator) -> Comparison:
-    """Compare the derivative by one input; with a kink within the step, without the elements that have it.
+    """Compare the derivative by one input with differences, without the elements that have a kink within the step.
 
-    An output that is not finite has no slope, and such an input, as the −∞ of a mask, is not varied.
+    An output that is not finite is left out, and an input that is not, such as the −∞ of a mask, is not varied.
     """
     x = node.arrays[slot]
     g, v = rng.normal(size=node.output.shape), rng.normal(size=x.shape)
@@ -48,7 +48,7 @@ def measured(node: Node, slot: int, rng: np.random.Generator) -> Comparison:
         best = min(best, error)
         if best <= GOOD:
             break
-        if best > LIMIT and (error > LIMIT or (h, floor) == STEPS[-1]):  # where y is not a number, other steps first
+        if best > LIMIT and (error > LIMIT or (h, floor) == STEPS[-1]):  # if it is NaN, other steps first
             kinks = rough(node, slot, u, h) & (g != 0)
             smooth, _ = difference(node, slot, np.where(kinks, 0, g), u, h)
             if smooth <= LIMIT:
@@ -57,7 +57,7 @@ def measured(node: Node, slot: int, rng: np.random.Generator) -> Comparison:
 
 
 def error_of_kernel(node: Node) -> float:
-    """How far the output of a fused op is from its definition; not at all where both are the same infinity, or NaN."""
+    """Relative error of a fused op's output against its definition; where both are NaN or equally infinite, none."""
     y = node.op.definition(*node.arrays, **node.params)
     rest = np.isfinite(y) | ((y != node.output) & ~(np.isnan(y) & np.isnan(node.output)))
     return length(y[rest] - node.output[rest]) / (length(y[rest]) or 1.0)
@@ -73,14 +73,14 @@ def changed(node: Node, slot: int, step: np.ndarray) -> np.ndarray:
 def difference(
     node: Node, slot: int, g: np.ndarray, u: np.ndarray, h: float, longest: float = 0.0
 ) -> tuple[float, float]:
-    """Relative error of ⟨g, J·u⟩ by the rule; of a large one, what rounding leaves unexplained. Not where g is 0.
+    """Relative error of ⟨g, J·u⟩ by the rule, less what rounding explains if it is large, and what it is relative to.
 
-    A derivative of exactly 0, as of x³ at 0, is compared with the longest slope that other steps have met, which is
-    handed on: it must fall with the step.
+    Elements where g is 0 do not count. If the derivative is exactly 0, as of x³ at 0, the slope must fall with the
+    step: the error is relative to the `longest` slope that earlier steps have met.
     """
     by_rule = LocalJacobian(node, slot).vjp(g)
     if not np.all(g) or not all(np.all(np.isfinite(x)) for x in node.arrays if x is not None):
-        u = np.where(np.isnan(by_rule), 0, u)  # 0·∞ at an element left out, or that came in: nothing to compare
+        u = np.where(np.isnan(by_rule), 0, u)  # 0·∞, from an excluded element or an infinite input: nothing to compare
     by_rule = np.sum(np.where(u == 0, 0, by_rule * u))
     slope = (changed(node, slot, h * u) - changed(node, slot, -h * u)) / (2 * h)
     products, values = np.where(g == 0, 0, [g * slope, g * node.output])
@@ -93,7 +93,7 @@ def difference(
 
 
 def rough(node: Node, slot: int, u: np.ndarray, h: float) -> np.ndarray:
-    """Where the output has a kink within the step: half the step does not leave a quarter of the bend."""
+    """Where the output has a kink within the step: halving the step does not leave a quarter of the bend."""
     y = node.output
     bends = [
         np.abs(changed(node, slot, step * u) - 2 * y + changed(node, slot, -step * u)) for step in (h, h / 2, h / 4)
@@ -104,7 +104,7 @@ def rough(node: Node, slot: int, u: np.ndarray, h: float) -> np.ndarray:
 
 
 def in_float64(trace: Trace) -> Trace:
-    """The trace itself, or if it is in float32 that of the same graph, computed again in float64."""
+    """The trace itself or, if it is in float32, one of the same graph computed again in float64."""
     if is_float64(trace):
         return trace
     exact: dict[Any, Tensor] = {}

@@ -24,7 +24,7 @@ from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.trace import Trace
 from minigrad.inspection.ways import along, edges_to
 
-EXACT = 10_000  # so many paths are all looked at
+EXACT = 10_000  # up to this many paths are all compared
 
 
 def count_paths(self: Trace, to: Any) -> int:
@@ -43,7 +43,7 @@ def count_paths(self: Trace, to: Any) -> int:
 
 
 class Path:
-    """One way from the output of a trace down to a vertex, and what comes in on it.
+    """One way from the output of a trace down to a vertex, and the part of the gradient that comes on it.
 
     Attributes
     ----------
@@ -108,8 +108,8 @@ class Paths(list):
 def paths(self: Trace, to: Any, k: int = 10) -> Paths:
     """The `k` paths from the output to `to` that bring the most, the strongest first.
 
-    Up to 10,000 paths are all compared. Beyond, a beam search keeps the 10·k strongest beginnings at each vertex.
-    The norms of parts do not add up: paths may cancel.
+    Up to 10,000 paths are all compared. If there are more, a beam search keeps the 10·k strongest partial
+    paths at each vertex. The norms of parts do not add up: paths may cancel.
 
     Examples
     --------
@@ -134,12 +134,12 @@ def paths(self: Trace, to: Any, k: int = 10) -> Paths:
 
 
 def strength(norm: float) -> float:
-    """What paths are sorted by: NaN comes first, since no other number matters beside it."""
+    """What paths are sorted by: the norm, with NaN first, so that it is not overlooked."""
     return math.inf if math.isnan(norm) else norm
 
 
 def every_path(target: TraceNode) -> Iterator[Path]:
-    """All paths, depth first: what two of them share is multiplied once."""
+    """All paths, depth first: what two of them share from the output on is multiplied once."""
     trace = target.trace
     leaving: dict[int, list[Edge]] = defaultdict(list)
     for edge in reversed(edges_to(trace, [target])):
@@ -154,7 +154,7 @@ def every_path(target: TraceNode) -> Iterator[Path]:
 
 
 def listed(edges: Any) -> list[Edge]:
-    """(last, (the one before, …)) as a list in backward order; beginnings share these pairs."""
+    """(last, (the one before, …)) as a list in backward order; partial paths share these pairs."""
     found = []
     while edges:
         edge, edges = edges
@@ -163,10 +163,10 @@ def listed(edges: Any) -> list[Edge]:
 
 
 class Beam:
-    """The strongest beginnings of paths down to one vertex, as (norm, product, edges); `+` joins and cuts off."""
+    """The strongest partial paths down to one vertex, as (norm, product, edges); `+` keeps the strongest of both."""
 
-    def __init__(self, beginnings: Iterable[tuple], width: int) -> None:
-        self.strongest = heapq.nlargest(width, beginnings, key=lambda beginning: strength(beginning[0]))
+    def __init__(self, partial: Iterable[tuple], width: int) -> None:
+        self.strongest = heapq.nlargest(width, partial, key=lambda path: strength(path[0]))
         self.width = width
 
     def __add__(self, other: Beam) -> Beam:

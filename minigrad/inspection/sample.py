@@ -12,7 +12,7 @@ from minigrad.inspection.trace import Trace
 
 
 class OneSample(LocalJacobian):
-    """A local derivative of a number by a batch, of which one row counts; `whole` is that of all rows."""
+    """The derivative of a number by a batch, with 0 for all rows but one; `whole` is that of all rows."""
 
     def __init__(self, whole: LocalJacobian, sample: int) -> None:
         super().__init__(whole.node, whole.slot)
@@ -31,9 +31,9 @@ def only(batch: np.ndarray, sample: int) -> np.ndarray:
 
 
 def of_row(edge: Edge, sample: int, kind: str) -> LocalJacobian:
-    """The derivative that this row alone meets, if rows have different ones: slopes, and xᵀ of a weight.
+    """The derivative for one row alone, if it differs from row to row: the slopes of an activation, xᵀ of a weight.
 
-    It is that of all rows where these are not samples, and where a BatchNorm has spread the gradient over them.
+    It is that of all rows if these are not samples, or if a BatchNorm has spread the gradient over them.
     """
     local, node, y = edge.local, edge.output.vertex, edge.output.value
     differ = y.ndim > 1 and (local.kind == "diagonal" or (kind == "input" and local.slot == 1))
@@ -53,7 +53,7 @@ def of_sample(trace: Trace, sample: int) -> Trace:
     Raises
     ------
     ValueError
-        If the output does not come from a batch of that many rows.
+        If the output does not come from one batch that has this sample.
     """
     spreads = spreads_of(trace)
     sizes = {edge.input.shape[0] for edge in spreads} or {*trace.seed.shape[:1]}
@@ -61,7 +61,7 @@ def of_sample(trace: Trace, sample: int) -> Trace:
         raise ValueError(f"chain: there is no batch of samples: {trace[-1].symbol} is computed from single numbers")
     if len(sizes) > 1:
         rows = " and ".join(map(str, sorted(sizes)))
-        raise ValueError(f"chain: sample= is for a loss of one batch, and this one sums over {rows} rows; no penalties")
+        raise ValueError(f"chain: sample= needs a loss of one batch without penalties; this one sums over {rows} rows")
     if sample not in range(-min(sizes), min(sizes)):
         raise ValueError(f"chain: there is no sample {sample} in a batch of {min(sizes)} rows")
     seed = trace.seed if spreads else only(trace.seed, sample)
@@ -69,7 +69,7 @@ def of_sample(trace: Trace, sample: int) -> Trace:
 
 
 def spreads_of(trace: Trace) -> list[Edge]:
-    """The edges over which the gradient, from the output on a single number, is spread over an array."""
+    """The edges that spread the gradient, up to there a single number, over an array."""
     numbers, spreads = {trace[-1]}, []
     for edge in trace.edges():
         if edge.output in numbers and not edge.output.shape:

@@ -18,7 +18,7 @@ from minigrad.inspection.ways import Many, along, each
 
 
 def by_time(self: Trace, w: Any) -> list[np.ndarray]:
-    """What each use of `w` adds to its gradient, the first step first; the sum is the gradient.
+    """What each use of `w` adds to its gradient, in order of time; the sum is the gradient.
 
     In backpropagation through time a weight that is used at every step gets a contribution from each (Werbos,
     1990). Where gradients vanish, those of the early steps are small: the net does not learn from them.
@@ -39,8 +39,8 @@ def by_time(self: Trace, w: Any) -> list[np.ndarray]:
 def lag_matrix(self: Trace, states: str | Sequence) -> np.ndarray:
     """How strongly each state depends on those before it: mean over the batch of ‖∂h_t/∂h_k‖_F/√n.
 
-    1 where k = t. Where every step keeps lengths it stays 1; where gradients vanish it goes to 0 as t − k grows
-    (Pascanu et al., 2013). It takes one backward walk per state and unit: give a list of some states for fewer.
+    It is 1 where k = t. If every step keeps lengths it stays 1; if gradients vanish it goes to 0 as t − k grows
+    (Pascanu et al., 2013). The cost is one backward walk per state and unit: pass a list of some states to save time.
 
     Parameters
     ----------
@@ -55,9 +55,9 @@ def lag_matrix(self: Trace, states: str | Sequence) -> np.ndarray:
     Raises
     ------
     KeyError
-        If no state is called so.
+        If no state has such a name.
     ValueError
-        If the states are not all (batch, n), hold no sample, or are those of several layers.
+        If the states are not all (batch, n), have an empty batch, or belong to several layers.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """The ways from the output of a trace down to some of its vertices, and the backward walk along them.
 
-- `edges_to(trace, targets)`: the products on all ways, `path_to(last, edges)` those on the ways to one of them.
+- `edges_to(trace, targets)`: the edges on all ways; `path_to(last, edges)`: those on the ways to one edge.
 - `along(start, value, targets, step)`: the walk with something else in place of gradients, such as numbers of
   paths, the parts of a gradient by path length, or all unit gradients of a Jacobian.
 """
@@ -17,7 +17,7 @@ from minigrad.inspection.trace import Trace
 
 
 def edges_to(trace: Trace, targets: Iterable[TraceNode], through: bool = True) -> list[Edge]:
-    """The edges that lead to `targets`, in backward order; those that start at one only if `through`."""
+    """The edges that lead to `targets`, in backward order; unless `through`, a way ends at the first target."""
     ends = {target.index for target in targets}
     found, seen, stack = set(), set(ends), list(ends)
     while stack:
@@ -32,7 +32,7 @@ def edges_to(trace: Trace, targets: Iterable[TraceNode], through: bool = True) -
 
 
 def path_to(last: Edge, edges: Sequence[Edge]) -> list[Edge]:
-    """Those of `edges` (in backward order) whose products end up in `last`."""
+    """Those of `edges` (in backward order) whose products flow into `last`, and `last`."""
     found, wanted = [last], {last.output.index}
     for edge in reversed(edges):
         if edge.input.index in wanted:
@@ -42,7 +42,7 @@ def path_to(last: Edge, edges: Sequence[Edge]) -> list[Edge]:
 
 
 def along(start: TraceNode, value: Any, targets: Sequence[TraceNode], step: Callable, through: bool = True) -> list:
-    """What arrives at each of `targets` when the walk starts with `value` and `step(edge, value)` is sent on."""
+    """What arrives at each of `targets` if `value` starts the walk and each edge sends on `step(edge, value)`."""
     trace = start.trace
     ways = {(edge.output.vertex, edge.slot): edge for edge in edges_to(trace, targets, through)}
 
@@ -57,7 +57,7 @@ def along(start: TraceNode, value: Any, targets: Sequence[TraceNode], step: Call
 
 
 class Many:
-    """Several values under numbers: the parts of a gradient by path length, the unit gradients of a Jacobian."""
+    """Numbered values that one walk carries: the parts of a gradient by path length, the rows of a Jacobian."""
 
     def __init__(self, parts: dict[int, Any]) -> None:
         self.parts = parts
@@ -69,7 +69,7 @@ class Many:
         return Many(parts)
 
     def through(self, step: Callable[[Iterable], Iterable], higher: int = 0) -> Many:
-        """What `step` makes of the values, under numbers that are so much higher."""
+        """`step` applied to all values, with their numbers raised by `higher`."""
         parts = step(self.parts.values())
         return Many({number + higher: part for number, part in zip(self.parts, parts, strict=True)})
 

@@ -116,7 +116,7 @@ def test_a_number_in_the_middle_belongs_to_all_samples(single):
 def test_samples_are_of_one_batch():
     w = mg.tensor(np.ones((4, 2)), requires_grad=True)
     trace = mg.trace(mg.sum(mg.tanh(np.ones((3, 4)) @ w)) + mg.sum(w * w))
-    with pytest.raises(ValueError, match="this one sums over 3 and 4 rows; no penalties"):
+    with pytest.raises(ValueError, match="one batch without penalties; this one sums over 3 and 4 rows"):
         trace.chain(to=w, sample=0)
 
 
