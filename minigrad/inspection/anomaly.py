@@ -28,7 +28,7 @@ NOT_THE_USER = ("minigrad", "layers", "optim", "numpy", "contextlib")
 
 
 class Finding:
-    """What `find_nan` found. It is false if everything is finite, but for the −∞ of a mask.
+    """What `find_nan` found. Its truth value is False if everything is finite, apart from the −∞ of a mask.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Finding:
 def find_nan(self: Trace) -> Finding:
     """The first value in forward order that is not finite, else the first product in backward order.
 
-    A mask is passed over: −∞ that an op was given and hands on.
+    The −∞ of a mask is skipped: an output may hold −∞ if an input of the op does.
 
     Examples
     --------
@@ -95,8 +95,8 @@ def detect_anomaly() -> Iterator[None]:
     """In this block, the first op that computes or sends back a number that is not finite raises GraphError.
 
     The message has the op, its module, its formula, the range of the arrays that took part, and the line that
-    called the op. To look at everything takes time: this is for finding a fault, not for training. Only the
-    thread that enters the block is watched. A mask is no fault: −∞ that an op was given and hands on.
+    called the op. Checking every array takes time: this is for finding a fault, not for training. Only the thread
+    that enters the block is watched. A mask is no fault: an output may hold −∞ if an input of the op does.
 
     Examples
     --------
@@ -113,7 +113,7 @@ def detect_anomaly() -> Iterator[None]:
 
 @contextmanager
 def watching(watch: Watch | None) -> Iterator[None]:
-    """Let `watch`, or nobody, look on in this thread."""
+    """Check the ops of this thread with `watch`, or not at all, while the block runs."""
     thread = get_ident()
     before = watches.pop(thread, None)
     if watch:
@@ -127,13 +127,13 @@ def watching(watch: Watch | None) -> Iterator[None]:
 
 
 class Watch:
-    """Looks at what ops compute, and at what they send back."""
+    """Checks what ops compute, and what they send back."""
 
     def __init__(self) -> None:
         self.lines: dict[int, str] = {}  # id of a value, as long as it lives → the line that computed it
 
     def computed(self, op: Any, xs: Sequence, y: np.ndarray) -> None:
-        """Every op calls this with what it met and what came out."""
+        """Every op calls this with its inputs and its output."""
         line = line_of_user()
         if not finite(y) and not masked(xs, y):
             formula, arrays = ", ".join(filter(None, op.formulas)), {"y": y, **named(op, xs)}
@@ -142,10 +142,10 @@ class Watch:
         weakref.finalize(y, self.lines.pop, id(y), None)
 
     def around(self, pull: Callable) -> Callable:
-        """`pull`, followed by a look at the contributions."""
+        """`pull`, followed by a check of the contributions."""
 
         def watched(node: Node, g: Any) -> list:
-            with watching(None):  # what a rule computes on its way is its own business
+            with watching(None):  # of a rule, only the result is checked
                 contributions = pull(node, g)
             for i, contribution in enumerate(contributions):
                 if contribution is not None and not finite(values(contribution)):
@@ -162,8 +162,8 @@ class Watch:
 def complaint(op: Any, scope: str, formula: str, what: str, arrays: Mapping[str, Any], line: str) -> GraphError:
     described = {name: statistics(x) for name, x in arrays.items()}
     error = GraphError(f"{sentence(op.name, scope, formula, what, described)}; called {line}")
-    vars(error)["scope"] = scope  # it has been said: modules do not put it in front again
-    return error  # not raised here: it would hold this frame, which holds it, and neither would ever be freed
+    vars(error)["scope"] = scope  # the message has it: modules do not put it in front again
+    return error  # not raised here: error and frame would hold each other, and the arrays stay in memory
 
 
 def sentence(name: str, scope: str, formula: str, what: str, described: Mapping[str, str]) -> str:
@@ -192,7 +192,7 @@ def finite(x: np.ndarray) -> bool:
 
 
 def masked(xs: Iterable, y: np.ndarray) -> bool:
-    """Whether all that is not finite is −∞ that was there before, as attention puts it in front of a softmax."""
+    """Whether y is finite but for −∞ that an x holds too, as when attention masks the input of a softmax."""
     return finite(y[~np.isneginf(y)]) and any(np.any(np.isneginf(values(x))) for x in xs if x is not None)
 
 
@@ -210,7 +210,7 @@ def name_of(op: Any, i: int) -> str:
 
 
 def line_of_user() -> str:
-    """Where the innermost call was made that is not part of this library."""
+    """The innermost line of the call stack that is not part of this library."""
     roots = tuple(
         os.path.dirname(sys.modules[name].__file__ or "") + os.sep for name in NOT_THE_USER if name in sys.modules
     )

@@ -1,6 +1,6 @@
-"""Is what a trace shows right? Its local products against finite differences, its sums against their parts.
+"""Check what a trace shows: its local products against finite differences, its sums against their parts.
 
-- `print(trace.audit())`: what was compared, how often, and the worst that was found.
+- `print(trace.audit())`: what was compared, how often, and the worst error.
 - `trace.audit().failures`: which op is wrong, and where.
 
 Differences are taken in float64, whatever the dtype of the trace.
@@ -22,7 +22,7 @@ from minigrad.inspection.parts import TraceNode
 from minigrad.inspection.trace import Trace, recorded
 from minigrad.inspection.what_if import Instead
 
-TOO_LONG = 100_000  # products × length of the longest path beyond which gradients are not split by length
+TOO_LONG = 100_000  # products × longest path: above this, gradients are not split by length
 
 
 def audit(self: Trace) -> Audit:
@@ -50,7 +50,7 @@ class Audit:
     worst : float
         The largest relative error.
     failures : list of Failure
-        Those of the first check that fails: kernels and sums rest on the rules of the ops.
+        Those of the first check that fails, since kernels and sums depend on the rules of the ops.
     checks : list of Check
         The lines of the table.
     seconds : float
@@ -93,7 +93,7 @@ class Failure(NamedTuple):
 
 
 class Check:
-    """One line of an audit: how often something was compared, and the worst. Without a limit it is a remark."""
+    """One line of an audit: how often something was compared, and the worst error. Without a limit it cannot fail."""
 
     def __init__(self, name: str, limit: float | None = None, note: str = "") -> None:
         self.name, self.limit, self.note = name, limit, note
@@ -114,7 +114,7 @@ class Check:
 
 
 def products(trace: Trace) -> list[Check]:
-    """Every local product and every kernel, and what was left out."""
+    """The checks of every local product and every kernel, and of what was left out."""
     local = Check("local product vs central differences", LIMIT)
     kernel = Check("kernel vs central differences of its definition", LIMIT)
     kinks = Check("  … kink crossed, excluded", note="(would have failed)")
@@ -158,7 +158,7 @@ def sums(trace: Trace) -> Check:
 
 
 def multiplied_out(trace: Trace) -> Check:
-    """All local products applied anew, one after the other, from the seed down to every parameter."""
+    """All local derivatives applied again, one after the other, from the seed down to every parameter."""
     check = Check("products multiplied out = grad, every parameter", limit(trace))
     parts = factors.multiplied_out(trace.edges(), trace.seed)
     for node in reached(trace):

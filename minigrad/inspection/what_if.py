@@ -1,8 +1,8 @@
-"""What the gradient would be if some local derivatives were others: the backward pass alone, walked again.
+"""What the gradient would be with other local derivatives: only the backward pass is repeated.
 
 - `trace.what_if({"kind:activation": 1.0})`: as if no activation weakened a gradient.
 
-It tells causes apart. If the gradient of a deep sigmoid net comes back with σ' := 1 but not with σ' := 1/4, the
+This separates causes. If the gradient of a deep sigmoid net comes back with σ' := 1 but not with σ' := 1/4, the
 type of activation made it vanish, and not saturation. Values, parameters and `.grad` stay as they are.
 """
 
@@ -27,11 +27,11 @@ def what_if(self: Trace, changes: Mapping[str, ArrayLike | Callable]) -> Trace:
     Parameters
     ----------
     changes : mapping
-        Which derivatives → what to take instead. Which: all of a kind ("kind:activation"), those of a node by its
+        Which derivatives → what replaces them. Which: all of a kind ("kind:activation"), those of a node by its
         name, or those that a pattern matches ("layers.3/*"). What: a number, or an array that broadcasts to the
-        shape of the node, instead of derivatives that act element by element (of a kind or a pattern the others,
-        such as matrix products, stay); or a function `(local, upstream)` that returns the contribution. Where two
-        keys match one derivative, the later counts.
+        shape of the node (this replaces derivatives that act element by element; others that the key matches, such
+        as matrix products, stay), or a function `(local, upstream)` that returns the contribution. If two keys
+        match the same derivative, the later one counts.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def what_if(self: Trace, changes: Mapping[str, ArrayLike | Callable]) -> Trace:
 
 
 def matched(trace: Trace, key: str) -> list[Edge]:
-    """The edges that leave the nodes which `key` means."""
+    """The edges out of the nodes that `key` selects."""
     edges = trace.edges()
     if str(key).startswith("kind:"):
         found = [edge for edge in edges if edge.output.kind == key.removeprefix("kind:")]
@@ -86,7 +86,7 @@ def matched(trace: Trace, key: str) -> list[Edge]:
 
 
 def replaceable(key: str, change: Any, edges: list[Edge]) -> list[Edge]:
-    """Those of `edges` whose derivative `change` can take the place of; ValueError if there are none."""
+    """Those of `edges` whose derivative `change` can replace; ValueError if there are none."""
     if callable(change):
         return edges
     diagonal = [edge for edge in edges if edge.local.kind == "diagonal"]
@@ -120,7 +120,7 @@ def fits(change: ArrayLike, shape: tuple[int, ...]) -> bool:
 
 
 class Instead(LocalJacobian):
-    """A derivative that was put in the place of an op's own: a diagonal, or a function of it and the upstream."""
+    """A derivative that replaces an op's own: a diagonal, or a function of the original and the upstream."""
 
     declared = condition = None
 

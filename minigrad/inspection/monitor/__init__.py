@@ -1,4 +1,4 @@
-"""Watching a training run: a room of its own, which nothing else needs."""
+"""Watch a training run: a removable room, which nothing else needs."""
 
 from minigrad.inspection.monitor.monitor import GradientMonitor
 

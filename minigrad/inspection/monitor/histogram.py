@@ -1,7 +1,7 @@
-"""Histograms that add up: fixed bins, so that layers and steps compare without binning anything again.
+"""Histograms with fixed bins, so that counts can be added over steps and compared between layers.
 
 A bin is one octave, 2ᵏ ≤ |x| < 2ᵏ⁺¹, for each sign, from 2⁻⁴⁰ ≈ 1e−12 to 2¹⁴ ≈ 1e4: the exponent of a floating
-point number is the number of its bin, and no logarithm is taken.
+point number gives its bin, without a logarithm.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from minigrad.kernels import twin
 LOW, HIGH = -40, 14
 OCTAVES = 2.0 ** np.arange(LOW, HIGH + 1)
 EDGES = np.concatenate([[-np.inf], -OCTAVES[::-1], OCTAVES, [np.inf]])  # the middle bin holds what is nearly 0
-RUN = 256  # so many neighbours, which lie together in memory, are looked at or not
-SAMPLE = 2**14  # more elements of a large array are not looked at in one step
+RUN = 256  # a large array is sampled in runs of this many neighbours in memory
+SAMPLE = 2**14  # how many elements of a large array are counted in one step, at most
 
 
 def octaves_line(x: np.ndarray, low: int, high: int, first: int, every: int, run: int) -> np.ndarray:
@@ -46,7 +46,7 @@ count_octaves = twin("count_octaves", octaves_line, "statistics", why="float32 4
 def octaves(x: np.ndarray, first: int = 0, every: int = RUN) -> np.ndarray:
     """How many elements of x lie in each bin; those that are not finite are in the outermost ones.
 
-    Of `every` so many neighbours, beginning with the `first`, 256 are counted.
+    Only runs of 256 elements count: one that starts at element `first`, then one every `every` elements.
 
     >>> counts = octaves(np.array([0.0, 3.0, 2.0, -0.75]))
     >>> [(float(EDGES[i]), float(EDGES[i + 1]), int(counts[i])) for i in np.flatnonzero(counts)]
@@ -58,8 +58,8 @@ def octaves(x: np.ndarray, first: int = 0, every: int = RUN) -> np.ndarray:
 class Histograms(Rows):
     """Name → counts (rows, bins), summed over the steps of each row; see `minigrad.inspection.monitor.history`.
 
-    Of an array with more than 16,384 elements each step counts every k-th run of 256, beginning one further on each
-    time: k steps count them all.
+    If an array has more than 16,384 elements, each step counts every k-th run of 256 and the next step starts one
+    run later, so that k steps count all of them.
     """
 
     def __init__(self, capacity: int = 64) -> None:
@@ -72,12 +72,12 @@ class Histograms(Rows):
         self.recorded += 1
 
     def count(self, x: np.ndarray) -> np.ndarray:
-        """How many elements of x lie in each bin, of those that are looked at in this step."""
-        k = -(-x.size // SAMPLE) | 1  # odd, so that it takes from all columns of a matrix
+        """How many elements of x lie in each bin, among those that this step samples."""
+        k = -(-x.size // SAMPLE) | 1  # odd, so that runs come from all columns of a matrix
         return octaves(x, self.recorded % k * RUN, k * RUN)
 
     def add(self, name: str, counts: np.ndarray) -> None:
-        """Add what was counted to the row of this step."""
+        """Add these counts to the row of this step."""
         if name not in self.counts:
             self.counts[name] = np.zeros((len(self.steps), len(EDGES) - 1), np.int64)
         self.counts[name][self.length - 1] += counts
@@ -91,12 +91,12 @@ class Histograms(Rows):
         return self.counts[name][: self.length].copy()
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All of it by name, for a file; nothing if nothing was counted."""
+        """All histograms by name, for a file; empty if nothing was counted."""
         counts = {f"histogram/{name}": self[name] for name in self.counts}
         return counts and {"histogram/edges": EDGES, "histogram/step": self.steps[: self.length].copy(), **counts}
 
     def for_tensorboard(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
-        """(name, step, what TensorBoard wants to know) of every histogram; sums are those of the bins' middles."""
+        """(name, step, arguments for TensorBoard) of every histogram; each element counts as the middle of its bin."""
         limits = np.clip(EDGES, -2 * OCTAVES[-1], 2 * OCTAVES[-1])
         middles = (limits[:-1] + limits[1:]) / 2
         for name in self.counts:

@@ -1,10 +1,10 @@
-"""Numbers of a long training run in memory that does not grow, and what they can be written to.
+"""The numbers of a long training run in a fixed amount of memory, and the files they can be written to.
 
 - `History`: key → one value per row; `history["update_ratio/layers.0.weight"]`, `history["step"]`.
 - `to_csv(path)`, `to_tensorboard(folder)`.
 
-A table has a fixed number of rows. When they are full, neighbours are merged two by two, and from then on a row
-stands for twice as many steps: after 10,000 steps 625 rows of 16, evenly spread, and never more than 1,024.
+A table has a fixed number of rows. When it is full, neighbouring rows are merged in pairs, and from then on a row
+stands for twice as many steps: after 10,000 steps there are 625 rows of 16, and never more than 1,024.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Rows:
         self.steps = np.zeros(capacity, np.int64)  # the first step of each row
         self.length = 0
         self.stride = 1  # how many recorded steps make a row
-        self.filled = 0  # how many of them the last row has
-        self.step = 0  # the last one
+        self.filled = 0  # how many of them the last row has so far
+        self.step = 0  # the last recorded one
 
     def begin(self, step: int) -> None:
-        """What comes next belongs to this step."""
+        """Begin a step: the values that follow belong to it."""
         if self.filled == self.stride or not self.length:
             if self.length == len(self.steps):
                 self.halve()
@@ -52,8 +52,8 @@ class Rows:
 class History(Rows, Mapping):
     """Key → array with one value per row: the mean over the steps of the row that have one.
 
-    NaN means that nothing was computed, and infinity that what was computed is not finite. The key "step" has the
-    first step of each row.
+    NaN means that nothing was computed, and infinity that the result was not finite. The key "step" has the first
+    step of each row.
 
     Examples
     --------
@@ -74,7 +74,7 @@ class History(Rows, Mapping):
         self.noted: list[tuple[int, dict[str, float]]] = []  # (row, values) of steps that are not yet in the table
 
     def begin(self, step: int) -> None:
-        if len(self.noted) == 64:  # the table is out of the cache when a step ends: it pays to go there seldom
+        if len(self.noted) == 64:  # the table is not in the processor's cache: it is cheaper to go there seldom
             self.enter()
         super().begin(step)
         self.recent.append({})
@@ -89,7 +89,7 @@ class History(Rows, Mapping):
                 self.sums, self.counts = (np.hstack([x, np.zeros_like(x)]) for x in (self.sums, self.counts))
 
     def enter(self) -> None:
-        """Add what was noted to the table."""
+        """Add the noted values to the table."""
         for row, values in self.noted:
             places = [self.columns[key] for key in values]
             self.sums[row, places] += list(values.values())

@@ -1,7 +1,7 @@
 """What one layer did in a step of training, from the looks that a `GradientMonitor` took at its nodes.
 
-A share is a share of the elements, but dead is a unit, not an element: half of what a healthy ReLU puts out is 0, each
-time from other units.
+Shares count elements, but `dead` counts units: half of the outputs of a healthy ReLU are 0, each time those of other
+units.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from minigrad.inspection.monitor.looks import Look
 
 ENOUGH = 256  # samples before a unit may be called dead
-NEVER = -1  # when a unit was active last that never was
+NEVER = -1  # "last active" of a unit that never was
 
 
 class Layer:
@@ -23,7 +23,7 @@ class Layer:
 
     def __init__(self, name: str, window: int | None) -> None:
         self.name, self.window = name, window
-        self.relus: dict[int, Units] = {}  # by how many units there are
+        self.relus: dict[int, Units] = {}  # by the number of units
         self.reset()
         self.start()
 
@@ -39,7 +39,7 @@ class Layer:
         self.saturated = self.bounded = 0
 
     def take(self, look: Look) -> None:
-        """Take in what one of its nodes computed, and what arrived there."""
+        """Add the look at one of its nodes: what the node computed, and the gradient that arrived there."""
         for what, (more, more_zeros, elements) in look.outputs.items():
             norm, zeros, size = self.sums.get(what, (0.0, 0, 0))
             self.sums[what] = math.hypot(norm, more), zeros + more_zeros, size + elements
@@ -92,7 +92,7 @@ class Units:
         self.starts = deque([0], self.window)  # how many samples came before each batch of the window
 
     def hear(self, units: np.ndarray, samples: int) -> None:
-        """Take in which units were active in so many samples."""
+        """Note which units were active in the next `samples` samples."""
         self.seen += samples
         self.last[units] = self.seen
 
@@ -101,7 +101,7 @@ class Units:
         return int(np.count_nonzero(self.last <= min(self.seen - ENOUGH, self.starts[0])))
 
     def born_dead(self) -> int:
-        """How many of them were so from the beginning."""
+        """How many units have never been active, not even before the window."""
         return int(np.count_nonzero(self.last == NEVER))
 
     def next_batch(self) -> None:

@@ -1,4 +1,4 @@
-"""How a monitor hears of gradients and of moves, without being kept alive by those who tell it."""
+"""Call a monitor from `backward()` and from the optimizer, which hold only weak references to it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from minigrad.settings import state
 
 
 def listen(monitor: Any, hear: Callable, moved: Callable, optimizer: Any = None) -> Callable[[], None]:
-    """Let two methods of a monitor be called, by `backward()` in this thread and by the optimizer.
+    """Have `backward()` in this thread call `hear`, and the optimizer `moved`, both methods of a monitor.
 
-    It ends with a call of the function that is returned, or when nobody holds the monitor any more.
+    This ends when the returned function is called, or when the monitor is freed.
     """
-    listener, meter = faint(hear), faint(moved)
+    listener, meter = weak(hear), weak(moved)
     state.listeners = (*state.listeners, listener)
     if optimizer is not None:
         optimizer.meters.append(meter)
@@ -28,8 +28,8 @@ def listen(monitor: Any, hear: Callable, moved: Callable, optimizer: Any = None)
     return leave
 
 
-def faint(method: Callable) -> Callable[..., None]:
-    """The method, for as long as somebody else holds its object."""
+def weak(method: Callable) -> Callable[..., None]:
+    """The method through a weak reference: once its object is freed, a call does nothing."""
     found = weakref.WeakMethod(method)
 
     def call(*xs: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a `GradientMonitor` keeps of the nodes that it hears of: a few numbers each, and not their arrays.
+"""What a `GradientMonitor` keeps of each node that it hears of: a few numbers, not the arrays.
 
 - `Look`: norms, zeros, saturated elements and active units of one node, and a histogram if wanted.
 - `Walk`: the looks at the nodes of one `backward()`, and which of them belong to a model.
@@ -18,7 +18,7 @@ from minigrad.arrays import sum_of_squares
 from minigrad.graph import Node
 from minigrad.kernels import twin
 
-# Where φ' < 0.1·max φ': the distance of the output from the middle of its range
+# The middle of the output's range, and the distance from it beyond which φ' < 0.1·max φ'
 SATURATED = {
     "sigmoid": (0.5, 0.5 * math.sqrt(0.9)),
     "tanh": (0.0, math.sqrt(0.9)),
@@ -28,9 +28,9 @@ SATURATED = {
 
 
 def squares_in_blocks(x: np.ndarray) -> float:
-    """Σx² in NumPy: products of 256 float32 are summed in their own precision first, and these sums in float64.
+    """Σx² in NumPy: blocks of 256 float32 are summed in float32, and the sums of the blocks in float64.
 
-    That is twice as fast, right to 7 digits, and done over where float32 comes near to its limits.
+    That is twice as fast and right to 7 digits. Near the limits of float32 the sum is computed again in float64.
     """
     if x.dtype == np.float32 and x.size > 4096:
         flat = x.ravel(order="K")
@@ -65,14 +65,14 @@ beyond = twin(
 )
 active = twin(
     "active",
-    lambda samples: ~(np.max(samples, axis=0, initial=0) <= 0),  # NaN is not silence
+    lambda samples: ~(np.max(samples, axis=0, initial=0) <= 0),  # NaN counts as active
     "statistics",
     why="5 times as fast",
 )
 
 
 def activations_of(node: Node) -> Sequence[tuple[str, np.ndarray]]:
-    """(name, output) of every ReLU and every bounded activation that a node computed, within a fused op too."""
+    """(name, output) of every ReLU and every bounded activation that a node computed, also inside a fused op."""
     if node.op.name == "lstm":
         gates, _, tanh_c = node.saved
         i, f, g, o = np.split(gates, 4, axis=-1)
@@ -104,23 +104,23 @@ def by_unit(x: np.ndarray) -> np.ndarray:
 
 
 class Look:
-    """What is kept of a node's output and of the gradient there: a few numbers, for each unit at most.
+    """What is kept of a node's output and of the gradient there: a few numbers, or a few per unit.
 
-    It is taken as the gradient arrives, when both arrays are in the processor's cache: the gradient has just been
-    made, and the output is what the node's rule reads next.
+    It is taken when the gradient arrives, while both arrays are in the processor's cache: the gradient has just been
+    computed, and the node's rule reads the output next.
 
     Attributes
     ----------
     outputs : dict
-        "activation" and "gradient" → (norm, zeros, elements), if a module puts the output out.
+        "activation" and "gradient" → (norm, zeros, elements), if the node computed the output of a module.
     counts : dict
-        The same names → a histogram, if there are to be any.
+        The same names → a histogram, if histograms are wanted.
     active : list
         (which units were active, samples) of each ReLU.
     saturated, bounded : int
-        Of so many elements of bounded activations so many are saturated.
+        How many elements of bounded activations are saturated, and how many there are.
     totals : list
-        (quantity, sum for each unit, samples), if there are to be maps of units.
+        (quantity, sum for each unit, samples), if numbers per unit are wanted.
     """
 
     @np.errstate(all="ignore")
@@ -155,37 +155,37 @@ class Walk:
 
     def __init__(self) -> None:
         self.looks: list[tuple[Node, Look | None]] = []
-        self.put_out: set[Node] = set()  # of these nodes, and those to come, what modules put out
-        self.used: set[Node] = set()  # what these nodes were computed from
+        self.module_outputs: set[Node] = set()  # among the nodes heard so far and their inputs
+        self.used: set[Node] = set()  # inputs of the nodes heard so far
 
     def is_before(self, node: Node) -> bool:
-        """Whether this node cannot belong to it: another `backward()` has begun."""
+        """Whether this walk is over and the node belongs to the next `backward()`."""
         return bool(self.looks) and node.seq >= self.looks[-1][0].seq
 
     def is_cut_off(self) -> bool:
-        """Whether a node that was to receive a gradient did not: a rule had failed, or somebody pressed Ctrl-C."""
+        """Whether a node did not get its gradient, because a rule failed or somebody pressed Ctrl-C."""
         heard = {node for node, _ in self.looks}
         return any(receiver not in heard for node in heard for receiver in receivers(node))
 
     def hear(self, node: Node, g: np.ndarray, count: Callable | None, maps: bool) -> None:
         """Look at a node to which gradient g was sent.
 
-        A module puts out what is used outside of it, or by a loss, or by nobody.
+        A value is the output of a module if it is used outside of the module, by a loss, or not at all.
         """
         if node not in self.used and node.output.ndim:
-            self.put_out.add(node)
+            self.module_outputs.add(node)
         sources = [x.node for x in node.inputs if x is not None and x.node is not None]
         self.used.update(sources)
-        self.put_out.update(x for x in sources if x.scope != node.scope or node.op.kind == "loss")
-        put_out = node in self.put_out and node.op.kind != "loss"
-        outputs = {"activation": node.output, "gradient": g} if put_out else {}
+        self.module_outputs.update(x for x in sources if x.scope != node.scope or node.op.kind == "loss")
+        is_output = node in self.module_outputs and node.op.kind != "loss"
+        outputs = {"activation": node.output, "gradient": g} if is_output else {}
         activations = activations_of(node)
         self.looks.append((node, Look(outputs, activations, count, maps) if outputs or activations else None))
 
     def of_model(self, parameters: Container) -> Iterator[tuple[str, Look | None]]:
-        """(scope, look) of what was computed with these parameters, in forward order.
+        """(scope, look) of every node computed with these parameters, in forward order.
 
-        A node without parameters belongs to those whose outputs it uses.
+        A node without parameters of its own belongs to the model whose outputs it uses.
         """
         mine: set[Node] = set()
         for node, look in reversed(self.looks):

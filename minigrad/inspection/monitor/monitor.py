@@ -28,7 +28,7 @@ from minigrad.inspection.monitor.looks import Walk, finite_or_infinite, length
 from minigrad.tensor import Tensor
 
 Level = Literal["norms", "hist", "full"]
-TINY = 1e-8  # a weight so short has no update ratio
+TINY = 1e-8  # a weight with a smaller norm has no update ratio
 
 
 def timed(method: Callable) -> Callable:
@@ -51,21 +51,21 @@ class GradientMonitor:
     """Records what activations, gradients and parameters do while a model is trained.
 
     Call `step()` after `backward()` and before the gradients are clipped. The monitor hears every `backward()` of
-    its thread from the moment it is made until `close()`, to the end of a `with` block, or until nobody holds it.
+    its thread from the moment it is made until `close()`, the end of its `with` block, or until it is freed.
 
     Parameters
     ----------
     model : Module
         Only what is computed with its parameters counts: two models can be watched side by side.
     optimizer : Optimizer, optional
-        Then its steps are heard too: the gradients it used, after clipping, and how far it moved the parameters.
+        With it, its steps are recorded too: the gradients it used, after clipping, and how far it moved parameters.
     every : int
-        Record every so many steps. A step costs about 20 µs for each layer and parameter, and a look at each number:
-        little beside large layers, as much as the rest of the step for those of 64 units.
+        Record one step in `every`. It costs about 20 µs for each layer and parameter, and one pass over their arrays:
+        little for large layers, as much as the rest of the step for layers of 64 units.
     level : "norms", "hist" or "full"
         "hist" adds `histograms`, and "full" `units` as well.
     window : int or None
-        A ReLU unit is dead that no sample made active in so many recorded batches, or since the last `reset()` if
+        A ReLU unit is dead if no sample made it active in this many recorded batches, or since the last `reset()` if
         those are fewer; it is never judged by less than 256 samples. None: always since the last `reset()`.
 
     Attributes
@@ -89,8 +89,8 @@ class GradientMonitor:
 
     Notes
     -----
-    A layer is a module's path, and its output is what others use of what it computed itself, the modules in it
-    among them. A module that is called several times in a step counts as one.
+    A layer is named by the path of its module. Its output is what the module itself computed and other modules use,
+    those inside it included. A module that is called several times in a step counts as one.
 
     Examples
     --------
@@ -132,9 +132,9 @@ class GradientMonitor:
         self.layers: dict[str, Layer] = {}  # by scope, in the order of the forward pass
         self.steps = 0
         self.walk = Walk()  # what was heard and is not yet in the layers
-        self.heard = False  # whether something of this step was the model's
+        self.heard = False  # whether this step had a gradient of the model
         self.waiting: set[Tensor] = set()  # parameters that the optimizer has yet to move
-        self.used: list[float] = []  # norms of the gradients that it used
+        self.used: list[float] = []  # norms of the gradients that the optimizer used
         self.closed = False
         self.begun = self.ended = self.inside = 0.0
         self.leave = listen(self, self._hear, self._moved, optimizer)
@@ -164,7 +164,7 @@ class GradientMonitor:
         self.steps += 1
 
     def _take_in(self) -> None:
-        """Hand what was heard to the layers, in forward order; what did not come to its end is dropped."""
+        """Hand what was heard to the layers, in forward order; a `backward()` that was cut off is dropped."""
         for scope, look in () if self.walk.is_cut_off() else self.walk.of_model(self.names):
             if not self.heard:
                 self.heard = True
@@ -193,7 +193,7 @@ class GradientMonitor:
         for p, norm in gradients.items():
             name = self.names[p]
             self.history.put(f"gradient_norm/{name}", norm)
-            if p not in self.waiting:  # else the optimizer says it, which has to read the parameter anyway
+            if p not in self.waiting:  # else the optimizer reports it, which reads the parameter anyway
                 self.history.put(f"weight_norm/{name}", length(p.data))
             if self.level != "norms":
                 self.histograms.add(f"gradient/{name}", self.histograms.count(p.grad))
@@ -203,7 +203,7 @@ class GradientMonitor:
     @timed
     def _moved(self, parameter: Tensor, weight: float, gradient: float, change: float) -> None:
         """Called by the optimizer for each parameter that it has moved."""
-        if self.walk.looks or self.heard:  # a step that was not to be recorded is over
+        if self.walk.looks or self.heard:  # the optimizer has moved before `step()`: drop what was heard
             self.walk, self.heard = Walk(), False
             for layer in self.layers.values():
                 layer.start()
@@ -262,9 +262,9 @@ class GradientMonitor:
         return plot(self, path)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write all that was recorded to an .npz file, in a single step.
+        """Write all that was recorded to an .npz file.
 
-        Save now and then: when the run is killed, even while it saves, the file before is still whole.
+        Save now and then: the file is replaced at once, so a run that is killed while it saves leaves the old one.
         """
         arrays: dict[str, Any] = {**self.history, **self.histograms.arrays()}
         arrays |= {f"units/{layer}/{name}": x for layer, xs in self.units.items() for name, x in xs.items()}

@@ -15,16 +15,16 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
 FEW = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's, for the colour-blind too
-STYLES = ("-", "--", "-.", ":", (0, (6, 1)), (0, (1, 3)))  # of lines, to tell a few by in grey
+STYLES = ("-", "--", "-.", ":", (0, (6, 1)), (0, (1, 3)))  # tell a few lines apart in greyscale
 RATIOS = "a healthy weight moves by about a thousandth of its length per step, so its line stays in the grey band; "
 NORMS = (
     "gradients vanish where the lines of the first layers sink far below the others, and explode where they rise "
-    "(faint: unsmoothed)."
+    "(faint lines: unsmoothed)."
 )
 
 
 def plot(monitor: Any, path: str | os.PathLike | None = None) -> Figure:
-    """The weights' gradient norms, and above them their update ratios if there is an optimizer; no biases."""
+    """The gradient norms of the weights (not biases), and above them the update ratios if there is an optimizer."""
     history, steps = monitor.history, monitor.history["step"]
     if "global_norm" not in history:
         raise ValueError("GradientMonitor.plot: no gradient is recorded yet: call step() after backward()")
@@ -75,7 +75,7 @@ def lines(ax: Axes, steps: np.ndarray, values: Mapping[str, np.ndarray], colours
         if name in values:
             if few:
                 ax.plot(steps, positive(values[name]), color=colour, linewidth=0.6, alpha=0.3)
-            label = " " * name.startswith("_") + name  # a legend leaves out what begins with _
+            label = " " * name.startswith("_") + name  # matplotlib leaves out labels that begin with _
             look = {"color": colour, "linestyle": style, "linewidth": 1.8 if few else 0.9}
             ax.plot(steps, smooth(values[name]), **look, label=label)
 
@@ -95,7 +95,7 @@ def smooth(values: np.ndarray) -> np.ndarray:
 
 
 def scale(figure: Figure, axes: list[Axes], colours: Mapping[str, Any]) -> None:
-    """Which colour is which of many layers."""
+    """A colour bar that says which colour is which layer, if there are many."""
     n, names = len(colours), list(colours)
     mapped = ScalarMappable(BoundaryNorm(np.arange(n + 1) - 0.5, n), ListedColormap(list(colours.values())))
     ticks = np.unique(np.linspace(0, n - 1, 6).round().astype(int))

@@ -1,4 +1,4 @@
-"""What `monitor.table()` prints: the last step, and marks where something has been out of bounds for a while."""
+"""What `monitor.table()` prints: the last step, with marks where a value was out of bounds three times in a row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIMITS = {
     "decades": ((-2, 1.5), (-4, 3)),
     "update_ratio": ((1e-4, 1e-2), (1e-6, 1e-1)),
 }
-FINITE = ((-math.inf, math.inf),) * 2  # of all others
+FINITE = ((-math.inf, math.inf),) * 2  # for all other quantities
 LEGEND = """\
 ! warning, !! alarm, once they hold for three recorded steps
 inf           not finite: infinite, or NaN
