@@ -507,7 +507,7 @@ def test_dashboard_without_activations():
         (lambda: draw.through_time(plain(1)[0]), r"nothing in this trace is called h\[t\] or c\[t\]"),
         (lambda: draw.unit_map(plain(1, None)[0]), "there is no activation in this trace"),
         (lambda: draw.lens(plain(1, None)[0]), "there is no activation behind a weight"),
-        (lambda: draw.update_ratios(watched(optimizer=False)), "the monitor heard of no step"),
+        (lambda: draw.update_ratios(watched(optimizer=False)), "the monitor has no optimizer"),
     ],
 )
 def test_a_wrong_call_says_why(make, sentence):

@@ -1,4 +1,4 @@
-"""A removable room: what an inspection shows, as pictures. Each says below itself how it is read.
+"""A removable room: pictures of what an inspection shows. A sentence below each says how to read it.
 
 >>> import minigrad as mg
 >>> from minigrad.inspection import draw

@@ -1,6 +1,6 @@
 """What is drawn: boxes that hold values, and wires between them along which gradients come back.
 
-A box or wire may stand for several alike; its statistics are lists then, one number per repeat.
+A box or wire may stand for several of the same structure; its statistics are then lists, with one number per repeat.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ STATE = re.compile(r"(\w+)\[\d+\](:\d+)?")  # h[3]
 
 
 class Wire:
-    """The edges of a trace between two boxes, per repeat; `source` is the number of the box that the values are in."""
+    """The edges of a trace between two boxes, per repeat; `source` is the number of the box whose values are used."""
 
     def __init__(self, trace: Trace, source: int, copies: list[list[int]]) -> None:
         self.trace, self.source, self.copies = trace, source, copies
 
     @cached_property
     def shares(self) -> list[float]:
-        """Per repeat its signed part in the gradient at its source: ⟨part, whole⟩/⟨whole, whole⟩."""
+        """Per repeat its signed share of the gradient at its source: ⟨part, whole⟩/⟨whole, whole⟩."""
         found = []
         for parts in (summed(self.trace, edges) for edges in self.copies):
             wholes = [self.trace[i].grad for i in parts]
@@ -47,20 +47,20 @@ class Wire:
 
     @property
     def is_all(self) -> bool:
-        """Whether the values at its source get their gradient from here alone."""
+        """Whether the values at its source get all their gradient along this wire."""
         ends = ({self.trace._edges[k][2] for k in edges} for edges in self.copies)
         into = [sum(len(self.trace._into[i]) for i in end) for end in ends]
         return into == [len(edges) for edges in self.copies]
 
 
 class Box:
-    """One value, or all that a module computed, or several modules alike.
+    """One value, or all that a module computed, or several modules of the same structure.
 
     Attributes
     ----------
     copies, held, results : list of list of int
-        Positions in the trace, per repeat: of the values, of parameters that are written into the box instead of
-        having their own, and of the values that are used outside.
+        Positions in the trace, per repeat: of the values, of the parameters that are shown in this box instead of
+        boxes of their own, and of the values that are used outside the box.
     wires : list of Wire
         From the boxes it was computed from, left to right.
     """
@@ -71,7 +71,7 @@ class Box:
 
     @classmethod
     def of(cls, alike: Sequence[Box], places: Mapping[int, int]) -> Box:
-        """One box for several alike; `places` holds the new numbers of the boxes."""
+        """One box for several of the same structure; `places`: old number of a box → its new number."""
         box = cls(alike[0].trace, [], [], [])
         for name in ("copies", "held", "results"):
             setattr(box, name, [part for one in alike for part in getattr(one, name)])
@@ -99,7 +99,7 @@ class Box:
 
     @cached_property
     def states(self) -> dict[tuple, list[int]]:
-        """Values within the box that are named after a step of time, parts of others left out: h → h[0], h[1] …"""
+        """Values in the box that are named after a time step, without views: h → h[0], h[1] …"""
         found: dict[tuple, list[int]] = {}
         for i in (i for values in self.copies for i in values if len(values) > 1):
             if self.trace[i].kind != "view" and (match := STATE.fullmatch(self.trace._symbols[i])):
@@ -108,7 +108,7 @@ class Box:
 
     @cached_property
     def gains(self) -> list[list[float | None]]:
-        """Per wire and repeat ‖gradient sent back along it‖/‖gradient that arrived‖; to parameters if that is all."""
+        """Gain per wire and repeat, ‖gradient sent back‖/‖that arrived‖; to parameters only if to nothing else."""
         wires = [wire for wire in self.wires if wire.carries]
         flow = [wire for wire in wires if not into_parameter(Edge(self.trace, wire.copies[0][0]))]
         return [
@@ -127,7 +127,7 @@ class Box:
 
     @cached_property
     def gain(self) -> float | None:
-        """What the colour shows: the largest gain, over repeats the mean, of a recurrence the decay per step."""
+        """What the colour shows: the largest gain of a wire (mean of its repeats), or the decay per step."""
         means = [mean(gains) for gains in self.gains]
         return self.decay[1] if self.decay else None if None in means else max(means, default=None)
 
@@ -148,7 +148,7 @@ def gain(trace: Trace, results: Sequence[int], edges: Sequence[int]) -> float | 
 
 
 def mean(gains: Sequence[float | None]) -> float | None:
-    """Their geometric mean."""
+    """The geometric mean, or None if one of them is None."""
     if None in gains:
         return None
     return math.exp(sum(map(math.log, gains)) / len(gains)) if all(gains) else 0.0

@@ -27,9 +27,9 @@ from minigrad.inspection.trace import Trace
 def ridge(
     trace: Trace, of: str = "gradient", to: Any = None, path: paper.Path = None, ax: Axes | None = None
 ) -> Figure:
-    """A histogram for each layer, that at the input lowest: of the gradient, or of the "value" where it arrives.
+    """A histogram of the "gradient" that arrives at each layer, or of the "value" there; the input's is the lowest.
 
-    As Glorot and Bengio (2010) looked at them. Each hill is scaled to the same height.
+    After Glorot and Bengio (2010). Each hill is scaled to the same height.
     """
     if of not in ("gradient", "value"):
         raise ValueError(f"ridge: of is 'gradient' or 'value', not {of!r}")
@@ -50,15 +50,15 @@ def ridge(
     ax.set_xlim(bins[0], bins[-1])
     paper.label_few(ax.yaxis, layers.names)
     ax.spines["left"].set_visible(False)
-    how = "where the hills close in on 0 towards the lower layers gradients vanish, and where they part they explode."
+    how = "where the hills get narrower towards the bottom, gradients vanish; where they get wider, gradients explode."
     if of == "value":
         shade_flat(ax, [edge.local for place in layers.places for node in place for edge in activated(node)])
-        how = "in the grey zone, where a hill is saturated, the activation passes on less than a tenth of max φ'."
+        how = "values in the grey zone are saturated: there the slope of the activation is below a tenth of max φ'."
     return paper.finished(ax, path, f"{of} of every element", how)
 
 
 def symlog_bins(arrays: list[np.ndarray], apart: bool) -> tuple[float, np.ndarray]:
-    """Bins that are equally wide on a symlog axis, and where that becomes linear: below all medians, or at them."""
+    """Where a symlog axis becomes linear (below all medians if `apart`, else above them), and equal bins on it."""
     sizes = [np.abs(x[np.isfinite(x) & (x != 0)]) for x in arrays]
     medians = [float(np.median(size)) for size in sizes if size.size] or [1.0]
     least = 0.0 if apart else 6.0  # so that zones of saturation are in sight
@@ -90,15 +90,15 @@ def spectrum(trace: Trace, to: Any = None, sample: int = 0, path: paper.Path = N
     """Singular values of ∂(next layer)/∂(layer), and of ∂(last layer)/∂(layer), for one sample."""
     layers = paper.Layers(trace, to)
     target = layers.chain.target
-    is_weight = layers.places[0] == [target] and any(map(into_parameter, target.incoming))  # of several layers
-    hidden = slice(int(is_weight), -1 if len(layers.names) > 3 else None)  # the last is the loss, of few directions
+    is_weight = layers.places[0] == [target] and any(map(into_parameter, target.incoming))  # perhaps a shared one
+    hidden = slice(int(is_weight), -1 if len(layers.names) > 3 else None)  # without the loss: it has few directions
     places = layers.places[hidden]
     if len(places) < 2:
         raise ValueError(f"spectrum: there is only one layer on the way to {target.symbol}")
     row = sample if all(node.value.ndim > 1 for place in places for node in place) else None
     steps = [layers.chain.trace.jacobian(above, below, row) for below, above in pairwise(places)]
-    digits = np.finfo(steps[0].dtype).eps
-    products = [steps[-1].astype(np.float64)]  # of many in float32 the product would soon be 0 or infinite
+    eps = np.finfo(steps[0].dtype).eps
+    products = [steps[-1].astype(np.float64)]  # in float32 a long product would soon be 0 or infinite
     for matrix in steps[-2::-1]:
         with np.errstate(over="ignore", invalid="ignore"):
             products.insert(0, products[0] @ matrix)
@@ -106,7 +106,7 @@ def spectrum(trace: Trace, to: Any = None, sample: int = 0, path: paper.Path = N
         raise ValueError(f"spectrum: a Jacobian on the way to {target.symbol} is not finite")
     ax = paper.axes(ax, 8.5, 5)
     ax.axhline(1, color="black", linewidth=0.8)
-    found = [[singular_values(matrix, digits) for matrix in matrices] for matrices in (steps, products)]
+    found = [[singular_values(matrix, eps) for matrix in matrices] for matrices in (steps, products)]
     paper.logarithmic(ax, np.concatenate([[1.0], *found[0], *found[1]]))
     kinds = (("o", "--", paper.BLUE, "to the next layer"), ("s", ":", paper.ORANGE, "to the last layer"))
     for values, shift, (marker, dashes, colour, label) in zip(found, (-0.12, 0.12), kinds, strict=True):
@@ -119,18 +119,18 @@ def spectrum(trace: Trace, to: Any = None, sample: int = 0, path: paper.Path = N
     paper.label_few(ax.xaxis, layers.names[hidden][:-1])
     ax.set_ylabel(f"singular values of Jacobians, sample {sample}")
     paper.legend(ax)
-    how = "on the line at 1 lengths are kept; where the squares sink to the left the product over layers vanishes."
+    how = "a singular value of 1 keeps lengths; where the squares fall to the left, the product over layers vanishes."
     return paper.finished(ax, path, "from layer (left: nearest the input)", how)
 
 
-def singular_values(matrix: np.ndarray, digits: float) -> np.ndarray:
-    """Those that are more than rounding errors of numbers with so many digits, largest first."""
+def singular_values(matrix: np.ndarray, eps: float) -> np.ndarray:
+    """Those that are above the rounding errors of numbers with this precision, largest first."""
     values = np.linalg.svd(matrix, compute_uv=False)
-    return values[values > 10 * max(matrix.shape) * digits * values[0]]
+    return values[values > 10 * max(matrix.shape) * eps * values[0]]
 
 
 def lens_points(trace: Trace) -> list[tuple[str, LocalJacobian, np.ndarray, np.ndarray]]:
-    """Per activation behind a weight its name and derivative, and of each unit z where φ' is largest and max |w|."""
+    """Per activation behind a weight its name and derivative, and for each unit z where φ' is largest, and max |w|."""
     points = []
     for edge in reversed(trace.opened().edges()):
         if edge.output.kind == "activation" and edge.local.kind == "diagonal":
@@ -155,7 +155,7 @@ def weight_below(node: TraceNode) -> np.ndarray | None:
 
 
 def lens(trace: Trace, path: paper.Path = None, ax: Axes | None = None) -> Figure:
-    """|w| and z of every unit at its best, and the curves on which |w·φ'(z)| is 1, 1/10 and 1/100.
+    """The largest |w| of every unit against its best z, and the curves on which |w·φ'(z)| is 1, 1/10 and 1/100.
 
     Nielsen (2015): with a sigmoid it reaches 1 only if |w| ≥ 4, and for a narrow range of inputs.
     """
@@ -183,5 +183,5 @@ def lens(trace: Trace, path: paper.Path = None, ax: Axes | None = None) -> Figur
     ax.set_ylabel("largest |w| into the unit")
     strong = int(np.sum(ws * paper.slope(local, zs) >= 1))
     ax.set_title(f"{local.node.op.name} units that can strengthen a gradient: {strong} of {len(zs)}", loc="left")
-    how = "each dot is a unit with its largest weight at its best sample; only in the coloured region |w·φ'| reaches 1."
+    how = "each dot is a unit: its largest weight and the z of its best sample; |w·φ'| ≥ 1 only in the coloured region."
     return paper.finished(ax, path, "z of the unit, where φ'(z) is largest in this batch", how)

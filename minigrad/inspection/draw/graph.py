@@ -1,7 +1,7 @@
-"""The graph of a trace as a picture: `trace.draw()` and, without a place for the boxes, `trace.to_dot()`.
+"""The graph of a trace as a picture: `trace.draw()` and, without positions of the boxes, `trace.to_dot()`.
 
-Values flow down, gradients up. The colour of a box says by how much it lengthens the gradient on its way through,
-the width of a line how much of the gradient at its upper end came back along it.
+Values flow down, gradients up. The colour of a box shows its gain, by how much it lengthens the gradient; the width
+of a line shows which share of the gradient at its upper end came back along it.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from minigrad.inspection.draw.view import GraphView
 from minigrad.inspection.draw.words import arrow, columns, label, lines_of, shortened, tooltip
 from minigrad.inspection.trace import Trace
 
-SIZE, LINE, LETTER, MARGIN = 11.0, 15.0, 7.0, 9.0  # of type, of a line, of a letter, around the text of a box
+SIZE, LINE, LETTER, MARGIN = 11.0, 15.0, 7.0, 9.0  # font size, line height, letter width, padding of a box
 BLUE, RED, GREY, INK, FAINT = "#6FA8D6", "#EF8A62", "#E4E4E4", "#222222", "#BBBBBB"
 HOW_TO_READ = (
-    "How to read: values flow down, gradients up. In a box stand value │ gradient, of an array the root mean square; "
+    "How to read: values flow down, gradients up. A box shows value │ gradient, for an array the root mean square; "
     "— means that none was computed, 0 is exactly zero. gain = ‖gradient that the box sends up‖/‖gradient that arrives "
-    "at it‖: blue ▼ shortens it, white keeps it, red ▲ lengthens it, grey has no gain. A line is as wide as its share "
-    "of the gradient at its upper end (in percent, if not all), dashed if exactly zero came along it, pale if no "
-    "gradient did. ×n stands for n blocks or steps alike, first … last."
+    "at it‖: blue ▼ shortens it, white keeps it, red ▲ lengthens it, grey has no gain. The wider a line, the larger "
+    "its share of the gradient at its upper end (in percent, unless the line is the only one); it is dashed if exactly "
+    "zero came along it, pale if no gradient did. ×n stands for n blocks or steps of one kind, first … last."
 )
 
 
 class Scene(NamedTuple):
-    """Everything in its place; both writers draw it in this order."""
+    """All that is drawn, with its position; matplotlib and SVG draw it in this order."""
 
     title: str
     frames: list[tuple[float, float, float, float, str]]  # left, top, width, height, label
@@ -79,7 +79,7 @@ def scene(trace: Trace, zoom: str) -> Scene:
 
 
 def colour(box: Box) -> str:
-    """White for a gain of 1, full blue or red from a tenth or ten on, grey without a gain."""
+    """White for a gain of 1, full blue from a tenth down, full red from ten up, grey without a gain."""
     if box.gain is None or np.isnan(box.gain):
         return GREY
     with np.errstate(divide="ignore"):
@@ -105,11 +105,11 @@ def curve(points: list[tuple[float, float]]) -> Iterator[tuple]:
 
 
 def labels(s: Scene) -> Iterator[tuple[str, float, float, float]]:
-    """Every share, its place and width: beside the first bend, on the side to which the line goes, where it is free."""
+    """Every share, its position and width: beside the line's first bend, on the side it turns to, where it is free."""
     taken: list[tuple[float, float, float]] = []
     for wire, ((x0, y0), (x1, y1), *_) in ((wire, points[1:]) for wire, points in s.wires if label(wire)):
         width = LETTER * len(label(wire))
-        if y1 - y0 > BELOW:  # behind the boxes of many rows: where it leaves, straight down
+        if y1 - y0 > BELOW:  # the line goes on behind many rows: just below where it starts
             x1, y1 = x0, y0 + BELOW
         side, middle = 1 if x1 > x0 else -1, (x0 + x1) / 2
         start = middle + 4 if side > 0 else middle - 4 - width
@@ -122,10 +122,10 @@ def labels(s: Scene) -> Iterator[tuple[str, float, float, float]]:
 
 
 def draw_graph(trace: Trace, path: Path = None, ax: Axes | None = None, zoom: str = "layer") -> Figure:
-    """The graph as a matplotlib figure; with `ax` as large as that is."""
+    """The graph as a matplotlib figure, scaled to `ax` if there is one."""
     s = scene(trace, zoom)
     if ax is None:
-        dpi = min(120.0, 72 * 2**15 / max(s.width, s.height), 72 * (3e7 / s.width / s.height) ** 0.5)  # of a huge graph
+        dpi = min(120.0, 72 * 2**15 / max(s.width, s.height), 72 * (3e7 / s.width / s.height) ** 0.5)  # if it is huge
         ax = Picture(figsize=(s.width / 72, s.height / 72), dpi=dpi).add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, s.width), ylim=(s.height, 0), aspect="equal")
     ax.set_axis_off()
@@ -167,7 +167,7 @@ def draw_graph(trace: Trace, path: Path = None, ax: Axes | None = None, zoom: st
 
 
 def to_dot(trace: Trace, zoom: str = "layer") -> str:
-    """The graph in the language of Graphviz, which finds the places itself."""
+    """The graph in the language of Graphviz, which places the boxes itself."""
     view = GraphView(trace, zoom)
     out = [
         "digraph {",

@@ -1,8 +1,8 @@
 """Where boxes go: in rows, each box below all it was computed from, with its inputs from left to right.
 
 The method is that of Sugiyama, Tagawa and Toda (1981): a row for each length of the longest path, an order within
-the rows that avoids crossings, then places as close to the neighbours as the widths allow. It knows sizes and
-numbers only.
+the rows that avoids crossings, then positions as close to the neighbours as the widths allow. It knows only the
+sizes and numbers of boxes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Point = tuple[float, float]
 
 
 class Layout(NamedTuple):
-    """Upper left corners of the boxes, the course of each arrow by (box, input), and the size of it all."""
+    """Upper left corners of the boxes, the course of each arrow by (box, input), and the size of the whole."""
 
     corners: list[Point]
     courses: dict[tuple[int, int], list[Point]]
@@ -29,7 +29,7 @@ class Layout(NamedTuple):
 
 
 def layout(sizes: Sequence[tuple[float, float]], sources: Sequence[Sequence[int]]) -> Layout:
-    """Places for boxes of `sizes` (width, height); `sources` holds, per box, the smaller numbers of its inputs."""
+    """Place boxes of `sizes` (width, height); `sources` has per box the numbers, all below its own, of its inputs."""
     rank = ranks(sources)
     widths = [width for width, _ in sizes]
     rows, above, passed = with_bends(rank, sources, widths)
@@ -54,7 +54,7 @@ def layout(sizes: Sequence[tuple[float, float]], sources: Sequence[Sequence[int]
 
 
 def ranks(sources: Sequence[Sequence[int]]) -> list[int]:
-    """The row of each box: by the longest path that leads from it, so that it stands right above its first use."""
+    """The row of each box, from the longest path that leads from it, so that it stands right above its first use."""
     steps = [0] * len(sources)
     for i in reversed(range(len(sources))):
         for j in sources[i]:
@@ -63,7 +63,7 @@ def ranks(sources: Sequence[Sequence[int]]) -> list[int]:
 
 
 def with_bends(rank: Sequence[int], sources: Sequence[Sequence[int]], widths: list[float]) -> tuple:
-    """The rows, the inputs of each item one row above it, and the bends: items of an arrow that passes rows."""
+    """The rows, the inputs of each item one row above it, and the bends: an item in each row that an arrow passes."""
     rows: list[list[int]] = [[] for _ in range(max(rank, default=0) + 1)]
     for i, r in enumerate(rank):
         rows[r].append(i)
@@ -84,7 +84,7 @@ def with_bends(rank: Sequence[int], sources: Sequence[Sequence[int]], widths: li
 
 
 def arrange(rows: list[list[int]], above: Sequence, below: Sequence) -> None:
-    """Order the items of each row by where their neighbours are; last by their users, which keeps inputs in order."""
+    """Sort the items of each row by the positions of their neighbours; finally by users, to keep inputs in order."""
     at = {item: float(k) for row in rows for k, item in enumerate(row)}
 
     def sort(row: list[int], keys: dict[int, float]) -> None:

@@ -22,11 +22,11 @@ from minigrad.inspection.draw import paper
 from minigrad.inspection.parts import TraceNode
 from minigrad.inspection.trace import Trace
 
-MOST = 128  # cells side by side; of more the largest of each block is shown
+MOST = 128  # cells side by side; if there are more units, a cell shows the largest value of a block
 
 
 def cells(ax: Axes, values: np.ndarray, bar: str, columns: Sequence[str], rows: Sequence[str], **colours: Any) -> None:
-    """A coloured cell for each finite number; "0" for −∞, the logarithm of 0, "∞" for ∞, and "—" for NaN: nothing."""
+    """A coloured cell for each finite number; "0" for −∞ (the logarithm of 0), "∞" for ∞, "—" for NaN (no value)."""
     mesh = ax.pcolormesh(np.ma.masked_invalid(values), rasterized=True, **colours)
     ax.set_facecolor("0.93")
     missing = np.argwhere(~np.isfinite(values))
@@ -40,7 +40,7 @@ def cells(ax: Axes, values: np.ndarray, bar: str, columns: Sequence[str], rows: 
     ax.invert_yaxis()
     found = ax.figure.colorbar(mesh, ax=ax, pad=0.02, fraction=0.05, label=bar)
     found.outline.set_visible(False)
-    if bar.startswith("‖"):  # of these, values are logarithms
+    if bar.startswith("‖"):  # values are logarithms of norms
         found.ax.yaxis.set_major_formatter(lambda x, _: f"$10^{{{x:g}}}$" if x == int(x) else text.number(10**x, 2))
 
 
@@ -68,7 +68,7 @@ def through_time(
     with np.errstate(divide="ignore"):
         cells(ax, np.log10(norms), "‖gradient‖", [str(t) for t in range(norms.shape[1])], list(rows), cmap="viridis")
     ax.set_title("Gradients through time", loc="left")
-    how = "where a row darkens to the left the gradient vanishes on its way back, and the net learns little from there."
+    how = "where a row gets darker to the left, the gradient vanishes, and the net learns little from those steps."
     return paper.finished(ax, path, "time step", how)
 
 
@@ -89,7 +89,7 @@ def lag_matrix(lags: ArrayLike, path: paper.Path = None, ax: Axes | None = None)
         lines = ax.contour(middles, middles, np.ma.masked_invalid(logs), levels[levels != 0], colors="black")
         ax.clabel(lines, fontsize=7, fmt=lambda level: f"$10^{{{level:g}}}$")
     ax.set(title="What is left of a state later", ylabel="… in a later state h[t]")
-    how = "white is kept, blue (dashed lines) is forgotten and red (full lines) explodes, more so far off the diagonal."
+    how = "left of the diagonal is further back in time: white is kept, blue (dashed) forgotten, red (solid) explodes."
     return paper.finished(ax, path, "an earlier state h[k] …", how)
 
 
@@ -103,7 +103,7 @@ def units_of(trace: Trace) -> dict[str, np.ndarray]:
             if not node.value.size:
                 raise ValueError(f"unit_map: there is no sample, {node.symbol} is empty")
             name = re.sub(r"\[\d+\](:\d+)?$", "", node.symbol)
-            name = node.op if node.scope in timed and name == node.symbol else name  # the same at every step
+            name = node.op if node.scope in timed and name == node.symbol else name  # one name for all steps
             found = paper.is_flat(edge.local, edge.local.diagonal)
             flat.setdefault(f"{node.scope} {name}".strip(), []).append(found.reshape(-1, found.shape[-1]))
     return {name: np.concatenate(parts).mean(axis=0) for name, parts in flat.items()}

@@ -1,4 +1,4 @@
-"""What all pictures share: the paper, the colours, the layers, and below each picture how it is read."""
+"""What all pictures share: axes, colours, the layers, and the sentence below that says how to read the picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from minigrad.inspection.trace import Trace
 Path = str | os.PathLike | None
 BLUE, ORANGE, SKY = "#0072B2", "#D55E00", "#56B4E9"  # Okabe and Ito's, for the colour-blind too
 NOTE = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}  # under a number on a colour
-CAUSES = {  # column of the ledger → colour, and a hatch to tell it by in grey
+CAUSES = {  # column of the ledger → colour, and a hatch that tells it apart in greyscale
     "activation type": ("#E69F00", ""),
     "operating point": (ORANGE, "///"),
     "weights": (BLUE, ""),
@@ -43,7 +43,7 @@ class Picture(Figure):
 
 
 def axes(ax: Axes | None, width: float, height: float) -> Axes:
-    """`ax`, or that of a new figure of so many inches."""
+    """`ax`, or the axes of a new figure of this size in inches."""
     if ax is None:
         ax = Picture(figsize=(width, height), dpi=120, layout="constrained").subplots()
     ax.spines[["top", "right"]].set_visible(False)
@@ -51,7 +51,7 @@ def axes(ax: Axes | None, width: float, height: float) -> Axes:
 
 
 def finished(ax: Axes, path: Path, label: str, how_to_read: str) -> Figure:
-    """The figure, with the name of the x axis and one sentence below it, and written to `path`."""
+    """Label the x axis, add the sentence on how to read the picture, save it to `path`, and return the figure."""
     ax.set_xlabel(label)
     width = ax.get_position().width * ax.figure.get_figwidth()
     caption = textwrap.fill("How to read: " + how_to_read, int(18 * width))
@@ -63,20 +63,20 @@ def finished(ax: Axes, path: Path, label: str, how_to_read: str) -> Figure:
 
 
 def plain(name: str) -> str:
-    """A name as matplotlib writes it: not endless, and $ is no formula."""
+    """A name as matplotlib can show it: shortened, and without formulas between dollar signs."""
     return shortened(name, 40).replace("$", r"\$")
 
 
 def label_few(axis: Any, labels: Sequence[str], shift: float = 0.0, **style: Any) -> None:
-    """Ticks with labels; of many every second, third …, so that they can be read."""
+    """Ticks with labels; if there are too many to read, with every third, fifth … only."""
     labels, beside = [plain(label) for label in labels], axis.axis_name == "x" and not style
     most = 130 // (2 + max(map(len, labels))) if beside else 30
-    ticks = range(0, len(labels), -(-len(labels) // most) | 1)  # odd, so that of things in turn all kinds are named
+    ticks = range(0, len(labels), -(-len(labels) // most) | 1)  # odd: if kinds alternate, each is named
     axis.set_ticks([i + shift for i in ticks], [labels[i] for i in ticks], fontsize=8, **style)
 
 
 def legend(*several: Axes, **style: Any) -> None:
-    """One legend in the first of axes that lie on each other."""
+    """One legend for several axes that lie on each other, drawn in the first."""
     found = {name: handle for ax in several for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)}
     several[0].legend(found.values(), found, fontsize=8, title_fontsize=8, frameon=False, **style)
 
@@ -96,14 +96,14 @@ def logarithmic(ax: Axes, values: Any) -> None:
 
 
 def shown(ax: Axes, values: Sequence[float], at: Sequence[float] | None = None) -> np.ndarray:
-    """What a logarithmic axis can show; at its lower end "0" stands for each zero, "∞" for what is not finite."""
+    """The values that a log axis can show, else NaN, and at its lower end "0" for a zero, "∞" if it is not finite."""
     values = np.array(values, dtype=float)
     fit, at = (values > 0) & np.isfinite(values), np.arange(len(values)) if at is None else at
     end, side = (0.99, "top") if ax.yaxis_inverted() else (0.01, "bottom")
     for k in np.flatnonzero(~fit):
         sign = "0" if values[k] == 0 else "∞"
         ax.text(at[k], end, sign, transform=ax.get_xaxis_transform(), ha="center", va=side, fontsize=8)
-    ax.update_datalim(np.column_stack([at, np.ones(len(values))]), updatey=False)  # signs alone do not widen an axis
+    ax.update_datalim(np.column_stack([at, np.ones(len(values))]), updatey=False)  # text alone does not widen an axis
     return np.where(fit, values, np.nan)
 
 
@@ -119,7 +119,7 @@ def is_flat(local: LocalJacobian, slopes: np.ndarray) -> np.ndarray:
 
 
 class Layers:
-    """The layers on the way to `to`, from the input on: the rows of the ledger of its chain.
+    """The layers on the way to `to`, the one at the input first: the rows of the ledger of its chain.
 
     Without `to`: the first state of the last recurrent layer, or the first parameter.
     """
@@ -140,7 +140,7 @@ class Layers:
             raise ValueError(f"there is nothing to draw: on the way to {self.chain.target.symbol} a batch is empty")
 
     def arrays(self, what: str, trace: Trace | None = None) -> list[np.ndarray]:
-        """Per layer its "grad" or "value" in float64, perhaps in another trace; of the state of an LSTM h and c."""
+        """Per layer its "grad" or "value" in float64, perhaps from another trace; for an LSTM, h and c in a row."""
         trace = trace or self.chain.trace
         found = [[getattr(trace.node(node), what) for node in place] for place in self.places]
         return [np.concatenate([np.ravel(x).astype(np.float64) for x in xs]) for xs in found]

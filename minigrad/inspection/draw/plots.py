@@ -31,7 +31,7 @@ FORWARD = "layers, from the input (left) to the loss"
 
 
 def plot_chain(chain: Chain, path: paper.Path = None, ax: Axes | None = None) -> Figure:
-    """The running product of a chain: a bar per factor, from what the gradient was to what is left of it."""
+    """The running product of a chain: a bar per factor, from the gradient before it to the gradient after it."""
     ax = paper.axes(ax, float(np.clip(0.45 * len(chain), 6.5, 11)), 5)
     running = [1.0, *chain.running.tolist()]
     paper.logarithmic(ax, running)
@@ -57,9 +57,9 @@ def plot_chain(chain: Chain, path: paper.Path = None, ax: Axes | None = None) ->
 
 
 def flow(trace: Trace, to: Any = None, path: paper.Path = None, ax: Axes | None = None) -> Figure:
-    """RMS of gradients and of values at every layer on the way to `to`, over the decades that each layer takes.
+    """RMS of gradients and values at every layer on the way to `to`, and the decades that each layer adds or takes.
 
-    A given `ax` must be one of `figure.subplots()`: its place is divided in two.
+    A given `ax` must be one of `figure.subplots()`: its area is divided in two.
     """
     layers = paper.Layers(trace, to)
     ax = paper.axes(ax, 8.5, 6.5)
@@ -88,12 +88,12 @@ def flow(trace: Trace, to: Any = None, path: paper.Path = None, ax: Axes | None 
     paper.legend(ax, bars, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
     first, last = (paper.plain(node.symbol) for node in (layers.chain.trace[-1], layers.chain.target))
     ax.set_title(f"From {first} back to {last}", loc="left", pad=34)
-    how = "follow the black line to the left as the gradient goes; a bar below 0 is what the layer takes from it."
+    how = "follow the black line to the left, as the gradient flows; a bar below 0 shows the decades a layer takes."
     return paper.finished(below, path, FORWARD, how)
 
 
 def stack(ax: Axes, layers: paper.Layers) -> None:
-    """The ledger as bars: what adds decades upwards, what takes them downwards."""
+    """The ledger as bars: upwards the decades that are added, downwards those that are taken."""
     ends = np.zeros((2, len(layers.names)))
     for column in (column for column in COLUMNS if layers.ledger.total[column]):
         taken = np.array([row[column] for _, row in layers.ledger.rows[::-1]])
@@ -124,7 +124,7 @@ def before_after(
     paper.label_few(ax.xaxis, layers.names)
     ax.set_ylabel("gradient, RMS")
     paper.legend(ax, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
-    how = "the longer the grey line between circle and square, the more of the gradient hangs on what was changed."
+    how = "the longer the grey line from circle to square, the more the gradient there depends on what was changed."
     return paper.finished(ax, path, FORWARD, how)
 
 
@@ -156,7 +156,7 @@ def path_lengths(parts: PathLengths, path: paper.Path = None, ax: Axes | None = 
     counts.spines["top"].set_visible(False)
     paper.legend(ax, counts)
     ax.set_title(f"{whole} by path length", loc="left")
-    how = "the bars add up to the gradient: tall ones at the left mean that it comes on short paths, few as these are."
+    how = "the bars add up to 100%: if those at the left are tall, the gradient comes on short paths, few as they are."
     return paper.finished(ax, path, f"length of the paths, counting {parts.counted}", how)
 
 
@@ -167,9 +167,9 @@ def update_ratios(monitor: Any, path: paper.Path = None, ax: Axes | None = None)
     ratios = monitor.history.of("update_ratio")
     if not ratios:
         if monitor.optimizer is None:
-            raise ValueError("update_ratios: the monitor heard of no step: GradientMonitor(model, optimizer)")
+            raise ValueError("update_ratios: the monitor has no optimizer; make it GradientMonitor(model, optimizer)")
         raise ValueError(
-            "update_ratios: no step of a weight longer than 1e-8 is recorded; was each refused, or are all 0?"
+            "update_ratios: no step of a weight longer than 1e-8 is recorded; did all steps fail, or are all weights 0?"
         )
     weights = [name for p, name in monitor.names.items() if p.ndim > 1 and name in ratios] or list(ratios)
     ax = paper.axes(ax, 8, 4.5)
@@ -181,12 +181,12 @@ def update_ratios(monitor: Any, path: paper.Path = None, ax: Axes | None = None)
         scale(ax.figure, [ax], colours)
     else:
         paper.legend(ax)
-    how = "in the grey band a weight moves by about a thousandth of itself, below it hardly learns, above it jumps."
+    how = "in the grey band, a weight moves by about a thousandth of its norm; below it hardly learns, above it jumps."
     return paper.finished(ax, path, "step", how)
 
 
 def dashboard(trace: Trace, monitor: Any = None, to: Any = None, path: paper.Path = None) -> Figure:
-    """Flow and gradients; time or path lengths; update ratios if there is a monitor, else Jacobians."""
+    """Four pictures: flow; gradients; time or path lengths; update ratios or, without a monitor, Jacobians."""
     figure = paper.Picture(figsize=(17, 12), dpi=100, layout="constrained")
     (above, beside), (left, right) = figure.subplots(2, 2)
     flow(trace, to, ax=above)

@@ -10,7 +10,7 @@ from minigrad.inspection.trace import Trace
 
 
 def to_svg(trace: Trace, zoom: str = "layer") -> str:
-    """The graph as one SVG element, which needs no other file; boxes say their formulas when pointed at."""
+    """The graph as one SVG element, which needs no other file; hovering over a box shows its formulas."""
     s = scene(trace, zoom)
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{s.width:.0f}" height="{s.height:.0f}" '

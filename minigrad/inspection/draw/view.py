@@ -1,8 +1,8 @@
-"""What a drawing of a trace shows, before it has a place.
+"""What a drawing of a trace shows, before the layout.
 
 - zoom "op": a box for every value.
-- zoom "layer": a box for what one module computes, with its parameters; three or more blocks alike in a row are
-  drawn as one, ×50, and so are the steps of a recurrence.
+- zoom "layer": a box for what one module computes, with its parameters; three or more blocks of the same
+  structure in a row are drawn as one, ×50, and so are the steps of a recurrence.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from minigrad.inspection.factors import loss_of
 from minigrad.inspection.parts import Edge
 from minigrad.inspection.trace import Trace
 
-ALIKE, LONGEST = 3, 40  # so many blocks are drawn as one; boxes in a block
-USES = 3  # a leaf with more uses than this is drawn again at each of them
+ALIKE, LONGEST = 3, 40  # the least blocks that are drawn as one, and the most boxes in a block
+USES = 3  # a leaf with more uses than this is drawn at each of them
 
 
 class Frame(NamedTuple):
-    """Blocks of several boxes, drawn as one: which boxes, how many blocks, and ‖gradient‖ before them/after them."""
+    """Blocks of several boxes, drawn as one: which boxes, how many blocks, and the gain over all of them."""
 
     boxes: range
     repeats: int
@@ -62,7 +62,7 @@ class GraphView:
         return [[i] for i, vertex in enumerate(self.trace._vertices) if isinstance(vertex, Node)]
 
     def _modules(self) -> list[list[int]]:
-        """Ops that one module computed in a row; outside of modules, those of a loss, and the steps of a recurrence."""
+        """Groups of consecutive ops: those of one module or, outside modules, of a loss or a recurrence."""
         trace, groups, last = self.trace, [], None
         steps: set[int] = set()  # what leads to a state such as h[3]
         for (i,) in reversed(self._ops()):
@@ -77,7 +77,7 @@ class GraphView:
         return groups
 
     def _draw(self, groups: list[list[int]]) -> None:
-        """A box for each group, and above it for the leaves that it does not hold."""
+        """A box for each group, after boxes for the leaves that the group uses but does not hold."""
         trace = self.trace
         home = {i: g for g, group in enumerate(groups) for i in group}
         held: dict[int, list[int]] = defaultdict(list)
@@ -114,10 +114,10 @@ class GraphView:
                     edges += [k for k in trace._into[j] if trace._edges[k][:2] == (i, slot)]
         return Box(trace, group, held, outside or group[-1:], list(wires.values()))
 
-    # Blocks alike
+    # Blocks of the same structure
 
     def _fold(self) -> None:
-        """Draw blocks alike that follow one another as one."""
+        """Make one block of those that follow one another and have the same structure."""
         before, self.boxes = self.boxes, []
         last_use = {wire.source: b for b, box in enumerate(before) for wire in box.wires}
         runs, new, start = self._alike(before), {}, 0
@@ -138,7 +138,7 @@ class GraphView:
             start += size
 
     def _alike(self, boxes: Sequence[Box]) -> dict[int, list[int]]:
-        """Period → for each box how many in a row, itself the first, are like the one a period further on."""
+        """Period → per box, how many in a row from it on look like the box one period later."""
         numbers: dict[tuple, int] = {}
         codes = np.array([numbers.setdefault(self._look(b, box), len(numbers)) for b, box in enumerate(boxes)])
         runs = {}
@@ -149,7 +149,7 @@ class GraphView:
         return runs
 
     def _look(self, b: int, box: Box) -> tuple:
-        """What boxes alike have in common: ops, shapes, and how far before them their inputs are."""
+        """What two boxes of the same structure share: ops, shapes, and how far before them their inputs are."""
         nodes = [self.trace[i] for i in (*box.copies[0], *box.held[0])]
         return (
             *((node.kind, node.op, node.shape) for node in nodes),

@@ -1,4 +1,4 @@
-"""What is written into the boxes of a graph: titles, value │ gradient, gains, and the formulas to point at."""
+"""What is written into the boxes of a graph: titles, value │ gradient, gains, and tooltips with the formulas."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from minigrad.inspection.factors import loss_of
 from minigrad.inspection.names import array_name
 from minigrad.inspection.parts import Edge, TraceNode
 
-NUMBERS = 16  # an array of so many is written out
+NUMBERS = 16  # an array of up to this many elements is written out
 
 
 def lines_of(box: Box) -> list[str]:
@@ -55,7 +55,7 @@ def outside_modules(node: TraceNode) -> str:
 
 
 def rows_of(box: Box) -> list[list[int]]:
-    """What the lines stand for: states over time or results over repeats, then parameters."""
+    """The values that each line shows: states over time or results over repeats, then parameters."""
     many = len(box.results[0]) > 3
     results = [[i for values in box.results for i in values]] if many else zip(*box.results, strict=True)
     return [[*dict.fromkeys(row)] for row in (*(box.states.values() or results), *zip(*box.held, strict=True))]
@@ -113,7 +113,7 @@ def tooltip(box: Box) -> str:
 
 
 def label(wire: Wire) -> str:
-    """The share of a wire in the gradient at its source; nothing if that is all, or none comes back."""
+    """The share of a wire in the gradient at its source; empty if that is all of it, or if no gradient comes back."""
     return "" if not wire.carries or wire.is_all else span([text.percent(part) for part in wire.shares])
 
 
@@ -123,17 +123,17 @@ def gains_in_words(gains: Sequence[float | None]) -> str:
 
 
 def span(items: Sequence[str]) -> str:
-    """`first … last`, or one of them if they are alike."""
+    """`first … last`, or one of them if they are equal."""
     return items[0] if items[0] == items[-1] else f"{items[0]} … {items[-1]}"
 
 
 def arrow(gain: float | None) -> str:
-    """Which way a gain goes: what the colour says, for whoever sees none."""
+    """The direction of a gain, for readers who do not see the colour."""
     return "" if gain is None or abs(gain - 1) < 5e-4 else "▲" if gain > 1 else "▼"
 
 
 def shortened(line: str, most: int = 90) -> str:
-    """A line without control characters, and not endless: names may be anything."""
+    """A line of limited length, without control characters: names may be anything."""
     line = "".join(letter if letter.isprintable() else "�" for letter in line)
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
