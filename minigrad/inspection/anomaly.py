@@ -175,7 +175,7 @@ def statistics(x: Any) -> str:
     """Shape and range of an array, and how much of it is not a number."""
     x = values(x)
     good = x[np.isfinite(x)].astype(np.float64)
-    found = [text.by(x.shape)]
+    found = [text.shape(x.shape)]
     if good.size:
         found.append(f"from {text.number(float(np.min(good)))} to {text.number(float(np.max(good)))}")
     for count, what in ((np.sum(np.isnan(x)), "NaN"), (np.sum(np.isinf(x)), "infinite")):

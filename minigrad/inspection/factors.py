@@ -203,9 +203,9 @@ class Factor:
     def size(self) -> str:
         """The shape for one sample: units of a diagonal, rows × columns of a weight."""
         if self.local is not None and self.local.kind == "matrix":
-            return text.by(self.local.matrix.T.shape)
+            return text.shape(self.local.matrix.T.shape)
         shape = self.gradient.shape
-        return text.by(shape[1:] if self.kind == "activation" and len(shape) > 1 else shape)
+        return text.shape(shape[1:] if self.kind == "activation" and len(shape) > 1 else shape)
 
     def __repr__(self) -> str:
         return f"<{self.symbol}, gain {text.fixed(self.gain)}>"

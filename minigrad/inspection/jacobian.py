@@ -55,7 +55,7 @@ def jacobian(self: Trace, of: Any, wrt: Any, sample: int | None = None) -> np.nd
     at = () if sample is None else (row(sample, [*outputs, *inputs]),)
     rows, columns = (sum(node.value[at].size for node in nodes) for nodes in (outputs, inputs))
     if rows * columns > DENSE_LIMIT:
-        way = "mg.grad(of, wrt, g) gives g·J without it" + ("" if at else ", and sample= the matrix of one sample")
+        way = "mg.grad(of, wrt, g) gives g·J alone" + ("" if at else ", and sample= the matrix of one sample")
         raise ValueError(f"jacobian: {rows} × {columns} entries are too many to write out: {way}")
     blocks = []
     for y in outputs:

@@ -88,7 +88,7 @@ def causes(factor: Any) -> dict[str, float]:
 
 
 def reference_gain(local: LocalJacobian) -> float:
-    """The gain of an activation around 0, against which others are measured: √((φ'(0⁻)² + φ'(0⁺)²)/2).
+    """The gain of an activation around 0, with which its actual gain is compared: √((φ'(0⁻)² + φ'(0⁺)²)/2).
 
     1/4 for the sigmoid, 1 for tanh, √½ for ReLU, √((1+α²)/2) for LeakyReLU; 1 if it is flat there, as x³ is.
     """

@@ -127,7 +127,7 @@ class PathLengths(dict):
         return "\n".join([head, text.table(rows, ">>>><"), self._check()])
 
     def _end(self, group: list[int]) -> str:
-        """If a row holds several lengths, and the shortest or longest of all: what paths of that one bring alone."""
+        """What the shortest or the longest paths bring alone, if their row holds other lengths too."""
         end = group[-1] if group[-1] == max(self) else group[0]
         if len(group) == 1 or end not in (min(self), max(self)):
             return ""

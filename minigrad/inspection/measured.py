@@ -22,7 +22,7 @@ from minigrad.settings import recording
 from minigrad.tensor import Tensor
 
 LIMIT, GOOD = 1e-7, 1e-9  # the error of a right rule stays below LIMIT; below GOOD no other step is tried
-STEPS = [(1e-5, 1), (1e-5, 0), (1e-3, 1), (1e-3, 0), (1e-7, 1), (1e-7, 0)]  # h and floor of h·max(|x|, floor)
+STEPS = [(1e-5, 1), (1e-5, 0), (1e-3, 1), (1e-3, 0), (1e-7, 1), (1e-7, 0)]  # (h, floor): steps h·max(|x|, floor)
 
 
 class Comparison(NamedTuple):
@@ -93,7 +93,7 @@ def difference(
 
 
 def rough(node: Node, slot: int, u: np.ndarray, h: float) -> np.ndarray:
-    """Where the output has a kink within the step: halving the step does not leave a quarter of the bend."""
+    """Where the output has a kink within the step: halving the step does not quarter the bend."""
     y = node.output
     bends = [
         np.abs(changed(node, slot, step * u) - 2 * y + changed(node, slot, -step * u)) for step in (h, h / 2, h / 4)

@@ -131,7 +131,7 @@ def symbol(edge: Any) -> str:
     """A local derivative as it is written in a chain of products."""
     node, slot, x = edge.output.vertex, edge.slot, edge.input.symbol
     if edge.local.passes_on:
-        return one(edge)
+        return identity(edge)
     if node.op.name == "matmul":
         return f"{operand_name(edge, 1 - slot)}ᵀ"
     if node.op.name == "multiply":
@@ -139,7 +139,7 @@ def symbol(edge: Any) -> str:
     if node.op.kind == "loss":
         return f"∂{edge.output.symbol}/∂{x}"
     if edge.local.declared == -1:
-        return f"−{one(edge)}"
+        return f"−{identity(edge)}"
     if isinstance(node.op, Elementwise):
         prime = PRIMES.get(node.op.name, f"{node.op.name}'")
         is_last = node is edge.trace._vertices[-1]  # ∂L/∂x is the name of the whole gradient
@@ -149,7 +149,7 @@ def symbol(edge: Any) -> str:
     return node.op.name
 
 
-def one(edge: Any) -> str:
+def identity(edge: Any) -> str:
     """How a derivative of 1 is written: 1 for a number, I for an array, Σ for a sum over broadcast axes."""
     if edge.contribution.shape != edge.upstream.shape:
         return "Σ"

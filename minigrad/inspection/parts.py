@@ -146,7 +146,7 @@ class TraceNode(Item):
 
     def __str__(self) -> str:
         path = f" ({self.name})" if self.name != self.symbol else ""
-        head = f"{self.symbol}{path}: {self.kind}, {text.by(self.shape)}, value {text.value(self.value)}"
+        head = f"{self.symbol}{path}: {self.kind}, {text.shape(self.shape)}, value {text.value(self.value)}"
         if self.grad is None:
             return f"{head}, gradient — (none was computed)"
         parts = text.folded([f"  from {edge.output.symbol}: {edge}" for edge in self.incoming], "contributions", 20)
@@ -154,7 +154,7 @@ class TraceNode(Item):
         return "\n".join([head, *([parts] if parts else []), total])
 
     def __repr__(self) -> str:
-        return f"<{self.symbol}: {self.op}, {text.by(self.shape)}, ‖grad‖ {text.number(self.norm)}>"
+        return f"<{self.symbol}: {self.op}, {text.shape(self.shape)}, ‖grad‖ {text.number(self.norm)}>"
 
 
 class Edge(Item):
@@ -236,7 +236,7 @@ class Edge(Item):
         if local.kind == "diagonal":
             return f"{self.symbol} [rms {text.number(local.expected_gain)}]"
         if local.kind == "matrix":
-            return f"{self.symbol} [{text.by(local.matrix.T.shape)}]"
+            return f"{self.symbol} [{text.shape(local.matrix.T.shape)}]"
         return f"{self.symbol} ({local.formula})" if local.formula else self.symbol
 
     def __repr__(self) -> str:

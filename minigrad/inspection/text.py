@@ -79,15 +79,15 @@ def paths(n: int) -> str:
     return f"{integer(n)} path{'s' * (n != 1)}"
 
 
-def by(shape: Sequence[int]) -> str:
+def shape(lengths: Sequence[int]) -> str:
     """`32×64`, or `1` for a single number."""
-    return "×".join(map(str, shape)) or "1"
+    return "×".join(map(str, lengths)) or "1"
 
 
 def value(x: Any) -> str:
     """A single number as it is, an array by its shape and its norm."""
     x = np.asarray(x)
-    return number(x.item(), 4) if x.size == 1 else f"[{by(x.shape)}, ‖·‖ {number(length(x))}]"
+    return number(x.item(), 4) if x.size == 1 else f"[{shape(x.shape)}, ‖·‖ {number(length(x))}]"
 
 
 def near(wrong: str, known: Iterable[str]) -> str:

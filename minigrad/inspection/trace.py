@@ -69,7 +69,7 @@ def trace(output: Tensor, gradient: ArrayLike | None = None, expand: bool = True
     found = Trace(output, seed, nodes, replaced, expanded=expand)
     if backward:
         leaves = (x for node in replaced for x in node.inputs if x is not None and x.is_leaf and x.requires_grad)
-        zeros = {x: np.zeros_like(x.data) for x in leaves}  # of those that were packed and never taken out
+        zeros = {x: np.zeros_like(x.data) for x in leaves}  # for a leaf that was packed and never taken out
         for leaf, g in (zeros | found._gradients).items():
             if isinstance(leaf, Tensor):
                 leaf.accumulate(np.array(g))
@@ -269,7 +269,7 @@ class Trace:
         """A table of all nodes, with the norms of their values and gradients."""
         rows = [("node", "op", "scope", "kind", "shape", "‖value‖", "‖grad‖")]
         rows += [
-            (n.symbol, n.op, n.scope, n.kind, text.by(n.shape), text.number(length(n.value)), text.number(n.norm))
+            (n.symbol, n.op, n.scope, n.kind, text.shape(n.shape), text.number(length(n.value)), text.number(n.norm))
             for n in self.nodes
         ]
         return text.table(rows, "<<<<<>>")

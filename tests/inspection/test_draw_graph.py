@@ -95,7 +95,7 @@ def test_each_value_has_a_box_with_its_size_and_that_of_its_gradient(trace):
         if node.value.size == 1:
             assert lines[0] == f"data {rms(node.value)} │ grad {rms(node.grad)}"
         elif node.value.size > 16:
-            assert lines[0] == f"{text.by(node.shape)}  rms {rms(node.value)} │ grad {rms(node.grad)}"
+            assert lines[0] == f"{text.shape(node.shape)}  rms {rms(node.value)} │ grad {rms(node.grad)}"
         else:
             sides = [" ".join(line.split("│")[side] for line in lines[1:] if "│" in line) for side in (0, 1)]
             for side, x in zip(sides, (node.value, node.grad), strict=True):
@@ -118,7 +118,7 @@ def test_a_layer_has_its_result_its_parameters_and_the_gain_of_its_factors(mlp):
     assert drawn["layers.0"][-1] == "gain —"  # the input asks for no gradient
     for line, name in zip(drawn["layers.1"][1:4], ("h2", "W2", "b2"), strict=True):
         node = mlp[name]
-        assert line.split() == [name, text.by(node.shape), rms(node.value), "│", rms(node.grad)]
+        assert line.split() == [name, text.shape(node.shape), rms(node.value), "│", rms(node.grad)]
 
 
 def test_equal_layers_are_one_box_from_first_to_last(deep):

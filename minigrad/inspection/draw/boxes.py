@@ -108,7 +108,7 @@ class Box:
 
     @cached_property
     def gains(self) -> list[list[float | None]]:
-        """Gain per wire and repeat, ‖gradient sent back‖/‖that arrived‖; to parameters only if to nothing else."""
+        """Per wire and repeat ‖sent back along it‖/‖arrived‖; wires to parameters only if there are no others."""
         wires = [wire for wire in self.wires if wire.carries]
         flow = [wire for wire in wires if not into_parameter(Edge(self.trace, wire.copies[0][0]))]
         return [

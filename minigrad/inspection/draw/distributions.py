@@ -50,7 +50,7 @@ def ridge(
     ax.set_xlim(bins[0], bins[-1])
     paper.label_few(ax.yaxis, layers.names)
     ax.spines["left"].set_visible(False)
-    how = "where the hills get narrower towards the bottom, gradients vanish; where they get wider, gradients explode."
+    how = "where hills move towards 0 in the lower layers, gradients vanish; where they move away from 0, they explode."
     if of == "value":
         shade_flat(ax, [edge.local for place in layers.places for node in place for edge in activated(node)])
         how = "values in the grey zone are saturated: there the slope of the activation is below a tenth of max φ'."
@@ -58,7 +58,7 @@ def ridge(
 
 
 def symlog_bins(arrays: list[np.ndarray], apart: bool) -> tuple[float, np.ndarray]:
-    """Where a symlog axis becomes linear (below all medians if `apart`, else above them), and equal bins on it."""
+    """Where a symlog axis becomes linear (below all medians if `apart`, else above), and bins of equal width on it."""
     sizes = [np.abs(x[np.isfinite(x) & (x != 0)]) for x in arrays]
     medians = [float(np.median(size)) for size in sizes if size.size] or [1.0]
     least = 0.0 if apart else 6.0  # so that zones of saturation are in sight
@@ -72,7 +72,7 @@ def symlog_bins(arrays: list[np.ndarray], apart: bool) -> tuple[float, np.ndarra
 
 
 def activated(node: TraceNode) -> list:
-    """The edges by which activations take a value."""
+    """The edges of the activations that are applied to a value."""
     return [edge for edge in node.incoming if edge.output.kind == "activation" and edge.local.kind == "diagonal"]
 
 

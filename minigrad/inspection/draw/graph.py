@@ -125,7 +125,7 @@ def draw_graph(trace: Trace, path: Path = None, ax: Axes | None = None, zoom: st
     """The graph as a matplotlib figure, scaled to `ax` if there is one."""
     s = scene(trace, zoom)
     if ax is None:
-        dpi = min(120.0, 72 * 2**15 / max(s.width, s.height), 72 * (3e7 / s.width / s.height) ** 0.5)  # if it is huge
+        dpi = min(120.0, 72 * 2**15 / max(s.width, s.height), 72 * (3e7 / s.width / s.height) ** 0.5)  # lower if huge
         ax = Picture(figsize=(s.width / 72, s.height / 72), dpi=dpi).add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, s.width), ylim=(s.height, 0), aspect="equal")
     ax.set_axis_off()

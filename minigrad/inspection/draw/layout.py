@@ -29,7 +29,7 @@ class Layout(NamedTuple):
 
 
 def layout(sizes: Sequence[tuple[float, float]], sources: Sequence[Sequence[int]]) -> Layout:
-    """Place boxes of `sizes` (width, height); `sources` has per box the numbers, all below its own, of its inputs."""
+    """Place boxes of `sizes` (width, height); `sources`: per box the numbers of its inputs, all lower than its own."""
     rank = ranks(sources)
     widths = [width for width, _ in sizes]
     rows, above, passed = with_bends(rank, sources, widths)

@@ -89,7 +89,7 @@ def lag_matrix(lags: ArrayLike, path: paper.Path = None, ax: Axes | None = None)
         lines = ax.contour(middles, middles, np.ma.masked_invalid(logs), levels[levels != 0], colors="black")
         ax.clabel(lines, fontsize=7, fmt=lambda level: f"$10^{{{level:g}}}$")
     ax.set(title="What is left of a state later", ylabel="… in a later state h[t]")
-    how = "left of the diagonal is further back in time: white is kept, blue (dashed) forgotten, red (solid) explodes."
+    how = "white: the earlier state is kept; blue (dashed lines): it is forgotten; red (solid lines): it explodes."
     return paper.finished(ax, path, "an earlier state h[k] …", how)
 
 

@@ -96,7 +96,7 @@ def logarithmic(ax: Axes, values: Any) -> None:
 
 
 def shown(ax: Axes, values: Sequence[float], at: Sequence[float] | None = None) -> np.ndarray:
-    """The values that a log axis can show, else NaN, and at its lower end "0" for a zero, "∞" if it is not finite."""
+    """Replace values that a logarithmic axis cannot show by NaN, and write "0" or "∞" for each at its lower end."""
     values = np.array(values, dtype=float)
     fit, at = (values > 0) & np.isfinite(values), np.arange(len(values)) if at is None else at
     end, side = (0.99, "top") if ax.yaxis_inverted() else (0.01, "bottom")
@@ -140,7 +140,7 @@ class Layers:
             raise ValueError(f"there is nothing to draw: on the way to {self.chain.target.symbol} a batch is empty")
 
     def arrays(self, what: str, trace: Trace | None = None) -> list[np.ndarray]:
-        """Per layer its "grad" or "value" in float64, perhaps from another trace; for an LSTM, h and c in a row."""
+        """Per layer its "grad" or "value" in float64, perhaps from another trace; for an LSTM state, h and c joined."""
         trace = trace or self.chain.trace
         found = [[getattr(trace.node(node), what) for node in place] for place in self.places]
         return [np.concatenate([np.ravel(x).astype(np.float64) for x in xs]) for xs in found]

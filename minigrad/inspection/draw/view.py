@@ -19,7 +19,7 @@ from minigrad.inspection.factors import loss_of
 from minigrad.inspection.parts import Edge
 from minigrad.inspection.trace import Trace
 
-ALIKE, LONGEST = 3, 40  # the least blocks that are drawn as one, and the most boxes in a block
+ALIKE, LONGEST = 3, 40  # the fewest blocks that are drawn as one, and the most boxes in a block
 USES = 3  # a leaf with more uses than this is drawn at each of them
 
 

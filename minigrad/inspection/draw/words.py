@@ -65,7 +65,7 @@ def row(nodes: Sequence[TraceNode]) -> tuple[str, str, str, str]:
     """Symbol, shape, value and gradient of the first and the last node; "—" where there is no gradient."""
     ends = [nodes[0], nodes[-1]]
     value, grad = (span([text.number(size(x)) for x in of]) for of in ([x.value for x in ends], [x.grad for x in ends]))
-    return span([x.symbol for x in ends]), text.by(nodes[0].shape), value, f"│ {grad}"
+    return span([x.symbol for x in ends]), text.shape(nodes[0].shape), value, f"│ {grad}"
 
 
 def size(x: np.ndarray | None) -> float | None:
@@ -81,7 +81,7 @@ def in_numbers(node: TraceNode) -> list[str]:
         for x in (node.value, node.grad)
     )
     rows = [[*values[k : k + n], "│", *grads[k : k + n]] for k in range(0, len(values), n)]
-    return [f"{text.by(node.shape)}  data │ grad", *text.table(rows, ">" * (2 * n + 1)).split("\n")]
+    return [f"{text.shape(node.shape)}  data │ grad", *text.table(rows, ">" * (2 * n + 1)).split("\n")]
 
 
 def call(node: TraceNode) -> str:

@@ -58,15 +58,15 @@ class GradientMonitor:
     model : Module
         Only what is computed with its parameters counts: two models can be watched side by side.
     optimizer : Optimizer, optional
-        With it, its steps are recorded too: the gradients it used, after clipping, and how far it moved parameters.
+        If given, its steps are recorded too: the gradients it used, after clipping, and how far it moved parameters.
     every : int
-        Record one step in `every`. It costs about 20 µs for each layer and parameter, and one pass over their arrays:
-        little for large layers, as much as the rest of the step for layers of 64 units.
+        Record one step out of this many. It costs about 20 µs for each layer and parameter, and one pass over their
+        arrays: little for large layers, as much as the rest of the step for layers of 64 units.
     level : "norms", "hist" or "full"
         "hist" adds `histograms`, and "full" `units` as well.
     window : int or None
         A ReLU unit is dead if no sample made it active in this many recorded batches, or since the last `reset()` if
-        those are fewer; it is never judged by less than 256 samples. None: always since the last `reset()`.
+        those are fewer; it is never judged by fewer than 256 samples. None: always since the last `reset()`.
 
     Attributes
     ----------
@@ -157,7 +157,7 @@ class GradientMonitor:
             self._take_in()
             if not self.heard:
                 raise GraphError(
-                    "GradientMonitor.step: no gradient of the model came by since the last step; call it between "
+                    "GradientMonitor.step: no gradient of the model has arrived since the last step; call it between "
                     "backward() (not grad()) and optimizer.step(), in the thread that made the monitor"
                 )
             self._record()
