@@ -172,7 +172,7 @@ def sentence(name: str, scope: str, formula: str, what: str, described: Mapping[
 
 
 def statistics(x: Any) -> str:
-    """Shape and range of an array, and how much of it is not a number."""
+    """Shape and range of an array, and how many elements are NaN or infinite."""
     x = values(x)
     good = x[np.isfinite(x)].astype(np.float64)
     found = [text.shape(x.shape)]

@@ -89,8 +89,8 @@ class GraphView:
                 for group in dict.fromkeys(home[op] for op, _ in uses):
                     held[group].append(i)
                 continue
-            for some in [[use] for use in uses] if len(uses) > USES else [uses]:
-                above[home[some[0][0]] if some else 0].append((i, some))
+            for together in [[use] for use in uses] if len(uses) > USES else [uses]:
+                above[home[together[0][0]] if together else 0].append((i, together))
         made: dict = {}  # value, or use of a leaf → its box
         for g, group in enumerate(groups or [[]]):
             for i, uses in above[g]:

@@ -28,14 +28,14 @@ def octaves_line(x: np.ndarray, low: int, high: int, first: int, every: int, run
     bits: Any = np.concatenate(runs).view(kind)
     fields = (bits >> mantissa).astype(np.intp)  # sign and exponent
     positive, negative = np.bincount(fields, minlength=4 * (bias + 1)).reshape(2, -1)
-    first, last = bias + low, bias + high
+    bottom, top = bias + low, bias + high
     return np.concatenate(
         [
-            [negative[last:].sum()],
-            negative[first:last][::-1],
-            [negative[:first].sum() + positive[:first].sum()],
-            positive[first:last],
-            [positive[last:].sum()],
+            [negative[top:].sum()],
+            negative[bottom:top][::-1],
+            [negative[:bottom].sum() + positive[:bottom].sum()],
+            positive[bottom:top],
+            [positive[top:].sum()],
         ]
     )
 
