@@ -26,8 +26,8 @@ def picture(name: str) -> Callable:
     try:
         return getattr(import_module("minigrad.inspection.draw"), name)
     except ModuleNotFoundError as error:
-        message = f"{name}: pictures are drawn by minigrad/inspection/draw with matplotlib, and there is {error}"
-        raise ModuleNotFoundError(message.replace("is No", "is no"), name=error.name) from error
+        message = f"{name}: pictures need minigrad/inspection/draw and matplotlib: {error}"
+        raise ModuleNotFoundError(message, name=error.name) from error
 
 
 def draw(self: Trace, path: Any = None, ax: Any = None, zoom: str = "layer") -> Any:

@@ -93,7 +93,8 @@ def value(x: Any) -> str:
 def near(wrong: str, known: Iterable[str]) -> str:
     """A hint for a name that is unknown: the known ones most like it, or the first few."""
     known = list(known)
-    return f"near it are {', '.join(difflib.get_close_matches(wrong, known, n=3, cutoff=0.4) or known[:5])}"
+    close = difflib.get_close_matches(wrong, known, n=3, cutoff=0.4)
+    return f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known[:5])}"
 
 
 def agreement(error: float, dtype: np.dtype) -> str:

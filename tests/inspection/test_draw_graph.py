@@ -511,7 +511,7 @@ def test_without_the_room(mlp, monkeypatch):
     monkeypatch.setitem(sys.modules, "minigrad.inspection.draw", None)
     assert list(mlp._repr_mimebundle_()) == ["text/plain"]
     for method in (mlp.draw, mlp.to_svg, mlp.to_dot):
-        with pytest.raises(ModuleNotFoundError, match="pictures are drawn by minigrad/inspection/draw"):
+        with pytest.raises(ModuleNotFoundError, match="pictures need minigrad/inspection/draw"):
             method()
 
 

@@ -653,7 +653,7 @@ def test_an_unknown_key_names_what_there_is():
     assert "loss" not in history
     history.begin(0)
     history.put("loss", 1.0)
-    with pytest.raises(KeyError, match="nothing is recorded as 'los'; near it are loss"):
+    with pytest.raises(KeyError, match="nothing is recorded as 'los'; did you mean loss"):
         history["los"]
 
 

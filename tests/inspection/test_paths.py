@@ -315,7 +315,7 @@ def test_what_has_no_gradient_or_no_name():
 
 def test_an_unknown_count_names_what_there_is():
     y, x = residual_net(2)
-    with pytest.raises(KeyError, match="'activations' is no kind and no module in this trace; near it are activation"):
+    with pytest.raises(KeyError, match="'activations' is no kind and no module in this trace; did you mean activation"):
         mg.trace(y).by_path_length(to=x, count="activations")
     with pytest.raises(TypeError, match="count is a kind, a pattern of modules or a function of edges, not 3"):
         mg.trace(y).by_path_length(to=x, count=3)

@@ -147,7 +147,7 @@ def test_without_the_room_a_sentence_says_what_is_missing(monkeypatch):
     trace = plain(1)[0]
     monkeypatch.setitem(sys.modules, "minigrad.inspection.draw", None)
     for make in (trace.plot, trace.chain("x").plot, trace.by_path_length("x").plot):
-        with pytest.raises(ModuleNotFoundError, match=r"drawn by minigrad/inspection/draw with matplotlib"):
+        with pytest.raises(ModuleNotFoundError, match=r"pictures need minigrad/inspection/draw and matplotlib"):
             make()
 
 

@@ -208,9 +208,9 @@ def test_a_module_that_was_not_called(trace):
 
 
 def test_near_names(trace):
-    with pytest.raises(KeyError, match=r"'layers.0/matmull'; near it are .*layers.0/matmul"):
+    with pytest.raises(KeyError, match=r"'layers.0/matmull'; did you mean .*layers.0/matmul"):
         trace["layers.0/matmull"]
-    with pytest.raises(KeyError, match="called 'qqq'; near it are L, "):
+    with pytest.raises(KeyError, match="called 'qqq'; there are L, "):
         trace["qqq"]
     with pytest.raises(KeyError, match=r"layers\.9/\*"):
         trace["layers.9/*"]
