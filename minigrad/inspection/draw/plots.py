@@ -136,7 +136,7 @@ def path_lengths(parts: PathLengths, path: paper.Path = None, ax: Axes | None = 
     width = 0.85 * min(np.diff(lengths), default=1)
     for sign, colour, hatch, label in (
         (1, paper.BLUE, "", "share"),
-        (-1, paper.ORANGE, "///", "share, against the others"),
+        (-1, paper.ORANGE, "///", "negative share"),
     ):
         chosen = np.sign(shares) == sign
         if np.any(chosen):
