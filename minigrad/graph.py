@@ -1,10 +1,10 @@
 """The record of a computation, and the one walk that takes gradients back through it.
 
-- `Node`: one op that ran: which inputs it met, and what came out.
+- `Node`: one op that ran, with its inputs and its output.
 - `order(node)`: everything a node was computed from, each node after all its users.
 - `walk(nodes, gradients, pull)`: send every node's gradient to its inputs and add up what arrives there.
 
-`backward()`, `grad()`, `trace()` and the split by path length are this same walk, with another `pull`.
+`backward()`, `grad()`, `trace()` and the split by path length all use this walk, each with its own `pull`.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ class Node:
     Attributes
     ----------
     op : Op
-        Where the derivative rule is written.
+        The op, which holds the derivative rules.
     inputs : tuple
-        A Tensor, or None for a plain array or number, per input.
+        Per input its Tensor, or None for a plain array or number.
     arrays : tuple
         The values the op computed with; assigning `t.data` later cannot change them.
     params : dict
         Keyword arguments such as `axis`.
     output : ndarray
-        What came out. One node, one array.
+        The result: one array per node.
     saved : object
         What a fused op keeps for its backward kernel, else None.
     versions : int
-        How many writes to those inputs that are leaves: the sum only grows, so it tells of every later one. What an
-        op computed must not be written to at all: it counts 0 here. −1 once the output was.
+        How many in-place writes the leaf inputs had seen, in total, when the op ran: a larger total later means a new
+        write. Computed inputs count 0, as they must never be written to. −1 once the output itself was written to.
     scope : str
         Path of the module that made it.
     seq : int
@@ -68,7 +68,7 @@ class Node:
 
 
 def order(*roots: Node, until: Collection = ()) -> list[Node]:
-    """All nodes that `roots` were computed from, and the roots, each after all its users.
+    """`roots` and all nodes that they were computed from, each after all its users.
 
     The search does not enter the nodes in `until`.
 
@@ -91,7 +91,7 @@ def order(*roots: Node, until: Collection = ()) -> list[Node]:
         if versions != node.versions:
             raise GraphError(
                 f"{node.op.name}: an input or the result was changed in place after this op ran (optimizer.step() does "
-                f"that), so its gradient would be wrong; compute the loss again, or change the data afterwards"
+                f"that), so its gradient would be wrong; compute the loss again, or change the data after backward()"
             )
     return sorted(found, key=attrgetter("seq"), reverse=True)
 
@@ -102,7 +102,7 @@ def pull(node: Node, g: Any) -> Iterable:
 
 
 def announced(node: Node, g: Any) -> Iterable:
-    """`pull`, once the listeners of this thread have been told."""
+    """`pull`, after telling the listeners of this thread."""
     for listener in state.listeners:
         listener(node, g)
     return pull(node, g)
@@ -126,7 +126,7 @@ def walk(
     pull : callable
         `pull(node, g)` → one contribution per input, None where an input gets none.
     keep : collection
-        Nodes whose gradients stay in the result; the others are let go once they are passed on.
+        Nodes whose gradients stay in the result; all others are dropped once passed on.
     replaced : mapping
         Node → the node or leaf that stands in its place, for a graph in which fused ops were opened.
 
@@ -137,7 +137,7 @@ def walk(
     """
     if watches and watch():
         pull = watch().around(pull)
-    owned = set()  # whose sum lies in an array made here, which may be added into
+    owned = set()  # targets whose sum is an array made here, so that it may be added to in place
     for node in nodes:
         g = gradients.get(node) if node in keep else gradients.pop(node, None)
         if g is None:  # no path from the start leads here

@@ -26,15 +26,15 @@ from minigrad.signatures import arguments, signature
 from minigrad.tensor import Tensor, computed, view
 
 BOOLEAN = np.dtype(bool)
-NONE: dict[str, Any] = {}  # the parameters of every op without any: one object less to keep
+NONE: dict[str, Any] = {}  # shared by all nodes without parameters: one object less each
 
 
 class Op:
     """A function on arrays; called with a Tensor that requires a gradient, it also records a Node."""
 
     definition: Callable | None = None
-    plain: tuple[type, ...] = (type(None),)  # what is handed on as it is: an input (not the first) that was left out
-    fresh: bool = False  # whether each contribution is an array made for it, which nobody else holds
+    plain: tuple[type, ...] = (type(None),)  # passed on as they are: None is an input left out, never the first
+    fresh: bool = False  # whether every contribution is a new array, which nobody else holds
 
     def __init__(self, name, forward, rules, formulas=None, kind="arithmetic", latex=None, doc=None):
         self.name = self.__name__ = name
@@ -46,7 +46,7 @@ class Op:
         self.kind = kind
         self.names, self.defaults = arguments(forward, self.arity)
         optional = self.arity and self.defaults.keys() == set(self.names[self.arity :])
-        self.inputs_only = self.arity if optional else -1  # a call with so many and no more needs no sorting out
+        self.inputs_only = self.arity if optional else -1  # a call with exactly so many arguments skips `bind`
         self.__doc__ = doc or f"{name}({', '.join(self.names)}); backward: {', '.join(filter(None, self.formulas))}"
 
     def __call__(self, *xs: Any, **params: Any) -> Any:
@@ -77,7 +77,7 @@ class Op:
         return unrecorded(y, inputs)
 
     __signature__: Any = property(lambda self: signature(self.arity, self.names, self.defaults))
-    __deepcopy__: Any = lambda self, memo: self  # as of a function: a copy of a model calls the same ops
+    __deepcopy__: Any = lambda self, memo: self  # like a function: a copied model calls the same ops
 
     def __get__(self, instance, owner=None):  # an op that is an attribute of Tensor is a method
         return self if instance is None else MethodType(self, instance)
@@ -89,7 +89,7 @@ class Op:
         """Sort the arguments of a call into inputs and parameters, in the order of the forward's signature."""
         if self.arity is None or (len(xs) == self.inputs_only and params.keys() <= self.defaults.keys()):
             return xs, {**self.defaults, **params}
-        if len(xs) == len(self.names) and not params:  # everything by position: the quick way
+        if len(xs) == len(self.names) and not params:  # fast path: everything by position
             return xs[: self.arity], dict(zip(self.names[self.arity :], xs[self.arity :], strict=False))
         positional = dict(zip(self.names, xs, strict=False))
         given = {**self.defaults, **positional, **params}
@@ -114,11 +114,11 @@ class Op:
         return contributions
 
     def contribution(self, node, i, g, y, xs):
-        """Upstream gradient `g` times the local derivative by input `i`, as the input's gradient."""
+        """Upstream gradient `g` times the local derivative by input `i`, in the shape and dtype of that input."""
         raise NotImplementedError
 
     def fitted(self, contribution, i, x, shape):
-        """A contribution in its input's dtype, and its shape: summed over the axes that the op broadcast."""
+        """A contribution in its input's dtype and shape: summed over the axes that the op broadcast."""
         found = getattr(contribution, "shape", None)
         if found != x.shape:
             if found != shape:
@@ -132,8 +132,8 @@ class Op:
 class Elementwise(Op):
     """y = f(x₁, x₂, …) element by element; a rule is the local derivative ∂y/∂xᵢ, the diagonal of the Jacobian."""
 
-    plain: tuple[type, ...] = (float, int, bool)  # next to an array, Python's numbers have no dtype
-    product: Twin | None = None  # g·∂y/∂x in one pass, for those of one input that have such a kernel
+    plain: tuple[type, ...] = (float, int, bool)  # a Python number takes the dtype of the array beside it
+    product: Twin | None = None  # g·∂y/∂x in one pass, for one-input ops with a kernel
 
     def local(self, i, y, xs, params):
         rule = self.rules[i]
@@ -148,7 +148,7 @@ class Elementwise(Op):
         if not callable(rule):  # only a declared 1 passes the upstream on unmultiplied
             return self.fitted(g if rule == 1 else g * rule, i, xs[i], y.shape)
         local = rule(y, *xs, **node.params)
-        selects = getattr(local, "dtype", None) is BOOLEAN  # a condition: where it does not hold 0·∞ is 0
+        selects = getattr(local, "dtype", None) is BOOLEAN  # a condition: where False, even 0·∞ is 0
         return self.fitted(np.where(local, g, 0) if selects else g * local, i, xs[i], y.shape)
 
 
@@ -171,7 +171,7 @@ def operand(x: Any) -> Any:
 
 
 def unrecorded(y: np.ndarray, inputs: Sequence[Tensor | None]) -> Any:
-    """The result of an op that leaves no node: a Tensor if there was one among the inputs, else the array."""
+    """The result of an op that leaves no node: a Tensor if any input is one, else the array."""
     tensors = [x for x in inputs if x is not None]
     for x in tensors:
         if np.may_share_memory(x._data, y):

@@ -36,8 +36,8 @@ class Tensor(Operators):
 
     Notes
     -----
-    Writing through `t.data -= …`, or an optimizer step, is noticed: a later `backward()` through a
-    value computed before raises GraphError. Who writes to an array itself, `t.data[0] = …` or a batch, is not seen.
+    A write by `t.data -= …` or an optimizer step is noticed: `backward()` through a value computed before it raises
+    GraphError. A write to the array itself, such as `t.data[0] = …` or refilling a batch, is not noticed.
 
     Examples
     --------
@@ -66,7 +66,7 @@ class Tensor(Operators):
         self._requires_grad = requires_grad
         self.name = name
         self.node = node
-        self._writes: list[int] | None = None  # how many there were, as [n], for all tensors on this array to share
+        self._writes: list[int] | None = None  # [number of writes]; a detached view shares the list
 
     data: Any = property(lambda self: self._data, lambda self, value: self._assign(value))
     shape: Any = property(lambda self: self._data.shape)
@@ -84,7 +84,7 @@ class Tensor(Operators):
         self._requires_grad = bool(gradient)
 
     def _assign(self, value: ArrayLike) -> None:
-        if value is self._data:  # what `t.data -= …` ends with: the array itself was written to
+        if value is self._data:  # `t.data -= …` ends here, after it wrote to the array
             self.written()
         else:
             self._data = self._like_data(value, "data")
@@ -110,18 +110,18 @@ class Tensor(Operators):
 
     @property
     def version(self) -> int:
-        """How often the array was written to; a view counts with the tensor it is a view of."""
+        """How many writes the array has seen; one through a view also counts for the tensor it is a view of."""
         return self._writes[0] if self._writes else 0
 
     def written(self) -> None:
-        """Say that the array was written to in place, so that nobody takes a derivative at the old value."""
+        """Record that the array was written to in place: a derivative that needs the old values raises GraphError."""
         tensors = [self]
-        for x in tensors:  # the list grows by those that `x` is a view of
+        for x in tensors:  # the list grows by the tensors that `x` is a view of
             x._writes = x._writes or [0]
             x._writes[0] += 1
             if x.node is not None:
-                x.node.versions = -1  # its rule may read this result
-                tensors += lenders(x)
+                x.node.versions = -1  # its rule may read this output
+                tensors += viewed(x)
 
     def item(self) -> float:
         """The only element, as a Python number."""
@@ -147,12 +147,12 @@ class Tensor(Operators):
         gradient : array_like, optional
             The upstream gradient, of this tensor's shape; 1 for a single number.
         retain_grad : bool
-            Also fill `.grad` of every tensor in between, fresh each time.
+            Also set `.grad` of every tensor in between; each call replaces it instead of adding to it.
 
         Raises
         ------
         GraphError
-            Without a history, for more than one number without `gradient`, or after an in-place change.
+            Without a history, for more than one number without `gradient`, or after an in-place write.
         """
         g = self.seed_gradient(gradient)
         nodes = order(self.node) if self.node else []
@@ -162,20 +162,20 @@ class Tensor(Operators):
             for x in [self, *(x for node in nodes for x in node.inputs if x is not None)]:
                 if x.node in gradients:
                     x.grad = gradients[x.node]
-        held = {x for node in nodes if not node.op.fresh for x in node.inputs}  # whose gradients others may hold
+        shared = {x for node in nodes if not node.op.fresh for x in node.inputs}  # the array may be held elsewhere
         for leaf, g in gradients.items():
             if isinstance(leaf, Tensor):
-                leaf.accumulate(np.array(g) if leaf in held else g)
+                leaf.accumulate(np.array(g) if leaf in shared else g)
 
     def accumulate(self, g: np.ndarray) -> None:
-        """Add `g`, an array of its own, to the gradient; others may hold what is there, so it is not written to."""
+        """Add `g`, an array that nobody else holds, to the gradient, not in place: others may hold the old gradient."""
         self._grad = np.asarray(g if self._grad is None else self._grad + g)
 
     def seed_gradient(self, gradient: ArrayLike | None) -> np.ndarray:
         """The upstream gradient that a walk from this tensor starts with."""
         if not self.requires_grad:
             raise GraphError("nothing to differentiate: no input of this tensor has requires_grad=True")
-        if self.node is not None and self.version:  # written to, perhaps through a view, which knows no node
+        if self.node is not None and self.version:  # perhaps through a detached view, which knows no node
             self.node.versions = -1
         if gradient is None and self.size != 1:
             raise GraphError(f"an output of shape {self.shape} needs gradient= (grad_outputs= in grad), or .sum()")
@@ -231,14 +231,14 @@ def computed(array: np.ndarray, node: Node | None) -> Tensor:
     return x
 
 
-def lenders(x: Tensor) -> list[Tensor]:
-    """The inputs of its op that `x` is a view of."""
+def viewed(x: Tensor) -> list[Tensor]:
+    """The tensors that `x` is a view of, among the inputs of its op."""
     return [t for t in (x.node.inputs if x.node else ()) if t is not None and np.may_share_memory(t._data, x._data)]
 
 
 def view(array: np.ndarray, base: Tensor) -> Tensor:
     """An unrecorded tensor on the array of `base`, without its history: a write to either is noticed through both."""
-    while owners := lenders(base):  # `base` may be a recorded view: who wrote to its owner wrote to it
+    while owners := viewed(base):  # if `base` is itself a view, the owner of the memory counts the writes
         base = owners[0]
     x = computed(array, None)
     x._writes = base._writes = base._writes or [0]
