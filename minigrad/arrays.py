@@ -1,4 +1,4 @@
-"""What is said once about arrays: which an op accepts, how rows are summed, how long an array is."""
+"""Helpers for arrays: which ones an op accepts, how rows are summed, how long an array is."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def accepted(dtype: np.dtype) -> np.dtype:
 def as_array(x: Any) -> np.ndarray:
     """An operand that is not a Tensor, as an array that ops accept; lists of floats get the default dtype."""
     if x is None:
-        raise TypeError("None is no array; does the function that it comes from return what it computed?")
+        raise TypeError("None is not an array; did the function that it comes from forget to return its result?")
     array = np.asarray(x)
     if array.dtype not in COMMON:
         accepted(array.dtype)
@@ -33,18 +33,18 @@ def as_array(x: Any) -> np.ndarray:
 
 
 def sum_rows(x: Any) -> Any:
-    """Σ over the first axis; of many rows by parts of 256, since a float32 that grows loses digits of what is added."""
-    if x.ndim == 1 or len(x) <= 2048:  # numbers are added in pairs; of so many rows five digits are right, mostly six
+    """Σ over the first axis, of many rows by groups of 256: a large float32 total loses digits of what is added."""
+    if x.ndim == 1 or len(x) <= 2048:  # NumPy adds numbers in pairs; of so few rows five digits are right, mostly six
         return x.sum(axis=0)
-    parts = len(x) // 256
-    sums = x[: 256 * parts].reshape(256, parts, *x.shape[1:]).sum(axis=0)
-    return sum_rows(sums) + x[256 * parts :].sum(axis=0)
+    groups = len(x) // 256
+    sums = x[: 256 * groups].reshape(256, groups, *x.shape[1:]).sum(axis=0)
+    return sum_rows(sums) + x[256 * groups :].sum(axis=0)
 
 
 def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     """Undo broadcasting from `shape`: sum `g` over the axes along which the array was repeated."""
     inner = shape
-    while inner[:1] == (1,):  # an axis of length 1 in front is as good as none
+    while inner[:1] == (1,):  # a leading axis of length 1 makes no difference
         inner = inner[1:]
     if new := g.ndim - len(inner):
         g = sum_rows(g if new == 1 else g.reshape(math.prod(g.shape[:new]), *g.shape[new:]))
@@ -62,7 +62,7 @@ sum_of_squares = twin("sum_of_squares", squares_in_float64, "updates", why="floa
 
 
 def length(x: np.ndarray, sum_of_squares: Callable = sum_of_squares) -> float:
-    """‖x‖ = √Σx², in float64, also where the squares would underflow or overflow."""
+    """‖x‖ = √Σx², in float64, even where the squares would underflow or overflow."""
     x = np.asarray(x)
     squares = sum_of_squares(x)
     if 1e-290 < squares < math.inf:

@@ -39,7 +39,7 @@ def elementwise(
     Parameters
     ----------
     name : str
-        As it is printed.
+        The op's name in traces and errors.
     forward : callable
         `forward(*xs, **params) -> ndarray`; keyword parameters are those of the op.
     derivatives : sequence
@@ -47,13 +47,13 @@ def elementwise(
     formulas : sequence of str
         The local derivatives as traces print them; `latex` the same for a paper, kept as `op.latex`.
     kind : str
-        activation, linear, norm, loss, reduce, view or arithmetic; ledgers sum by it.
+        activation, linear, norm, loss, reduce, view or arithmetic; ledgers sum per kind.
     numpy : callable, optional
         The NumPy function that should call this op when it meets a Tensor.
     method : bool
         Whether Tensors get a method of this name.
     doc : str, optional
-        What `help` says; without it name and formulas.
+        The text of `help`; by default the name and the formulas.
 
     Examples
     --------
@@ -116,9 +116,9 @@ def fused(
     forward : callable
         `forward(*arrays, **params) -> (output, saved)`, or the output alone.
     backward : callable
-        `backward(g, output, saved, *arrays, **params)` → one contribution (or None) per input, or a function without
-        arguments for one that costs much: it is called only if that input requires a gradient.
-        If `fresh`, each is an array made for this contribution, which nobody else holds: a leaf need not copy it.
+        `backward(g, output, saved, *arrays, **params)` → one contribution (or None) per input. A costly one may be a
+        function without arguments, which is called only if that input requires a gradient.
+        `fresh` promises that every contribution is a new array, which nobody else holds: a leaf need not copy it.
     definition : callable
         The same function of Tensors, in primitive ops; pure: no random numbers, no state. Inputs have no default.
     """
@@ -154,7 +154,7 @@ def composition(*numpy: Callable) -> Callable[[Callable], Callable]:
 def registered(op: Kind, numpy: Callable | None, method: bool) -> Kind:
     if op.arity is None and isinstance(op, Elementwise):
         raise TypeError(f"{op.name}: derivatives is a list with one rule per input, such as [lambda y, x: 2 * x]")
-    if op.arity is None and misfit(op.forward, ["x"] * 9, op.names):  # one rule alone is for a forward(*xs)
+    if op.arity is None and misfit(op.forward, ["x"] * 9, op.names):  # a single rule needs a forward(*xs)
         raise TypeError(f"{op.name}: vjps is a list with one rule per input, such as [lambda g, y, x: 2 * g]")
     if op.arity is not None and not 0 < op.arity <= len(op.names):
         raise ValueError(f"{op.name}: {op.arity} rules, but forward takes only {', '.join(op.names)}")

@@ -1,4 +1,4 @@
-"""What a call that cannot work says: the op's name, the shapes it was given, and what is wrong with them."""
+"""The error messages of ops: the op's name, the shapes it was given, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-INSTEAD = {  # what NumPy says of Python written for one number → what to write for an array
+INSTEAD = {  # NumPy's message about code for a single number → what to write for an array
     "The truth value of an array with": "np.where(x > 0, …, …) chooses element by element, if does not",
     "can be converted to Python scalars": "np.tanh takes an array, math.tanh does not",
 }
@@ -17,25 +17,25 @@ INSTEAD = {  # what NumPy says of Python written for one number → what to writ
 def explained(name: str, error: Exception, xs: Iterable) -> Exception:
     """`error`, raised by NumPy or by an op inside, as one sentence about the function `name` called with `xs`."""
     kinds = (np.exceptions.AxisError, IndexError, ValueError, TypeError)
-    kind = next((kind for kind in kinds if isinstance(error, kind)), TypeError)  # None has no shape, says Python
+    kind = next((kind for kind in kinds if isinstance(error, kind)), TypeError)  # AttributeError: None has no shape
     message = reason(error)
-    if message.startswith("None is no array"):  # the shapes of the others have nothing to do with it
+    if message.startswith("None is not an array"):  # the shapes of the other inputs do not matter
         return kind(f"{name}: {message}")
     if re.match(rf"{name}\(\) ", message):  # Python's own sentence about missing and unknown arguments
         return kind(message)
     sentence = re.match(r"(?!axis|source|destination)\w+: (?!Input operand)", message)
-    if sentence:  # an op inside has said it; only the name is another one
+    if sentence:  # an op inside has explained it: only the name changes
         return kind(f"{name}: {message[sentence.end() :]}")
     if message.startswith("operands could not be broadcast together"):
         if requested := re.search(r"\]: \([\d,]*\)  and requested shape (\(.*\))", message):  # broadcast_to
             return kind(f"{name}: {listed(xs)} does not broadcast to {requested[1]}")
-        if listed(xs).startswith("shapes"):  # else it failed on arrays of its own
+        if listed(xs).startswith("shapes"):  # else it failed on arrays that it made itself
             return kind(f"{name}: {listed(xs)} do not broadcast")
     return kind(f"{name}: {listed(xs)}: {message}" if listed(xs) else f"{name}: {message}")
 
 
 def reason(error: Exception) -> str:
-    """What the error says, and what to write instead where that is known."""
+    """The message of the error, and what to write instead if that is known."""
     said = str(error)
     advice = (f"; {instead}" for fault, instead in INSTEAD.items() if fault in said and instead not in said)
     return said + next(advice, "")

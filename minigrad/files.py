@@ -1,4 +1,4 @@
-"""Files that are whole: a new one takes the place of the old one in a single step, or not at all."""
+"""Atomic writing: a new file replaces the old one in a single step, or not at all."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import BinaryIO
 
 
 def npz(path: str | os.PathLike) -> str:
-    """`path` with the suffix .npz, which is added where it is missing."""
+    """`path` with the suffix .npz, added if it is missing."""
     path = os.fspath(path)
     return path if path.endswith(".npz") else f"{path}.npz"
 
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A new file in the same folder that is put at `path` when the block ends: whoever reads there never sees half."""
+    """A new file in the same folder that is moved to `path` when the block ends: no reader ever sees half of it."""
     folder, name = os.path.split(path)
     unfinished = os.path.join(folder, f".{name}.{secrets.token_hex(16)}")
     try:
@@ -27,7 +27,7 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         os.replace(unfinished, path)
     except OSError as error:
-        if error.filename == unfinished:  # a name that nobody asked for
+        if error.filename == unfinished:  # the caller knows only `path`
             error.filename = os.fspath(path)
         raise
     finally:

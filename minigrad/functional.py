@@ -61,7 +61,7 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, create_graph: bool
     start: dict = {}
     for y, seed in zip(outputs, seeds, strict=True):
         g = y.seed_gradient(seed.data if isinstance(seed, Tensor) else seed)
-        if create_graph:  # a Tensor goes on as itself: there may be a derivative by it later
+        if create_graph:  # a seed that is a Tensor stays one: it may be differentiated by later
             g = np.broadcast_to(seed, y.shape).astype(y.dtype) if isinstance(seed, Tensor) else computed(g, None)
         key = y.node or y
         start[key] = start[key] + g if key in start else g
@@ -72,7 +72,7 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, create_graph: bool
 
 
 def result(g: Any, x: Tensor, create_graph: bool) -> Tensor:
-    """A gradient as a Tensor that shares memory with nobody; with `create_graph` a constant has a graph, too."""
+    """A gradient as a Tensor with memory of its own; with `create_graph` even a constant carries a graph."""
     if not create_graph:
         return Tensor(np.zeros_like(x.data) if g is None else g)
     g = g if isinstance(g, Tensor) else computed(np.zeros_like(x.data) if g is None else g, None)
@@ -134,7 +134,7 @@ def hvp(f: Callable[[Tensor], Tensor], x: ArrayLike | Tensor, v: ArrayLike) -> n
 
 
 def recorded(name: str, f: Callable, xs: Sequence) -> tuple[Tensor, list[Tensor]]:
-    """f at new leaves that hold copies of `xs`, and these leaves."""
+    """The value of f at new leaves that hold copies of `xs`, and these leaves."""
     leaves = [Tensor(x, requires_grad=True) for x in xs]
     with recording(state.scope):  # also inside no_grad()
         return tensor_from(name, f(*leaves)), leaves
@@ -147,7 +147,7 @@ def tensor_from(name: str, y: Any) -> Tensor:
 
 
 def pulled(y: Tensor, xs: Sequence[Tensor], g: Any, create_graph: bool = False) -> list[Tensor]:
-    """`grad` of what an f returned: zeros if that is a constant."""
+    """`grad` of the value y of a function; zeros if y is a constant."""
     return grad([y], xs, [g], create_graph) if y.requires_grad else [result(None, x, create_graph) for x in xs]
 
 

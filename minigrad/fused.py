@@ -36,7 +36,7 @@ class Fused(Op):
                 if source is None or not source._requires_grad:
                     product = None
                 else:
-                    if callable(product):  # a matrix product, put off until it is known to be needed
+                    if callable(product):  # a matrix product, deferred until it is needed
                         product = product()
                     product = self.fitted(product, len(contributions), x, x.shape)
                 contributions.append(product)

@@ -1,4 +1,4 @@
-"""What holds beside the graph: the default dtype, the random generator, and what each thread is doing.
+"""State beside the graph: the default dtype, the random generator, and what each thread is doing.
 
 >>> import minigrad as mg
 >>> mg.seed(0)
@@ -53,23 +53,23 @@ class ThreadState(threading.local):
 
     recording: bool = True  # False inside no_grad()
     scope: str = ""  # path of the module that is being called, such as "blocks.3.dense"
-    listeners: tuple = ()  # who hears, as `listener(node, gradient)`, what arrives where during backward()
+    listeners: tuple = ()  # called as `listener(node, gradient)` for every node in backward()
 
 
 state = ThreadState()
-watches: dict[int, Any] = {}  # thread → who looks at each of its values and contributions: see detect_anomaly
+watches: dict[int, Any] = {}  # thread → the object that checks its values and contributions: see detect_anomaly
 
 
 def watch() -> Any:
-    """Who looks on in this thread, or None."""
+    """The watch of this thread, or None."""
     return watches.get(threading.get_ident())
 
 
 class no_grad(ContextDecorator, threading.local):
     """Compute without recording: `with mg.no_grad():`, or `@mg.no_grad()` above a function."""
 
-    def __init__(self) -> None:  # again in every thread that enters it
-        self.before: list[bool] = []  # one for each `with` that is open
+    def __init__(self) -> None:  # runs again in every thread that enters it
+        self.before: list[bool] = []  # one entry per open `with`
 
     def __enter__(self) -> None:
         self.before.append(state.recording)
@@ -81,7 +81,7 @@ class no_grad(ContextDecorator, threading.local):
 
 @contextmanager
 def recording(scope: str) -> Iterator[None]:
-    """Record, whatever was set before, as part of the module at `scope`."""
+    """Record, even inside no_grad(), as part of the module at `scope`."""
     before = state.recording, state.scope
     state.recording, state.scope = True, scope
     try:

@@ -1,4 +1,4 @@
-"""What an op and its rules are called with: read from the functions, and shown by `help` and by notebooks.
+"""The arguments of ops and of their rules, read from the functions; `help` and notebooks show them.
 
 >>> import inspect
 >>> import minigrad as mg
@@ -20,7 +20,7 @@ def arguments(forward: Callable, arity: int | None) -> tuple[list[str], dict[str
     """The names of a forward's arguments, inputs first, and the defaults of its parameters."""
     try:
         given = {} if isinstance(forward, np.ufunc) else inspect.signature(forward).parameters
-    except ValueError:  # some of NumPy's C functions have none
+    except ValueError:  # some of NumPy's C functions have no signature
         given = {}
     inputs = forward.nin if isinstance(forward, np.ufunc) else arity or 0
     named = [p for p in given.values() if p.kind is not p.VAR_POSITIONAL]
@@ -29,10 +29,10 @@ def arguments(forward: Callable, arity: int | None) -> tuple[list[str], dict[str
 
 
 def misfit(rule: Callable, inputs: Sequence[str], parameters: Sequence[str]) -> str:
-    """What a rule is handed, and in Python's words why it cannot take that; "" where it can, or does not say."""
+    """The arguments that a rule is handed and, in Python's words, why it cannot take them; "" if it can, or may."""
     code, names = getattr(rule, "__code__", None), [*inputs, *parameters]
     if code and code.co_argcount == len(names) and list(code.co_varnames[len(inputs) : len(names)]) == [*parameters]:
-        return ""  # seen at a glance: to read a signature takes longer than all else of a definition
+        return ""  # quick check: reading a signature takes longer than the rest of a definition
     try:
         inspect.signature(rule).bind(*inputs, **dict.fromkeys(parameters))
     except TypeError as error:
@@ -43,7 +43,7 @@ def misfit(rule: Callable, inputs: Sequence[str], parameters: Sequence[str]) -> 
 
 
 def signature(arity: int | None, names: Sequence[str], defaults: Mapping[str, Any]) -> Signature:
-    """The same for Python; an op of any number of inputs takes its parameters by name."""
+    """An op's arguments as Python's Signature; after any number of inputs, parameters go by name."""
     kind = Parameter.KEYWORD_ONLY if arity is None else Parameter.POSITIONAL_OR_KEYWORD
     inputs = [Parameter("xs", Parameter.VAR_POSITIONAL)] if arity is None else []
     return Signature(inputs + [Parameter(name, kind, default=defaults.get(name, Parameter.empty)) for name in names])

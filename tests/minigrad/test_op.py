@@ -565,7 +565,7 @@ def test_what_numpy_has_is_said_once_however_deep_it_was_missed():
 
 
 def test_a_forward_returns_numbers():
-    with pytest.raises(TypeError, match="mine: None is no array; does the function that it comes from return"):
+    with pytest.raises(TypeError, match="mine: None is not an array; did the function that it comes from forget"):
         mg.elementwise("mine", lambda x: None, [1], ["1"])(mg.tensor([1.0, 2.0]))
 
 
@@ -633,7 +633,7 @@ def test_an_unknown_choice_says_where_it_came_from():
 )
 def test_none_is_no_input(way, name, call):
     """What a forward without `return` hands on."""
-    with mg.kernels.use(way), pytest.raises(TypeError, match=f"^{name}: None is no array; does the function"):
+    with mg.kernels.use(way), pytest.raises(TypeError, match=f"^{name}: None is not an array; did the function"):
         call()
 
 

@@ -154,5 +154,5 @@ def test_nan_comes_through(activation):
 
 
 def test_an_input_that_was_forgotten():
-    with pytest.raises(TypeError, match="dense: None is no array; does the function that it comes from"):
+    with pytest.raises(TypeError, match="dense: None is not an array; did the function that it comes from"):
         mg.dense(None, np.ones((2, 3)), None)
