@@ -1,4 +1,4 @@
-"""Is an op right? `check_op(op, x, …)` reports everything that an op must do, one line per property.
+"""Is an op right? `check_op(op, x, …)` tests everything that an op must do and reports one line per property.
 
 >>> import numpy as np, minigrad as mg
 >>> bump = mg.elementwise("bump", lambda x: np.exp(-x * x), [lambda y, x: -2 * x * y], ["−2x·y"])
@@ -13,7 +13,7 @@ bump: every property holds
   ok    zero-size, 0-d and non-contiguous inputs
   –     kernel equals definition: does not apply
 
-With a slip in the rule, the report shows a single number at which it can be seen:
+With a slip in the rule, the report shows one number at which it goes wrong:
 
 >>> slip = mg.elementwise("slip", lambda x: np.exp(-x * x), [lambda y, x: 2 * x * y], ["2x·y"])
 >>> print(mg.check_op(slip).failures[0])
@@ -48,11 +48,11 @@ FAULTS = (
 
 
 def check_op(op: Callable, *examples: Any, **params: Any) -> Report:
-    """Call `op(*examples, **params)` in every way that an op must stand, and report what holds.
+    """Call `op(*examples, **params)` in every way that an op must support, and report which properties hold.
 
-    Without examples, an elementwise op is tried where it is finite. Small arrays without symmetry show most; labels
-    and masks are integers or booleans. An op with a gradient of its own choice, such as a straight-through estimator,
-    fails the line on finite differences and no other.
+    Without examples, an elementwise op is tried where it is finite. Small arrays without symmetry reveal most; labels
+    and masks are integers or booleans. An op whose gradient is not its derivative on purpose, such as a
+    straight-through estimator, fails the line on finite differences and no other.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def check_op(op: Callable, *examples: Any, **params: Any) -> Report:
         With `ok`, `failures`, `notes` and `to_json()`; `print` it to read it.
     """
     case = case_of(op, examples or examples_for(op, params), params)
-    case.value()  # a wrong call is an error of its own
+    case.value()  # a wrong call raises here, it is no failed property
     with np.errstate(all="ignore"):
         verdicts = [verdict(name, test, case) for name, test in PROPERTIES.items()]
         notes = [*without_rule(case, kinds="f" if examples else "fb")]
@@ -86,7 +86,7 @@ class Report:
 
     op: str
     verdicts: list[Verdict]
-    notes: list[str]  # what need not be wrong, but should be meant
+    notes: list[str]  # what may be right, but only if it is intended
 
     @property
     def failures(self) -> list[Verdict]:
@@ -127,18 +127,18 @@ def without_rule(case: Case, kinds: str) -> Iterator[str]:
     for i, (name, x) in enumerate(zip(case.names, case.inputs, strict=True)):
         if i in case.places or x is None or x.dtype.kind not in kinds:
             continue
-        x = x + 0.5 if x.dtype == bool else x  # a condition as numbers, all of which are true
+        x = x + 0.5 if x.dtype == bool else x  # a condition as numbers that all count as true
         ends = (x, x + 1e-6 * cotangent(x.shape) * np.maximum(1, np.abs(x)))
         try:
             before, after = (case.f(*case.inputs[:i], end, *case.inputs[i + 1 :], **case.params) for end in ends)
-        except FAULTS:  # it must be a condition
+        except FAULTS:  # it takes conditions only
             continue
         if not np.array_equal(before, after, equal_nan=True):
             yield f"input {i} ({name}) has no rule though the output changes with it: declared as not differentiable"
 
 
 def written_out(case: Case) -> Case:
-    """The same with every array broadcast to the shape of the result."""
+    """The case with every array broadcast to the shape of the result."""
     shape = np.broadcast_shapes(*(x.shape for x in case.inputs if x is not None))
     return case.mapped(lambda x: np.broadcast_to(x, shape))
 
@@ -172,12 +172,12 @@ def broadcasts(case: Case) -> Any:
 
 
 def beside(x: np.ndarray, dtype: Any) -> np.ndarray:
-    """x in `dtype`; integers in 16 bits, since beside wider ones NumPy makes float64 of float32."""
+    """x in `dtype`; integers as int16, since NumPy promotes float32 to float64 beside wider ones."""
     return x.astype(np.int16) if x.dtype.kind in "iu" else in_dtype(x, dtype)
 
 
 def keeps_dtype(case: Case) -> None:
-    """Also in the rules, whose results are cast to the dtype of the input only afterwards."""
+    """Checks the value, the gradients, and what each rule returns before the engine casts it."""
     for dtype in (np.float32, np.float64):
         cast = case.mapped(partial(beside, dtype=dtype))
         y, leaves = recorded("check", cast, cast.xs)
@@ -193,14 +193,14 @@ def keeps_dtype(case: Case) -> None:
 
 
 def leaves_upstream_alone(case: Case) -> None:
-    """Nor does a walk change anything else: a second one finds what a fresh graph does."""
+    """A walk changes nothing: not the upstream gradient, nor what a second walk needs."""
     y, leaves = recorded("check", case, case.xs)
     u = cotangent(y.shape)
     g = u.copy()
     found = {x: np.zeros_like(x.data) for x in leaves} | walk(order(y.node), {y.node: g})
     fresh = y.node.op is case.f and y.node.op.fresh
     for x in leaves if fresh else ():
-        found[x] += 1  # nothing else may change with it, nor it with anything else
+        found[x] += 1  # a fresh gradient shares memory with nothing: no other result may change
     if not np.array_equal(g, u):
         raise AssertionError(f"the upstream gradient was {shown(u)} before the rules ran, and {shown(g)} after")
     case.agree("on a second walk", [y.data, *(d.data for d in pulled(y, leaves, u))], case.results(u))
@@ -215,7 +215,7 @@ LAYOUTS: dict[str, Callable[[np.ndarray], Tensor]] = {
 
 
 def takes_any_layout(case: Case) -> None:
-    """Views with a transposed upstream; of an elementwise op, also single numbers and no elements at all."""
+    """Views with a transposed upstream; for an elementwise op also 0-d and empty arrays."""
     u = cotangent(case.value().shape)
     for note, view in LAYOUTS.items():
         views = [view(x) for x in case.xs]
@@ -252,7 +252,7 @@ PROPERTIES: dict[str, Callable[[Case], Any]] = {
 
 
 def cuts(case: Case) -> Iterator[Case]:
-    """Smaller cases: single numbers of an elementwise op; of others, axes cut to length 1."""
+    """Smaller cases: for an elementwise op single numbers, for every op axes cut to length 1."""
     if isinstance(case.f, Elementwise):
         full = written_out(case)
         for k in range(full.xs[0].size):
@@ -268,7 +268,7 @@ def first_along(x: np.ndarray, lengths: set[int]) -> np.ndarray:
 
 
 def verdict(name: str, test: Callable, case: Case) -> Verdict:
-    """What a test says; where it fails, the smallest inputs cut from the example at which it does."""
+    """The report's line for a test; where it fails, with the first smaller inputs at which it still does."""
     try:
         remark = test(case)
         applies = remark is not NotImplemented
@@ -294,5 +294,5 @@ def verdict(name: str, test: Callable, case: Case) -> Verdict:
 
 
 def reason(error: Exception) -> list[str]:
-    """What a test says when it fails; a rule may also break."""
+    """The sentences of a failed test, or the error that broke it."""
     return list(error.args) if isinstance(error, AssertionError) else [f"{type(error).__name__}: {error}"]

@@ -1,6 +1,6 @@
-"""Is a gradient right? Finite differences know.
+"""Is a gradient right? `gradcheck(f, x, …)` compares it with finite differences.
 
-- `gradcheck(f, x, …)`: True, or an AssertionError that shows the worst element.
+It returns True, or raises an AssertionError that shows the worst element.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ def gradcheck(
     Parameters
     ----------
     f : callable
-        A function of Tensors that returns a Tensor, the same one at every call.
+        A function of Tensors that returns a Tensor, with the same values at every call.
     inputs : array_like or None
-        Where to check. Floating inputs are varied; integers, booleans and None are handed on.
+        Where to check. Floating inputs are varied; integers, booleans and None are passed on.
     eps : float
-        Step of the differences, times |x| where that is more than 1.
+        Step of the differences, times |x| where |x| > 1.
     rtol, atol : float
-        The two may be apart by atol + rtol·|numeric|. Elements whose difference crosses a kink, or spans too strong a
-        curve, are left out.
+        Analytic and numeric derivative may differ by atol + rtol·|numeric|. Elements with a kink within the step, or
+        too strong a curve, are left out.
     order : int
         Check the derivatives up to this order.
 
@@ -59,7 +59,7 @@ def gradcheck(
 
 @dataclass
 class Case:
-    """A function and inputs to try it on, those in `places` being varied; called with others in their place."""
+    """A function and inputs to try it on; a call replaces those in `places`, which are varied."""
 
     f: Any
     inputs: list
@@ -76,7 +76,7 @@ class Case:
         return [self.inputs[i] for i in self.places]
 
     def mapped(self, change: Callable[[np.ndarray], Any]) -> Case:
-        """The same with every array changed."""
+        """The same case with `change` applied to every array."""
         return replace(self, inputs=[None if x is None else np.asarray(change(x)) for x in self.inputs])
 
     def value(self, xs: Sequence[np.ndarray] | None = None) -> np.ndarray:
@@ -112,7 +112,7 @@ def case_of(f: Callable, inputs: Sequence, params: dict) -> Case:
     """f at `inputs` in float64, varied in the floating ones that have a rule."""
     arrays = [None if x is None else in_dtype(Tensor(x).data, np.float64) for x in inputs]
     rules = f.rules if isinstance(f, (Elementwise, Primitive)) and f.arity else arrays
-    pairs = zip(arrays, rules, strict=False)  # a wrong number of inputs is the op's to tell
+    pairs = zip(arrays, rules, strict=False)  # the op itself reports a wrong number of inputs
     places = [i for i, (x, rule) in enumerate(pairs) if x is not None and rule is not None and x.dtype.kind == "f"]
     if not places:
         raise ValueError("check: there is no floating input to differentiate by, or none that has a rule")
@@ -121,7 +121,7 @@ def case_of(f: Callable, inputs: Sequence, params: dict) -> Case:
 
 
 def cotangent(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
-    """An upstream gradient without zeros or symmetry: one of ones says nothing about a softmax."""
+    """An upstream gradient without zeros or symmetry: all ones would say nothing about a softmax."""
     rng = np.random.default_rng(seed)
     return np.asarray(np.round(rng.uniform(0.5, 2, shape), 2) * rng.choice([-1, 1], shape))
 
@@ -159,7 +159,7 @@ def compare(case: Case, eps: float = 1e-6, rtol: float = 1e-5, atol: float = 1e-
 
 
 def changes(case: Case, y: np.ndarray, place: int, index: tuple, u: np.ndarray) -> Callable[[float], np.ndarray]:
-    """The function step ↦ what that step in one element of an input changes in the elements of u·y, y = f(x)."""
+    """step ↦ the change in every element of u·f(x) when one element of an input moves by that step."""
 
     def change(step):
         moved = [x.copy() for x in case.xs]
@@ -174,11 +174,11 @@ def central(change: Callable[[float], np.ndarray], h: float) -> float:
 
 
 def at_kink(change: Callable, h: float, analytic: float) -> bool:
-    """Whether a kink, a jump, the edge of the domain or a strong curve within h explains another central slope.
+    """Whether a kink, a jump, the edge of the domain or a strong curve within h explains why the two slopes differ.
 
-    The bend f(x+h) − 2f(x) + f(x−h) falls to a quarter with half the step where f is smooth. Where it does not,
-    the slopes on the two sides are apart by bend/h. At a jump the central slope doubles with half the step. On a
-    strong curve it goes to a limit, which Aitken's formula finds (1926): that must be the analytic slope, roughly.
+    Where f is smooth, half the step gives a quarter of the bend f(x+h) − 2f(x) + f(x−h). Where it does not, the slopes
+    on the two sides differ by bend/h. At a jump, half the step gives twice the central slope. On a strong curve the
+    central slopes converge; Aitken's formula (1926) gives their limit, which must be roughly the analytic slope.
     """
     steps = (h, h / 2, h / 4)
     bends = [np.abs(change(step) + change(-step)) for step in steps]
@@ -194,7 +194,7 @@ def at_kink(change: Callable, h: float, analytic: float) -> bool:
 
 
 def hint(case: Case, got: np.ndarray, measured: Sequence[np.ndarray], place: int, u: np.ndarray) -> str:
-    """What a wrong gradient looks like, if it looks like a common slip."""
+    """The common slip that explains a wrong gradient, if there is one."""
     right = measured[place]
     slips = {
         "the sign is wrong": -right,
@@ -210,12 +210,12 @@ def hint(case: Case, got: np.ndarray, measured: Sequence[np.ndarray], place: int
         slopes = [central(changes(at_y, y, 0, index, u), 1e-6) for index in np.ndindex(u.shape)]
         slips["it is the derivative at y, not at x"] = np.reshape(slopes, u.shape)
     fits = [text for text, slip in slips.items() if slip.shape == got.shape and np.allclose(got, slip, 1e-4)]
-    slight = np.allclose(got, right, 1e-4)  # then what changes nothing fits: a vector is its own transpose
+    slight = np.allclose(got, right, 1e-4)  # then any slip that changes nothing would fit
     return f"; {fits[0]}" if fits and not slight else ""
 
 
 def slope(case: Case) -> Case:
-    """x, u ↦ Σ w·∂(u·f)/∂x: a number whose gradient is right if the derivatives one order higher are."""
+    """x, u ↦ Σ w·∂(u·f)/∂x: a number whose gradient is right if the derivatives of the next order are."""
 
     def f(*inputs):
         *xs, u = inputs

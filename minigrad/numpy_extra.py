@@ -1,7 +1,7 @@
 """The rest of NumPy on Tensors, written in NumPy: there is no derivative in this file.
 
 Importing it lets NumPy's functions below record: `np.cbrt(t)`, `np.vstack([a, b])`, `np.linalg.norm(t, axis=0)`.
-Arguments are those of NumPy; one that is left out here raises TypeError with its name.
+Arguments are those of NumPy; one that is not supported raises TypeError with its name.
 
 >>> import numpy as np, minigrad as mg
 >>> x = mg.tensor([1.0, 8.0, 27.0], requires_grad=True)
@@ -67,7 +67,7 @@ ELEMENTWISE = {
 
 
 def still(a):
-    """0, with the derivative 1 of a Tensor where it is finite."""
+    """0, but with derivative 1 by a Tensor where that is finite."""
     finite = np.isfinite(values(a))
     return np.where(finite, a, 0) - np.where(finite, a.data, 0) if isinstance(a, Tensor) else 0
 
@@ -87,7 +87,7 @@ def placed(x, axis, ndim):
 
 
 def shaped_by(numpy):
-    """atleast_1d and its like: the shape that `numpy` gives, of one array or of each of several."""
+    """A function such as atleast_1d: one array, or each of several, in the shape that `numpy` gives it."""
 
     def shaped(*arrays):
         parts = tuple(np.reshape(x, numpy(values(x)).shape) for x in arrays)

@@ -1,6 +1,6 @@
 """Systems of linear equations on Tensors: np.linalg.solve, inv, det and slogdet, of one matrix or of many.
 
-A matrix without an inverse is a ValueError; its det is 0, and then the rule of det, which needs the inverse, fails.
+A matrix without an inverse is a ValueError. Its det is 0, but backward through it fails: the rule needs the inverse.
 
 >>> import numpy as np, minigrad as mg
 >>> a = mg.tensor([[2.0, 1.0], [0.0, 4.0]], requires_grad=True)
@@ -60,11 +60,11 @@ solved = primitive(
 
 @composition(np.linalg.solve)
 def solve(a, b):
-    """y where a·y = b, for a vector or a matrix b, as np.linalg.solve."""
+    """The y with a·y = b, for a vector or a matrix b, as np.linalg.solve."""
     return solved(a, b) if np.ndim(b) > 1 else solved(a, np.expand_dims(b, -1))[..., 0]
 
 
 @composition(np.linalg.slogdet)
 def slogdet(a):
-    """The sign of the determinant, an array, and the logarithm of its size, as np.linalg.slogdet."""
+    """The sign of the determinant, as an array, and ln |det a|, as np.linalg.slogdet."""
     return np.linalg.slogdet(values(a))._replace(logabsdet=log_abs_det(a))

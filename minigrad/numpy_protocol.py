@@ -1,7 +1,7 @@
 """NumPy's own functions on Tensors: `np.tanh(t)` and `np.sum(t, axis=0)` call the op and record.
 
-- A function that an op registered with `numpy=` (or that a room adds to `numpy_overrides`) runs that op.
-- One without a derivative (`np.argmax`, `np.sign`, `np.isnan`) gives plain arrays.
+- A function that an op registered with `numpy=` (or that is in `numpy_overrides` otherwise) runs that op.
+- One without a derivative (`np.argmax`, `np.sign`, `np.isnan`) returns plain arrays.
 - Any other raises TypeError with its name, rather than losing the graph in silence.
 """
 
@@ -38,7 +38,7 @@ def name_of(function: Callable) -> str:
 
 
 def plain(x: Any) -> Any:
-    """x with the array in place of every Tensor, also within lists and dicts."""
+    """x with every Tensor replaced by its array, also within lists and dicts."""
     if isinstance(x, Tensor):
         return x._data
     if isinstance(x, (list, tuple)):
@@ -48,7 +48,7 @@ def plain(x: Any) -> Any:
 
 @functools.cache
 def parameters(function: Callable) -> dict[str, Any]:
-    """Names and defaults of the arguments of `function`; none where there may be any number, or nobody knows."""
+    """Names and defaults of the arguments of `function`; none if it takes any number, or has no signature."""
     try:
         found = inspect.signature(function).parameters.values()
     except ValueError:
@@ -59,14 +59,14 @@ def parameters(function: Callable) -> dict[str, Any]:
 
 @functools.cache
 def input_count(override: Callable) -> int:
-    """How many arguments of ours are inputs; the others are handed on by name."""
+    """How many arguments of `override` are inputs; the others are passed by name."""
     if hasattr(override, "arity"):
         return override.arity
     return sum(default is inspect.Parameter.empty for default in parameters(override).values())
 
 
 def arguments(function: Callable, override: Callable, args: tuple, keywords: dict) -> tuple[tuple, dict]:
-    """The call of NumPy's `function` as one of `override`, without the arguments that have NumPy's default."""
+    """A call of NumPy's `function` as arguments for `override`, without those that equal NumPy's default."""
     known = parameters(function)
     if not known:
         return args, keywords
