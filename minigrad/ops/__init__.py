@@ -26,27 +26,27 @@ PLAIN = "all any argmax argmin argsort nonzero round"
 
 
 def reshape(x, *shape):
-    """x in another shape, which is given as one tuple or number by number; one of them may be −1."""
+    """x in another shape, given as one tuple or as separate numbers; one of them may be −1."""
     return shaping.reshape(x, shape[0] if len(shape) == 1 else shape)
 
 
 def transpose(x, *axes):
-    """x with its axes in the given order, as one tuple or number by number; reversed without any."""
+    """x with its axes in the given order, one tuple or separate numbers; reversed if none is given."""
     return shaping.transpose(x, axes[0] if len(axes) == 1 else axes or None)
 
 
 def comparison(compare):
-    """A comparison has no derivative: it gives a plain boolean array, also of a single number."""
+    """A comparison has no derivative: it returns a plain boolean array, even for a single number."""
     return lambda x, y: np.asarray(compare(x._data, y._data if isinstance(y, Tensor) else y))
 
 
 def plain(method):
-    """A method of arrays that has no derivative gives of a Tensor what it gives of the array."""
+    """A method without a derivative, such as argmax, returns for a Tensor what it returns for the array."""
     return functools.wraps(method)(lambda x, *args, **keywords: method(x._data, *args, **keywords))
 
 
 def formatted(x, spec):
-    """`f"{loss:.4f}"` formats the number in a tensor that holds just one."""
+    """`f"{loss:.4f}"` formats the number in a tensor of one element."""
     return format(x.item(), spec) if spec and x.size == 1 else object.__format__(x, spec)
 
 

@@ -1,6 +1,6 @@
 """`dense`, the layer φ(x·W + b) as one op, and the activations φ by name.
 
-Beside the matrix products it is one pass over the output each way: φ(z + b) there, g·φ'(z) and its sum by columns back.
+Besides the matrix products it takes one pass over the output each way: φ(z + b), and g·φ'(z) with its column sums.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["dense"]
 
 ACTIVATIONS = "sigmoid tanh relu leaky_relu elu softplus silu gelu softsign hard_tanh"
 activations = {name: getattr(table, name) for name in ACTIVATIONS.split()}
-BY_INPUT = {"softplus", "silu", "gelu", "softsign"}  # φ' of the others can be had from φ: z need not be kept
+BY_INPUT = {"softplus", "silu", "gelu", "softsign"}  # φ' of all others follows from φ: z need not be kept
 
 
 def bias_activation_line(z, b, activation):
@@ -54,12 +54,12 @@ def rows(x):
 
 
 def like(x, y):
-    """The rows of y along the axes that x has before its last."""
+    """y, a matrix, with its rows arranged along the leading axes of x."""
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], y.shape[1])
 
 
 def check_dense(x, w, b, activation):
-    """An error unless the shapes fit and the activation is known."""
+    """ValueError unless the shapes fit and the activation is known."""
     if not x.ndim or w.ndim != 2 or x.shape[-1] != w.shape[0]:
         raise ValueError(f"dense: input {x.shape} and weight {w.shape} must be (..., inputs), (inputs, outputs)")
     if b is not None and b.shape != w.shape[1:]:

@@ -10,8 +10,8 @@ from minigrad.kernels import twin
 from minigrad.kernels.dispatch import FLOAT32, FLOAT64
 from minigrad.ops import elementwise as table
 
-# name → from how many elements on the kernel of the values is faster (float32, float64), and how many times as fast are
-# values and contributions from there up to 10⁵ normal random numbers (float32)
+# name → from how many elements on the kernel of the values is faster (float32, float64); then how many times as fast
+# values and contributions are, from there up to 10⁵ normal random numbers (float32)
 MEASURED = {
     "sigmoid": ((512, 512), "5 to 15", "2 to 2.8"),
     "tanh": ((8192, 2048), "1.2 to 1.7", "2 to 2.5"),
@@ -27,7 +27,7 @@ MEASURED = {
 
 
 def product(op, g, y, x, **params):
-    """g·φ'(x), as `Elementwise.contribution` has it."""
+    """g·φ'(x), as `Elementwise.contribution` computes it."""
     local = op.local(0, y, (x,), params)
     return np.where(local, g, 0) if local.dtype == bool else g * local
 
@@ -39,7 +39,7 @@ def give_kernels() -> None:
         sizes = dict(zip((FLOAT32, FLOAT64), least, strict=True))
         op.forward = twin(name, op.forward, "activations", sizes, f"{values} times as fast")
         op.product = twin(f"{name}_backward", partial(product, op), "activations", why=f"{products} times as fast")
-    area = table.normal_cdf  # its slope is one exponential, at which NumPy is as fast
-    area.forward = twin(
-        "normal_cdf", area.forward, "activations", why="18 to 65 times as fast: math.erfc takes one number"
+    cdf = table.normal_cdf  # its derivative is one exponential, at which NumPy is as fast
+    cdf.forward = twin(
+        "normal_cdf", cdf.forward, "activations", why="18 to 65 times as fast: math.erfc takes one number"
     )

@@ -1,10 +1,10 @@
-"""Functions of each element and their derivatives: name, forward, ∂y/∂x for each input, the same as a formula.
+"""Elementwise functions and their derivatives: name, forward, ∂y/∂x for each input, the same as a formula.
 
-A rule is handed the output first: `lambda y, x: 1 - y * y` is tanh' written by tanh itself. A rule that is
-a comparison selects: 1 where it holds, and elsewhere 0 whatever comes from upstream, infinity included. At a
-kink the derivative takes the value that the op's docstring says.
+A rule is handed the output first: `lambda y, x: 1 - y * y` is tanh' in terms of tanh. A rule that is a
+comparison selects: the gradient is passed on where it holds, and is 0 elsewhere, even for an infinite upstream. At a
+kink the derivative takes the value that the op's docstring states.
 
-Constants are written 1.0 where integers are to become floats.
+Constants are written 1.0 where integers must become floats.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def over(a, b):
 
 
 def raised(a, b):
-    """aᵇ; a number leaves the dtype to the array it stands beside."""
+    """aᵇ; a Python number takes the dtype of the array beside it."""
     return a**b if isinstance(a, np.ndarray) or isinstance(b, np.ndarray) else np.power(a, b)
 
 
@@ -63,7 +63,7 @@ power = elementwise(
     [power_by_base, power_by_exponent],
     ["b·aᵇ⁻¹", "aᵇ·ln a"],
     numpy=np.power,
-    doc="aᵇ. At a = 0, x⁰ has the derivative 0, and so has 0ᵇ by b; by b it is NaN for a < 0.",
+    doc="aᵇ. At a = 0 the derivative of a⁰ by a is 0, and that of 0ᵇ by b too; for a < 0 the one by b is NaN.",
 )
 square = elementwise("square", np.square, [lambda y, x: 2 * x], ["2x"], numpy=np.square)
 sqrt = elementwise("sqrt", np.sqrt, [lambda y, x: 0.5 / y], ["1/(2√x)"], numpy=np.sqrt)
@@ -88,7 +88,7 @@ logaddexp = elementwise(
     numpy=np.logaddexp,
 )
 
-# Trigonometric and hyperbolic functions; products and hypot instead of 1 ± x², which overflows
+# Trigonometric and hyperbolic functions; rules use products and hypot, as x² in 1 ± x² may overflow
 
 sin = elementwise("sin", np.sin, [lambda y, x: np.cos(x)], ["cos x"], numpy=np.sin)
 cos = elementwise("cos", np.cos, [lambda y, x: -np.sin(x)], ["−sin x"], numpy=np.cos)
@@ -129,7 +129,7 @@ hypot = elementwise(
 
 
 def logistic(x):
-    """1/(1+e⁻ˣ), by the exponential that cannot overflow."""
+    """1/(1+e⁻ˣ), computed from e^−|x|, which cannot overflow."""
     e = np.exp(-1.0 * np.abs(x))
     return np.where(x >= 0, 1, e) / (1 + e)
 
@@ -143,7 +143,7 @@ def cumulative_normal(x):
 
 
 def normal_density(x):
-    """φ(x) = e^(−x²/2)/√(2π), of an x kept where its square does not overflow."""
+    """φ(x) = e^(−x²/2)/√(2π), with x clipped so that its square cannot overflow."""
     return np.exp(-np.square(np.clip(x, -40, 40)) / 2) / math.sqrt(2 * math.pi)
 
 
@@ -155,7 +155,7 @@ relu = elementwise(
     [lambda y, x: y != 0],
     ["1[z>0]"],
     kind="activation",
-    doc="max(x, 0); its derivative at 0 is 0. NaN is handed on, here and back.",
+    doc="max(x, 0); its derivative at 0 is 0. NaN is passed on, forward and backward.",
 )
 leaky_relu = elementwise(
     "leaky_relu",
@@ -203,14 +203,14 @@ hard_tanh = elementwise(
     [lambda y, x: np.abs(y) != 1],
     ["1[|z|<1]"],
     kind="activation",
-    doc="x kept between −1 and 1; its derivative at either is 0.",
+    doc="x kept between −1 and 1; its derivative at ±1 is 0.",
 )
 
 # Choices
 
 
 def chosen(loses, ties):
-    """0 where the other side is taken, ½ where they tie, else 1: what NaN came from gets what arrives at it."""
+    """0 where the other input is chosen, ½ where they tie, else 1, also where either is NaN."""
     wins = np.logical_not(loses)
     return np.where(ties, 0.5, wins) if np.any(ties) else wins
 

@@ -140,7 +140,7 @@ def by_operand(i, g, y, *xs, subscripts, optimize):
     part = np.broadcast_to(part, tuple(sizes[c] for c in letters))
     if letters == term:
         return part
-    grid = np.indices(part.shape, sparse=True)  # a letter twice: only the diagonal was read
+    grid = np.indices(part.shape, sparse=True)  # a repeated letter: only the diagonal was read
     return scatter(part, tuple(grid[letters.index(c)] for c in term), x.shape)
 
 
@@ -155,7 +155,7 @@ summed_products = primitive(
 
 @composition(np.einsum)
 def einsum(subscripts, *operands, optimize=False):
-    """Sum of products in Einstein's notation, as np.einsum: `"ij,j->i"` first, or after each operand its axes.
+    """Sum of products in Einstein's notation, as np.einsum: `"ij,j->i"` first, or the axes of each operand after it.
 
     >>> import numpy as np
     >>> from minigrad.ops.linear import einsum

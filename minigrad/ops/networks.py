@@ -1,4 +1,4 @@
-"""What networks are made of: softmax, losses, dropout, and the layers that run as one kernel each way."""
+"""What networks are made of: log_softmax, losses, dropout, and batch_norm, which runs as one kernel each way."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = [
 ]  # fmt: skip
 
 
-@np.errstate(divide="ignore")  # of no classes at all there is ln 0
+@np.errstate(divide="ignore")  # without any class, ln 0
 def log_probabilities(x, axis=-1):
-    """ln softmax, finite for finite x: what lies below the lowest number is that number."""
+    """ln softmax, finite for finite x: where a difference overflows, the lowest float stands for −∞."""
     difference, _ = below_largest(x, axis)
     difference = np.where(np.isfinite(x), np.maximum(difference, np.finfo(difference.dtype).min), difference)
     return difference - np.log(np.sum(np.exp(difference), axis=axis, keepdims=True))
@@ -34,7 +34,7 @@ log_softmax = primitive(
     log_probabilities,
     [lambda g, y, x, axis: g - np.exp(y) * np.sum(g, axis=axis, keepdims=True)],
     ["g − p·Σg"],
-    kind="loss",  # the first step of cross-entropy, and no layer of a net
+    kind="loss",  # the first step of cross-entropy, not a layer of a net
 )
 
 # Losses
@@ -44,7 +44,7 @@ def reduced(losses, reduction):
     """The losses of all samples as one number: their mean, their sum, or left as they are."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"loss: reduction {reduction!r} is not one of mean, sum, none")
-    if reduction == "mean":  # of a few numbers .mean() takes three times as long
+    if reduction == "mean":  # for a few numbers .mean() takes three times as long
         return losses.sum() / losses.size if type(losses) is np.ndarray else losses.mean()
     return losses if reduction == "none" else losses.sum()
 
@@ -226,7 +226,7 @@ def moments_line(x):
 
 
 def running_moments_line(x, mean, variance, momentum):
-    """Both, moved towards those of a batch (the variance unbiased) by so much of the way."""
+    """Mean and variance, moved by the share `momentum` towards those of a batch (its variance unbiased)."""
     batch_mean, batch_variance = moments_line(x)
     unbiased = batch_variance * (len(x) / (len(x) - 1))
     moved = (1 - momentum) * mean + momentum * batch_mean, (1 - momentum) * variance + momentum * unbiased
@@ -241,7 +241,7 @@ def normalise_line(x, gamma, beta, eps):
 
 
 def normalise_backward_line(g, x, gamma, mean, scale):
-    """γ/s·(I − 11ᵀ/B − x̂x̂ᵀ/B)·g: what shifts or scales all samples alike changes nothing behind the norm."""
+    """γ/s·(I − 11ᵀ/B − x̂x̂ᵀ/B)·g: to shift or scale all samples alike does not change y."""
     normal = (x - mean) * scale
     by_gamma, by_beta = sum_rows(g * normal), sum_rows(g)
     return gamma * scale * (g - (by_beta + normal * by_gamma) / len(x)), by_gamma, by_beta

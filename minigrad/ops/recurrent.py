@@ -4,8 +4,8 @@
 - `lstm(x, h, c, w_input, w_hidden, bias)`: a cell state c that gates write to, forget and read.
 - `gru_gates(a, b, h)`: the gates of one step of a GRU, without slices of a weight.
 
-A definition calls its step once for every t and names what it computes: h[t], c[t], f[t] …, a GRU's gates r, z and n,
-which a trace gives the t of their h[t]; all steps at once are in `minigrad.ops.sequences`.
+A definition calls its step once for every t and names what it computes: h[t], c[t], f[t] …; a GRU's gates are r, z
+and n, and a trace adds the t of their h[t]. What runs all steps at once is in `minigrad.ops.sequences`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def lstm_step(x, h, c, w_input, w_hidden, bias):
 
 
 def gru_step(x, h, w_input, w_hidden, bias):
-    """hₜ, with the reset gate applied behind the product with W_hidden (Cho et al., 2014): see `gru_gates`."""
+    """hₜ, with the reset gate applied after the product with W_hidden (Cho et al., 2014): see `gru_gates`."""
     return gru_gates(matmul(x, w_input) + bias, matmul(h, w_hidden), h)
 
 
@@ -86,7 +86,7 @@ def lstm_definition(x, h, c, w_input, w_hidden, bias):
 
 
 def named(step, t=None):
-    """The parts of step t, each with its name for traces: h[0], c[0] …; without t: a_r, b_r, r …."""
+    """The parts of step t, each given its name for traces: h[0], c[0] …; without t: a_r, b_r, r …."""
     for name, part in step.items():
         if isinstance(part, Tensor):
             part.name = name if t is None else f"{name}[{t}]"
@@ -137,7 +137,7 @@ lstm = fused(
     w_input : (inputs, 4·hidden)
     w_hidden : (hidden, 4·hidden)
     bias : (4·hidden,)
-        All three in the order i, f, g, o.
+        All three hold the gates in the order i, f, g, o.
 
     Returns
     -------
@@ -161,6 +161,6 @@ gru_gates = fused(
     a, b : (batch, 3·hidden)
         xₜ·W_input + bias and hₜ₋₁·W_hidden, in the order r, z, n.
     h : (batch, hidden)
-        hₜ₋₁; what comes out is hₜ.
+        hₜ₋₁; the op returns hₜ.
     """,
 )

@@ -1,7 +1,7 @@
-"""Sums and their relatives: functions of many elements, along some axes or all of them.
+"""Reductions, with softmax and cumsum: functions of many elements, along some axes or all of them.
 
-A rule puts the removed axes back with length 1 (`kept`), so that gradients stand beside the elements they
-belong to. At a kink the derivative takes the value that the op's docstring says.
+A rule puts the removed axes back with length 1 (`kept`), so that gradients broadcast against the
+elements. At a kink the derivative takes the value that the op's docstring states.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def products_before(x):
 
 
 def product_of_others(y, x, axis):
-    """∂(x₁·…·xₙ)/∂xᵢ: y/xᵢ, or the product from the left times that from the right where a factor is 0."""
+    """∂(x₁·…·xₙ)/∂xᵢ: y/xᵢ, or where a factor is 0 the product of those before xᵢ times that of those after."""
     if np.all(y != 0):
         return kept(y, x, axis) / x
     axes = range(x.ndim) if axis is None else np.atleast_1d(axis)
@@ -110,7 +110,7 @@ prod = reduction(
 
 
 def to_the_extreme(g, y, x, axis, keepdims):
-    """The gradient goes to the extreme element, in equal shares where several tie (and to NaN where y is NaN)."""
+    """The gradient goes to the extreme element, in equal shares where several tie (if y is NaN, to every NaN)."""
     extreme = (x == kept(y, x, axis)) | np.isnan(x)
     ties = np.sum(extreme, axis=axis, keepdims=True, dtype=x.dtype.type)
     return np.where(extreme, kept(g, x, axis) / ties, 0)
@@ -139,7 +139,7 @@ def below_largest(x, axis):
     x = np.asarray(x, np.result_type(x, np.float32))
     largest = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     largest = np.where(np.isfinite(largest), largest, 0)
-    with np.errstate(over="ignore"):  # −∞ for what is that far below
+    with np.errstate(over="ignore"):  # a difference too large to represent is −∞
         return x - largest, largest
 
 
@@ -151,7 +151,7 @@ def probabilities(x, axis=-1):
 
 def log_of_sum(x, axis=None, keepdims=False):
     difference, largest = below_largest(x, axis)
-    with np.errstate(divide="ignore"):  # ln 0 = −∞ is the answer where all x are −∞, or none are there
+    with np.errstate(divide="ignore"):  # ln 0 = −∞ is the answer where all x are −∞, or there are none
         y = np.log(np.sum(np.exp(difference), axis=axis, keepdims=True)) + largest
     return y if keepdims else np.squeeze(y, axis=axis)
 

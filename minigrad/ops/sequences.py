@@ -1,8 +1,8 @@
-"""Recurrence in plain NumPy: what `rnn` and `lstm` do over all steps, there and back; `minigrad.ops.steps` has one.
+"""Recurrence in plain NumPy: `rnn` and `lstm` over all steps, forward and backward; `minigrad.ops.steps` has one step.
 
 All xₜ are multiplied by W_input at once, and the gradient of a weight is one product over all steps; only what
-depends on the state before is done step by step. Arrays have time first here, so that those of one step lie
-together.
+depends on the previous state is done step by step. Time is the first axis of arrays here, so that the numbers of a
+step lie together.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def projected(x, w_input, bias, dtype):
 
 
 def rows(x, dtype):
-    """Every xₜ with a 1 behind it, which meets the bias: a matrix, the rows of one step next to each other."""
+    """Every xₜ with a 1 appended for the bias, as a matrix in which the rows of a step lie together."""
     batch, time, inputs = x.shape
     with_ones = np.empty((time, batch, inputs + 1), dtype)
     with_ones[:, :, :inputs], with_ones[:, :, inputs] = x.swapaxes(0, 1), 1
@@ -59,7 +59,7 @@ def rows(x, dtype):
 
 
 def products(g_z, states, x, w_input, w_hidden):
-    """Gradients of x, W_input, W_hidden and b from those at z, all steps at once; by x only if it is asked for."""
+    """Gradients of x, W_input, W_hidden and b from those at z, all steps at once; that of x only on demand."""
     batch, time, inputs = x.shape
     g_rows = g_z.reshape(time * batch, g_z.shape[2])
     h_rows = states[:-1].reshape(time * batch, states.shape[2])[:, : len(w_hidden)]  # h before each step
@@ -75,7 +75,7 @@ def products(g_z, states, x, w_input, w_hidden):
 
 
 def tanh_steps_line(z, w, states, act=tanh):
-    """All steps: states[t + 1] = φ(z[t] + states[t]·w), with the sums in place of z."""
+    """All steps: states[t + 1] = φ(z[t] + states[t]·w); the sums replace z."""
     step = tanh_step.chosen(z) if act is tanh else partial(tanh_step_line, act=act)
     times, by_h = product_with(w, z.shape[1]), np.empty(z.shape[1:], z.dtype)
     for z_t, before, after in zip(z, states[:-1], states[1:], strict=True):
@@ -120,7 +120,7 @@ def rnn_backward(g, y, saved, x, h, w_input, w_hidden, bias, activation):
 
 
 def lstm_steps_line(z, w, states, tanh_c):
-    """All steps: the gates in place of z, [hₜ, cₜ] = states[t + 1]."""
+    """All steps: the gates replace z, and states[t + 1] = [hₜ, cₜ]."""
     step, n = lstm_step.chosen(z), tanh_c.shape[2]
     times, by_h = product_with(w, z.shape[1]), np.empty(z.shape[1:], z.dtype)
     with np.errstate(over="ignore"):  # where e⁻ᶻ is infinite, σ is 0

@@ -1,6 +1,6 @@
-"""Moving elements about: the same numbers in another shape, order or company.
+"""Moving elements: the same numbers in another shape or order, or joined with others.
 
-Nothing is multiplied, so a rule takes the gradient back along the way its numbers came.
+Nothing is multiplied, so a rule only moves each gradient back to where its number came from.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ tril = view(
     "tril", lambda x, k=0: np.tril(x, k), lambda g, y, x, k: sum_to(np.tril(g, k), x.shape), "g below the diagonal"
 )
 
-# Taking elements out, and putting them where they were
+# Taking elements out, and putting them back
 
 
 def values(x):
@@ -88,7 +88,7 @@ def values(x):
 
 
 def fixed(index):
-    """An index with a new array for every sequence, array and Tensor in it: nobody changes it before backward()."""
+    """A copy of an index with the arrays and lists in it, so that changing them later does not reach backward()."""
     return tuple(map(fixed_part, index)) if isinstance(index, tuple) else fixed_part(index)
 
 
@@ -259,7 +259,7 @@ def stack(arrays, axis=0):
 
 @composition(np.split)
 def split(x, indices_or_sections, axis=0):
-    """A list of the parts of x along an axis: so many equal ones, or cut at the given indices, as np.split."""
+    """A list of the parts of x along an axis: a number of equal ones, or cut at given indices, as np.split."""
     x = operand(x)
     parts = np.split(np.arange(x.shape[checked_axis(axis, x.ndim)]), indices_or_sections)
     return [along(x, axis, slice(part[0], part[-1] + 1) if len(part) else slice(0, 0)) for part in parts]

@@ -1,7 +1,7 @@
-"""One step of recurrence in plain NumPy, there and back, each with a kernel beside it that does it in one pass.
+"""One step of recurrence in plain NumPy, forward and backward; a kernel beside each function does it in one pass.
 
-z are the sums before the activations; `by_h`, hidden·W_hidden, is what they still lack. On the way back `g` is what
-arrives from above for all steps, (batch, time, …), of which step t is read; `g_h` comes from the step after.
+z holds the sums before the activations, to which `by_h` = h·W_hidden is still to be added. On the way back `g` is the
+gradient from above for all steps, (batch, time, …), of which step t is read; `g_h` comes from the next step.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def gates(z, n):
 
 
 def tanh_step_line(z, by_h, h, act=tanh):
-    """z + by_h in place of z, and h = φ of it."""
+    """z ← z + by_h and h ← φ(z), in place."""
     z += by_h
     h[...] = act.forward(z)
 
@@ -63,7 +63,7 @@ def lstm_step_line(z, by_h, state, new, tanh_c):
 
 
 def lstm_step_back_line(upstream, t, all_gates, state, tanh_c, g_h, g_c, g_z):
-    """The gradients of the four sums; g_c becomes that of the cell state before."""
+    """The gradients of the four sums; g_c becomes that of the previous cell state."""
     n = tanh_c.shape[1]
     i, f, g, o = gates(all_gates, 4)
     by_i, by_f, by_g, by_o = gates(g_z, 4)
