@@ -4,7 +4,7 @@
 >>> mg.kernels.sigmoid(np.array([0.0]))
 array([0.5])
 
-Each is there by name: `mg.kernels.tanh`, `mg.kernels.gelu_backward` …; `twins` lists them.
+Each is available by name: `mg.kernels.tanh`, `mg.kernels.gelu_backward` …; `twins` lists them.
 """
 
 from typing import Any

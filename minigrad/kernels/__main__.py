@@ -1,7 +1,7 @@
-"""`python -m minigrad.kernels` compiles every kernel, times it beside NumPy on this machine and prints the table.
+"""`python -m minigrad.kernels` compiles every kernel, times it against NumPy on this machine and prints the table.
 
-What is compiled stays on disk, so that nothing has to wait for it later. A row says from how many elements on a kernel
-takes a call, and how many times as fast as NumPy it was here at two sizes; below 1 it was slower.
+Compiled kernels stay on disk, so that nothing has to wait for them later. A row says from how many elements on a kernel
+is used, and how many times as fast as NumPy it was here at two sizes; below 1 it was slower.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from minigrad.kernels.listing import SIZES, table
 
 
 def examples(twin: Twin, dtype: np.dtype, size: int) -> list[tuple[Callable, Callable]]:
-    """The calls of a twin's examples: of its line and of its kernel; none where the kernel can do nothing."""
+    """For each example of a twin, a call of its line and one of its kernel; none that the kernel does not take."""
     rng = np.random.default_rng(0)
 
     def draw(*shape: int) -> np.ndarray:
@@ -39,7 +39,7 @@ def examples(twin: Twin, dtype: np.dtype, size: int) -> list[tuple[Callable, Cal
 
 
 def compile_all() -> dict[str, float]:
-    """Compile every kernel for both dtypes, or load it; the seconds that each took, by name."""
+    """Compile or load every kernel for both dtypes; the seconds that each took, by name."""
     seconds = {}
     with tqdm(twins.values(), desc="compiling", unit="kernel", disable=None) as bar:
         for twin in bar:
@@ -55,11 +55,11 @@ def compile_all() -> dict[str, float]:
 def ratio(line: Callable, kernel: Callable, rounds: int = 21, seconds: float = 0.0005) -> float:
     """How many times as fast the kernel is: the median over rounds in which both take turns.
 
-    They are short, so that few of them are interrupted where the machine has other things to do as well.
+    Rounds are short, so that other work on the machine interrupts few of them.
     """
     calls = [max(1, int(seconds / min(duration(run, 1) for _ in range(3)))) for run in (line, kernel)]
     found = []
-    with use("numpy"):  # a line may be made of others that have kernels
+    with use("numpy"):  # a line may call others that have kernels
         for _ in range(rounds):
             took = [duration(run, n) / n for run, n in zip((line, kernel), calls, strict=True)]
             found.append(took[0] / took[1])
@@ -87,9 +87,8 @@ def measure_all() -> dict[tuple[str, np.dtype], tuple[float, ...]]:
 
 def main(arguments: Sequence[str] = ()) -> int:
     argparse.ArgumentParser("python -m minigrad.kernels", description=__doc__).parse_args(arguments)
-    for others in ("optim",):  # which have kernels too, where they are installed
-        with suppress(ImportError):
-            importlib.import_module(others)
+    with suppress(ImportError):  # its kernels are known once it is imported, if it is installed
+        importlib.import_module("optim")
     if not available():
         print("kernels: Numba cannot be imported here, so NumPy computes everything", file=sys.stderr)
         return 1

@@ -1,8 +1,8 @@
 """Activations in one pass over an array: values, and contributions g·φ'(x), as `minigrad.ops.elementwise` defines them.
 
-The functions of one number that they, and kernels of other files, are made of are in `minigrad.kernels.exponentials`.
+The functions of one number that these kernels call are in `minigrad.kernels.exponentials`.
 
-A float32 beside a Python number is a float64 in a kernel, and half as fast: hence `one` and `zero`.
+In a kernel a float32 beside a Python number becomes float64, which is half as fast: hence `one` and `zero`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from minigrad.kernels.exponentials import (
     tanh_of,
 )
 
-PEAK = 1 / math.sqrt(2 * math.pi)  # of the normal distribution
+PEAK = 1 / math.sqrt(2 * math.pi)  # of the normal density
 
 
 def pair(values, products, *defaults):
-    """A kernel y = φ(x) and one of g·φ'(x) on vectors, as functions of arrays of any shape."""
+    """Functions of arrays of any shape from two kernels on vectors, y = φ(x) and g·φ'(x)."""
 
     def forward(x, **parameters):
         y = np.empty(x.shape, x.dtype)

@@ -1,4 +1,4 @@
-"""What a dense layer does beside its products: φ(z + b) in one pass, and g·φ' with its sum by columns in another.
+"""What a dense layer does besides its matrix products: φ(z + b) in one pass, and g·φ' with its column sums in another.
 
 The three activations that are used most have kernels of their own. For the others the bias is added first, and the
 columns are summed last: two passes, which cost a third more where the array fits into the cache.
@@ -86,7 +86,7 @@ BY_INPUT = {"softplus", "silu", "gelu", "softsign"}  # those whose φ' is comput
 
 
 def bias_activation(z, b, activation):
-    """As the line has it; z is overwritten, which saves the fresh memory for another array of its size."""
+    """Like the line of NumPy; z is overwritten, which saves allocating another array of its size."""
     if b is not None:
         z = z if z.flags.carray else z.copy()
         if activation in ONE_PASS:

@@ -5,12 +5,12 @@
         for i in range(x.size):
             y[i] += x[i]
 
-Kernels are functions of a module, not made by others: only those are found in the cache again. What they call is
-marked `@helper`, and may stand in another file of their folder or of this one.
+Kernels are defined at the top level of a module, not inside a function: only those are found in the cache again. What
+they call is marked `@helper`, and may stand in another file of their folder or of this one.
 
-Two things keep a loop from running on many numbers at once: a Python number beside a float32 makes a float64 of it, so
-write `one = x.dtype.type(1)`; and a kernel whose output is one of its inputs is slow (right, but ten times), so give it
-one array or two different ones.
+Two things keep a loop from running on many numbers at once. A Python number beside a float32 makes a float64 of it, so
+write `one = x.dtype.type(1)`. And a kernel that gets the same array as input and as output is right, but ten times as
+slow, so pass one array or two different ones.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from numba.extending import overload, register_jitable
 # The parts of "fast" mathematics that keep NaN, infinity and the order of a sum.
 SAFE = {"contract", "nsz"}
 
-# How helpers are compiled: a loop with a call in it would work on one number at a time.
+# Helpers are compiled into their callers: a loop with a call in it would work on one number at a time.
 INSIDE: Any = {"error_model": "numpy", "fastmath": SAFE, "forceinline": True}
 
-# What reading a file of the cache may raise that was cut short, or written by something else.
+# What reading a cache file may raise if it was cut short, or written by another program.
 DAMAGED = (OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError, IndexError, KeyError, ValueError)
 
 
@@ -55,9 +55,9 @@ def compiled(function: Callable | None = None, *, fastmath: Any = SAFE, **option
 
 
 class Cache(FunctionCache):
-    """Numba's, except that an edit of any file that a kernel may take helpers from makes it stale.
+    """Numba's cache, but an edit of any file that a kernel may take helpers from makes it stale.
 
-    Numba itself compares the kernel's own file only. A cache that cannot be read or written is no cache, and no error.
+    Numba itself checks only the kernel's own file. A cache that cannot be read or written is ignored, without an error.
     """
 
     def __init__(self, function: Callable) -> None:
@@ -90,7 +90,7 @@ def helper(function: Callable) -> Callable:
 
 
 def by_dtype(single: Callable, double: Callable) -> Callable:
-    """The function below is `single` for float32, and `double` for all other numbers."""
+    """The decorated function is `single` for float32, and `double` for all other numbers."""
 
     def define(function: Callable) -> Callable:
         @functools.wraps(function)
@@ -103,7 +103,7 @@ def by_dtype(single: Callable, double: Callable) -> Callable:
     return define
 
 
-if hasattr(os, "register_at_fork"):  # a child must not inherit the lock of another thread that is compiling
+if hasattr(os, "register_at_fork"):  # a child must not inherit a lock that a compiling thread holds
     os.register_at_fork(
         before=global_compiler_lock.acquire,
         after_in_parent=global_compiler_lock.release,
@@ -112,11 +112,11 @@ if hasattr(os, "register_at_fork"):  # a child must not inherit the lock of anot
 
 
 class Notice(event.Listener):
-    """Says on stderr, once, that kernels are being compiled, when that has taken a second; loading them is silent."""
+    """Says once on stderr that kernels are being compiled, after that has taken a second; loading them is silent."""
 
     def __init__(self) -> None:
-        self.patience = 1.0  # seconds left
-        self.depth = 0  # a kernel that is compiled may need another one
+        self.patience = 1.0  # seconds of compiling left before it speaks
+        self.depth = 0  # compiling one kernel may start compiling another
 
     def on_start(self, event: Any) -> None:  # Numba compiles one function at a time, whichever thread asks
         self.depth += ours(event)
@@ -135,7 +135,8 @@ class Notice(event.Listener):
     def say(self) -> None:
         self.patience = 0
         print(
-            "minigrad: compiling kernels, once on this machine; `python -m minigrad.kernels` does all", file=sys.stderr
+            "minigrad: compiling kernels, once on this machine; `python -m minigrad.kernels` compiles all of them",
+            file=sys.stderr,
         )
 
 

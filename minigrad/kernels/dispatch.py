@@ -1,8 +1,8 @@
-"""Who computes: the definition in primitive ops, a line of NumPy, or a Numba kernel that equals it.
+"""What computes: the definition in primitive ops, a line of NumPy, or a Numba kernel that equals it.
 
-- `use("numpy")` chooses for the whole process; as a context manager, for a block; `MINIGRAD_KERNELS` does from outside.
+- `use("numpy")` chooses for the process, or as a context manager for a block; `MINIGRAD_KERNELS` does so from outside.
 - `twin("tanh", np.tanh, "activations")` puts a kernel beside a NumPy line and picks one of them at every call.
-- `table()` prints who serves what, and why.
+- `table()` prints from how many elements on each kernel is used, and why.
 
 >>> import minigrad as mg
 >>> with mg.kernels.use("definition"):  # every fused op runs op by op, as it is written on paper
@@ -46,7 +46,7 @@ def choice() -> str:
 
 
 class use:
-    """Choose who computes from now on; as a context manager, until the end of the block.
+    """Choose what computes from now on; as a context manager, until the end of the block.
 
     "auto" picks by size and dtype what is faster; "numba" takes a kernel wherever there is one; "numpy" takes none;
     "definition" runs fused ops as primitive ones. Without Numba installed, "auto" and "numba" are "numpy".
@@ -68,7 +68,7 @@ class use:
 def available() -> bool:
     """Whether Numba can be imported here; the first call imports it."""
     try:
-        import numba  # noqa: F401 - only whether it can be
+        import numba  # noqa: F401 - only to see whether it can be imported
     except ImportError:  # not installed, or too old for this NumPy
         return False
     return True
@@ -78,13 +78,12 @@ twins: dict[str, Twin] = {}
 
 
 class Twin:
-    """A function of arrays: a line of NumPy, and a kernel that equals it and takes the calls it is faster at.
+    """A function of arrays: a line of NumPy, and a kernel that equals it, for the calls at which it is faster.
 
-    What a line hands back for later use (`saved`) the kernel hands back too: one may be asked to go on where the
-    other began.
+    Both return the same `saved` for the backward pass, as the kernel of one twin may follow the line of another.
     """
 
-    kinds = "fiub"  # of the arrays that must have the dtype of the first one; labels need not
+    kinds = "fiub"  # arrays of these kinds must have the dtype of the first one; labels need not
 
     def __init__(self, name: str, line: Callable, home: str, least: Mapping = WORTHWHILE, why: str = "") -> None:
         self.name, self.line, self.home = name, line, home
@@ -104,7 +103,7 @@ class Twin:
     def serves(self, x: Any, *others: Any, size: int | None = None) -> bool:
         """Whether the kernel takes this call: the first array decides, and the others must have its dtype.
 
-        Where many arrays are worked on one after another, their `size` together counts.
+        `size` counts instead of that of x, if given: an optimizer passes that of all its parameters.
         """
         if type(x) is not ndarray:
             return False
@@ -112,7 +111,7 @@ class Twin:
         if (x.size if size is None else size) < self.least[_choice].get(dtype, math.inf):
             return False
         for other in others:
-            found = getattr(other, "dtype", dtype)  # mostly the same object, which is seen sooner than that it is equal
+            found = getattr(other, "dtype", dtype)  # mostly the same object: `is` saves the slower ==
             if found is not dtype and found != dtype and found.kind in self.kinds:
                 return False
         return available()
@@ -127,7 +126,7 @@ class Twin:
 
 
 def arrays_among(params: Mapping) -> bool:
-    """Whether a parameter is an array, or a number with a dtype, which NumPy's line alone would heed."""
+    """Whether a parameter is an array, or a number with a dtype: only NumPy's line respects that dtype."""
     return any(hasattr(p, "dtype") for p in params.values())
 
 
@@ -137,14 +136,14 @@ def twin(name: str, line: Callable, home: str, least: Mapping = WORTHWHILE, why:
     Parameters
     ----------
     name : str
-        Of the function in the module `home`; it takes the line's arguments and returns what the line returns.
+        Name of the function in the module `home`; it takes the line's arguments and returns what the line returns.
     line : callable
         What the kernel must equal: to 1e-12 in float64, 1e-5 in float32.
     home : str
         Module of `minigrad.kernels`.
     least : mapping
-        dtype → number of elements of the first array from which the kernel is faster; a dtype that is not there
-        stays with NumPy unless kernels are asked for by name.
+        dtype → number of elements of the first array from which the kernel is faster; a dtype that is missing
+        stays with NumPy, except under `use("numba")`.
     why : str
         What was measured, in a few words, for `table()`.
     """

@@ -1,4 +1,4 @@
-"""Arguments for every kernel, to compile and to time it on; the first array of each has about n elements.
+"""Arguments to compile and to time every kernel with; the first array of each call has about n elements.
 
 `EXAMPLES[name](draw, n)` is a list of calls; `draw(*shape)` gives an array of random numbers in the dtype asked for.
 """

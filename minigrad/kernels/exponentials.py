@@ -1,10 +1,10 @@
-"""eˣ and its kin for one number, without a branch: a loop that calls them works on many numbers at once.
+"""eˣ and related functions of one number, without branches: a loop that calls them works on many numbers at once.
 
 - `exp_of(x)`, and `decay_of(x)` for x ≤ 0, in fewer steps; `expm1_of(x)` for x ≤ 0.
 - `tanh_of(x)`, `sigmoid_of(x)`, `softplus_of(x)`, and `log1p_of(x)` for 0 ≤ x ≤ 1.
-- `bell_of(x)`, e^(−x²/2), and `normal_cdf_of(x)`, the integral of it up to x, as a share of the whole.
+- `bell_of(x)`, e^(−x²/2), and `normal_cdf_of(x)`, its integral up to x as a share of the whole.
 
-They take and give float32 or float64, the last two give float64; NaN stays NaN, infinities go where they should.
+They take and return float32 or float64 (the last two return float64); NaN stays NaN, infinity gives the limit.
 
 >>> from minigrad.kernels.exponentials import tanh_of
 >>> import math
@@ -16,7 +16,7 @@ The largest errors found, in units of the last place (float32, float64):
     exp_of      1.1, 1.2    expm1_of  1.0, 1.4    tanh_of     4.95, 2.7
     sigmoid_of  2.3, 2.3    log1p_of  2.0, 2.0    softplus_of  2.6, 2.7
 
-In `normal_cdf_of` it grows like x²/2, as in the x² that any float64 can hold.
+In `normal_cdf_of` it grows like x²/2, as the rounding of x² alone makes it.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Numbers(NamedTuple):
 
     lowest: Any  # e to this is 0
     highest: Any  # e to this is infinite
-    end: Any  # beyond ±end, 1 is lost beside eˣ or eˣ beside 1
+    end: Any  # beyond ±end, 1 + eˣ is rounded to eˣ or to 1
     log2_e: Any
     ln2_high: Any  # ln 2 in two parts; the first has so few bits that a multiple of it is exact
     ln2_low: Any
     shift: Any  # adding it rounds to an integer, and puts it where it can become an exponent
-    lifted: Any  # the same, for an exponent that is larger by so much
-    drop: Any  # that this makes up for it
+    lifted: Any  # the same, with an exponent that is too large by `lift`
+    drop: Any  # 2^−lift, which corrects that
     exp: tuple  # (eʳ − 1 − r)/r² for |r| ≤ ½·ln 2
     log: tuple  # (2·artanh s − 2s)/s³ in powers of s², for 0 ≤ s ≤ ⅓
 
@@ -101,7 +101,7 @@ def numbers_of(x):
 
 
 def power_single(shifted):
-    """A float's exponent is in bits 23 to 30; the summand has brought the integer to the lowest ones."""
+    """A float's exponent is in bits 23 to 30; adding c.shift has put the integer into the lowest ones."""
     return np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
 
 
@@ -152,7 +152,7 @@ def exp_of(x):
 
 @helper
 def decay_of(x):
-    """eˣ for x ≤ 0: far from infinity, 2ⁿ can be made too large, where all digits are kept, and then be dropped."""
+    """eˣ for x ≤ 0, where 2ⁿ cannot overflow: it is made 2^lift too large, which keeps all digits, and scaled back."""
     c, real = numbers_of(x), type(x)
     shifted, q = reduced(c.lowest if x < c.lowest else x, c.lifted)
     return (real(1) + q) * power_of_two(shifted) * c.drop
@@ -168,14 +168,14 @@ def expm1_near(x):
 
 @helper
 def expm1_of(x):
-    """eˣ − 1 for x ≤ 0: what comes close to −1 or to 0 keeps its last digits."""
+    """eˣ − 1 for x ≤ 0: results close to −1 or to 0 keep their last digits."""
     c = numbers_of(x)
     return expm1_near(kept(x, -c.end - c.end, c.end))
 
 
 # In float32, tanh x = x·P(x²)/Q(x²) up to END, where that is 1.
-# Found by weighted least squares (Lawson, 1961) for the smallest of largest errors in last places, P(0) = Q(0), so that
-# tiny x stay as they are; rounded, and then moved by single bits while that made the worst of all x better.
+# Found by weighted least squares (Lawson, 1961), to minimise the largest error in last places, with P(0) = Q(0) so that
+# tiny x stay as they are; then rounded, and changed by single bits as long as that reduced the largest error of all x.
 END = np.float32(7.9299917)
 P = tuple(map(np.float32, (0.017742261, 25.832485, 4242.3394, 160143.11, 1192081.6)))
 Q = tuple(map(np.float32, (1.0, 404.0893, 31132.77, 557503.56, 1192081.6)))
@@ -199,7 +199,7 @@ def tanh_of(x):
 
 @helper
 def sigmoid_of(x):
-    """σ(x) = 1/(1 + e⁻ˣ), by the exponential that cannot overflow."""
+    """σ(x) = 1/(1 + e⁻ˣ), computed from e^−|x|, which cannot overflow."""
     one = type(x)(1)
     e = decay_of(-abs(x))
     return (one if x >= 0 else e) / (one + e)
@@ -220,7 +220,7 @@ def softplus_of(x):
     return (zero if x < zero else x) + log1p_of(decay_of(-abs(x)))
 
 
-# Φ(−a)·e^(a²/2)·(1 + a) in powers of (a − 5)/(a + 5), which takes 0 ≤ a < ∞ into −1 … 1
+# Φ(−a)·e^(a²/2)·(1 + a) in powers of (a − 5)/(a + 5), which maps 0 ≤ a < ∞ to −1 … 1
 MILLS = (
     -2.88479472410544933e-10, 2.2027448318350711e-9, 3.66183653586327711e-9, -2.54440504580326687e-8,
     -2.6367971673574039e-8, 1.88410370020808853e-7, 1.27987832828712041e-7, -1.30039019274136888e-6,

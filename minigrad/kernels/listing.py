@@ -1,4 +1,4 @@
-"""Who computes what, from how many elements on, and why; also with what was measured on this machine."""
+"""The table of kernels: from how many elements on each is used, and why; if measured, how fast it is here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIZES = (1_000, 100_000)  # elements of the first array at which `python -m mini
 
 
 def served(twin: Twin, dtype: np.dtype) -> str:
-    """From how many elements on the kernel takes a call, in words."""
+    """From how many elements on the kernel is used, in words."""
     if choice() == "numpy" or not available():
         return "NumPy"
     if choice() == "numba":
@@ -22,12 +22,12 @@ def served(twin: Twin, dtype: np.dtype) -> str:
 
 
 def table(ratios: Mapping[tuple[str, np.dtype], tuple[float, ...]] | None = None) -> None:
-    """Print, for every kernel, from how many elements on it computes in each dtype, and why; below, NumPy does.
+    """Print, for every kernel, from how many elements on it is used in each dtype, and why; below that NumPy is.
 
     Parameters
     ----------
     ratios : mapping, optional
-        (name, dtype) → how many times as fast as NumPy's line it was, at each of `SIZES`.
+        (name, dtype) → how many times as fast as NumPy's line the kernel was, at each of `SIZES`.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """All steps of a recurrence in one call: product, gates, product, gates … with the hidden weights packed once.
 
-They need the packed product; without it NumPy's lines, loops in Python, do the same with `recurrent`'s steps.
+They need the packed product; without it, NumPy's lines loop over the steps of `recurrent` in Python.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Cross-entropy: softmax and the loss of every row in one go, and its gradient in one pass.
 
-Rows are taken by the block, as many as stay in the nearest cache: for each the largest element, then eˣ of all of
-them as if they were one row, then the sums. So ten classes keep the processor as busy as a thousand.
+Rows are taken in blocks that fit into the first-level cache: the largest element of each row, then eˣ of the whole
+block as if it were one row, then the sums. So ten classes keep the processor as busy as a thousand.
 
-A loop that looks for the largest of a row waits for each comparison before it makes the next. Folding the row in
-halves, the larger of each pair on top, makes many at once.
+A loop that searches a row for its largest element waits for each comparison before it makes the next. Folding the row
+in halves, and keeping the larger of each pair, makes many at once.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy as np
 from minigrad.kernels.compiler import compiled, helper
 from minigrad.kernels.exponentials import exp_of
 
-BLOCK = 4096  # elements that are worked on before the next ones are looked at
-SHORT = 32  # a row that is searched element by element
+BLOCK = 4096  # elements
+SHORT = 32  # up to this length a row is searched element by element
 
 
 @compiled
 def largest_of(row, room):
-    """The largest number of a row (if there is NaN, any); `room` are two places for half a row."""
+    """The largest number of a row (any number, if there is NaN); `room` has two places for half a row."""
     rest, turn = row, 0
     while rest.size > SHORT:
         half, out = rest.size - rest.size // 2, room[turn]
@@ -99,7 +99,7 @@ def class_losses(x, labels, largest, log_total, losses):
 
 @helper
 def log_share(x, largest, log_total):
-    """ln p, in this order also where a sum is free in its own: beside a large number log_total would be lost."""
+    """ln p, in this order even in loops that may reorder sums: next to a large number log_total would be lost."""
     return (x - largest) - log_total
 
 
@@ -133,7 +133,7 @@ def distribution_gradients(g, p, t, out):
 
 
 def rows(x):
-    """(..., classes) as a matrix that lies in one piece."""
+    """(..., classes) as a contiguous matrix."""
     return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 

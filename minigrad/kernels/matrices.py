@@ -1,6 +1,6 @@
-"""Who multiplies two matrices: NumPy's BLAS, or the packed product where that is faster, by shape and threads.
+"""What multiplies two matrices: NumPy's BLAS, or the packed product where that is faster, by shape and threads.
 
-The room `minigrad.kernels.packed` may be taken out, and serves some processors only; without it, it is always BLAS.
+The room `minigrad.kernels.packed` can be left out, and supports some processors only; without it, BLAS does them all.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 from minigrad.kernels.dispatch import WORTHWHILE, Twin, available, choice, twins
 
 packed: Any = None
-with suppress(ImportError):  # where the room was taken out
+with suppress(ImportError):  # where the room is left out
     from minigrad.kernels import packed
 
-SMALL = 64**3  # so many multiplications are over before a rule has been asked
+SMALL = 64**3  # multiplications: so few are over before a rule has been asked
 
 
 class Product(Twin):
@@ -29,7 +29,7 @@ class Product(Twin):
         a, b = arrays
         small = type(a) is type(b) is np.ndarray and a.ndim == b.ndim == 2 and len(a) * b.size <= SMALL
         if small and not params and choice() != "numba":
-            return a.dot(b)  # np.matmul takes longer to begin
+            return a.dot(b)  # np.matmul takes longer to start
         return super().__call__(a, b, **params)
 
     def serves(self, x: Any, *others: Any, size: int | None = None) -> bool:
@@ -48,15 +48,15 @@ matrix_product = twins["matmul"] = Product("matmul", np.matmul, "products", leas
 
 
 class Loop(Twin):
-    """A twin for all steps of a recurrence: sums z (time, rows, …), a matrix w that rows meet at every step, …"""
+    """A twin for all steps of a recurrence: sums z (time, rows, …), the matrix w that each step multiplies by, …"""
 
     def serves(self, x: Any, *others: Any, size: int | None = None) -> bool:
-        """Whether the kernel takes this call: it needs the packed product, and BLAS with more threads is faster."""
+        """Whether the kernel takes this call: it needs the packed product; BLAS with several threads is faster."""
         z, w = x, others[0]
         if not (super().serves(x, *others, size=size) and w.dtype == z.dtype and has_packed()):
             return False
         rows, work = z.shape[1], z.shape[1] * w.size
-        alone = work <= 2**19 or blas_threads() == 1  # BLAS does what is smaller in one thread, as we do
+        alone = work <= 2**19 or blas_threads() == 1  # for smaller products BLAS, too, takes one thread
         return choice() == "numba" or (rows >= 4 and len(z) * work > 10**6 and alone)
 
 
@@ -68,7 +68,7 @@ def loop(name: str, line: Callable) -> Loop:
 
 
 def product_with(w: np.ndarray, rows: int) -> Callable[[np.ndarray, np.ndarray], Any]:
-    """(h, out) ↦ out = h·w, for many h of so many rows: what can be prepared, is prepared once.
+    """(h, out) ↦ out = h·w, for many h with this number of rows: w is prepared only once.
 
     >>> import numpy as np
     >>> times, out = product_with(np.eye(2), rows=1), np.empty((1, 2))
@@ -78,12 +78,12 @@ def product_with(w: np.ndarray, rows: int) -> Callable[[np.ndarray, np.ndarray],
     if packed_is_faster(rows, w) or (choice() == "numba" and w.dtype in WORTHWHILE and has_packed()):
         prepared = packed.prepare(w)
         return lambda h, out: packed.times(h, prepared, out)
-    w = np.ascontiguousarray(w)  # BLAS would turn a transposed one round every time
+    w = np.ascontiguousarray(w)  # BLAS would rearrange a transposed one every time
     return lambda h, out: np.dot(h, w, out)
 
 
 def packed_is_faster(rows: int, b: np.ndarray, transposed: bool = False) -> bool:
-    """Whether it is under "auto", for so many rows that meet b."""
+    """Whether "auto" takes the packed product for a matrix of so many rows times b."""
     large = rows * b.size > SMALL and choice() == "auto"
     return large and has_packed() and packed.wins(rows, *b.shape, transposed, b.dtype, blas_threads())
 

@@ -1,7 +1,7 @@
-"""BatchNorm in three passes there, and in two back; columns are features, and rows are taken by four.
+"""BatchNorm in three passes forward and two backward; columns are features, and rows are taken four at a time.
 
 Four numbers of a column are summed in their own dtype, and these sums in float64: right to more digits than NumPy's
-sum along the rows, and as fast as any, since the sums of all columns are fetched and put back once for four rows.
+sum along the rows, and as fast as any, since the sums of all columns are read and written once per four rows.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def moments_pass(x, mean, variance, total):
 
 
 @compiled
-def follow_pass(x, mean, variance, momentum):
+def running_pass(x, mean, variance, momentum):
     rows, columns = x.shape
     moved_mean, moved_variance = np.empty(columns, x.dtype), np.empty(columns, x.dtype)
     moments_pass(x, moved_mean, moved_variance, np.empty(columns))
@@ -101,7 +101,7 @@ def backward_pass(g, x, gamma, mean, scale):
 
 
 def running_moments(x, mean, variance, momentum):
-    return follow_pass(*map(np.ascontiguousarray, (x, mean, variance)), momentum)
+    return running_pass(*map(np.ascontiguousarray, (x, mean, variance)), momentum)
 
 
 def normalise(x, gamma, beta, eps):

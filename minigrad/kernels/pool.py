@@ -27,10 +27,10 @@ def count() -> int:
 
 
 class threads:
-    """Let a kernel use so many threads from now on; as a context manager, until the end of the block.
+    """Let a kernel use this many threads from now on; as a context manager, until the end of the block.
 
-    Results are the same bits for any number. Only kernels are meant: NumPy's BLAS has threads of its own, which go on
-    spinning for a tenth of a second when they have nothing to do (OpenBLAS), and keep a core from these as long.
+    Results have the same bits for any number. This does not change NumPy's BLAS, which has threads of its own; those
+    of OpenBLAS keep spinning for a tenth of a second after their work, and keep a core busy meanwhile.
     """
 
     def __init__(self, number: int) -> None:
@@ -38,7 +38,7 @@ class threads:
         if isinstance(number, bool) or not isinstance(number, int):
             raise TypeError(f"kernels.threads: {number!r} is not a number of threads")
         if number < 1:
-            raise ValueError(f"kernels.threads: at least 1 thread computes, not {number}")
+            raise ValueError(f"kernels.threads: at least 1 thread is needed, not {number}")
         self.before, _count = _count, number
 
     def __enter__(self) -> None:
@@ -58,9 +58,9 @@ def workers(process: int, number: int) -> Any:
 
 
 def share(product: Callable, a: np.ndarray, b: np.ndarray, out: np.ndarray, rows: int, columns: int) -> list:
-    """`product(a, b, out)` in parts: of columns if there are more of these, otherwise of rows, a multiple each.
+    """`product(a, b, out)` in parts, along the longer side of out: multiples of `columns` columns or of `rows` rows.
 
-    The caller does the first part and the pool does the others at the same time; the list of what all returned.
+    The caller computes the first part while the pool computes the others. Returns the list of their results.
     """
     m, n = out.shape
     length, grain = (n, columns) if n >= m else (m, rows)

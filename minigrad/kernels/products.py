@@ -3,7 +3,7 @@
 C = A·B, cᵢⱼ = Σₖ aᵢₖ·bₖⱼ, takes one multiplication for every (i, j, k). What differs is what has to be fetched for it.
 
 `by_definition`: for every i, for every j, for every k. A row of A meets a column of B. Memory comes in lines of 64
-bytes, 16 neighbours of a row. Of each that a column touches one number is used; the others are fetched again later:
+bytes, 16 neighbours of a row. Of each line that a column touches, one number is used; the rest is fetched again later:
 
         A            B            C
     ┌─────────┐  ┌────│────┐  ┌─────────┐        ─ │  what the innermost loop reads
@@ -12,8 +12,8 @@ bytes, 16 neighbours of a row. Of each that a column touches one number is used;
     └─────────┘  └────│────┘  └─────────┘
 
 `by_rows`: for every i, for every k, for every j. A row of B, times one number of A, is added to a row of C. All that
-is fetched is used, and a processor does 8 or 16 neighbours with one instruction. But for each multiplication one
-number of B and one of C are read and one is written, and all of B goes by for every row of A:
+is fetched is used, and one instruction computes 8 or 16 neighbours. But for each multiplication one number of B and
+one of C are read and one is written, and all of B is read again for every row of A:
 
         A            B            C
     ┌─────────┐  ┌─────────┐  ┌─────────┐
@@ -22,8 +22,8 @@ number of B and one of C are read and one is written, and all of B goes by for e
     └─────────┘  └─────────┘  └─────────┘
 
 `by_panels`: the same in pieces of B that stay in the second-level cache (96 × 256 numbers: 96 KiB in float32) while all
-rows of A go by. A piece is copied first: there its rows lie next to each other, and do not fight for the same places
-of the cache, as rows do that are a power of two apart. B is read from memory once, C once per 96 rows of B:
+rows of A are used. A piece is copied first: in the copy its rows lie next to each other and do not compete for the same
+places of the cache, as rows a power of two apart do. B is read from memory once, C once per 96 rows of B:
 
         A            B            C                memory    B, once           ▒ the panel
     ┌──┬───┬──┐  ┌──┬───┬──┐  ┌──┬───┬──┐            │
@@ -45,7 +45,7 @@ memory for four multiplications instead of three for one. Four rows of C gather 
     └────────┘  │──────────▶         │  └────────────────────┘
                 └────────────────────┘
 
-Each adds A·B to C, in place; `in_registers` is arithmetic without any of this, the most that can be reached.
+Each adds A·B to C, in place; `in_registers` is arithmetic without memory access, the most that can be reached.
 `python -m demos matmul` measures them all. `matmul` is what the op of that name calls.
 """
 
@@ -165,7 +165,7 @@ def in_registers(x, a, b):
 
 
 def matmul(a, b):
-    """A·B: of two matrices of one dtype by the packed product, or by fours where there is none; else NumPy's."""
+    """A·B, for two matrices of one dtype by the packed product, or by fours where there is none; else by NumPy."""
     if not (a.ndim == b.ndim == 2 and a.dtype == b.dtype):
         return np.matmul(a, b)
     if matrices.has_packed():
@@ -176,5 +176,5 @@ def matmul(a, b):
 
 
 def plain(x):
-    """x row after row in memory of its own: for another layout a kernel would be compiled once more."""
+    """x, copied unless it is C-contiguous and writeable: for another layout a kernel would be compiled again."""
     return x if x.flags.c_contiguous and x.flags.writeable else x.copy()

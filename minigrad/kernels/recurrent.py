@@ -1,8 +1,8 @@
-"""One step of recurrence between two matrix products: all that happens to each element, in one pass there and back.
+"""One step of recurrence without its matrix product: all elementwise work, in one pass forward and one backward.
 
-`minigrad.ops.steps` holds the lines of NumPy that these equal, `minigrad.ops.sequences` the loops over time. z are
-the sums before the activations; `by_h`, hidden·W_hidden, is what they still lack. `g` is what arrives from above for
-all steps, (batch, time, …), of which step t is read; `g_h` is what arrives from the step after.
+`minigrad.ops.steps` holds the lines of NumPy that these equal, `minigrad.ops.sequences` the loops over time. z holds
+the sums before the activations, to which `by_h` = h·W_hidden is still to be added. `g` is the gradient from above for
+all steps, (batch, time, …), of which step t is read; `g_h` comes from the next step.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def tanh_of_sum(z, by_h):
 
 @compiled
 def lstm_step(z, by_h, state, new, tanh_c):
-    """z becomes the gates i, f, g, o; `new` is [h, c] of this step, made from those of the one before."""
+    """z becomes the gates i, f, g, o; `state` is [h, c] before this step, `new` after it."""
     n = tanh_c.shape[1]
     for sample in range(tanh_c.shape[0]):
         row, by_row, tanh_row = z[sample], by_h[sample], tanh_c[sample]
@@ -66,7 +66,7 @@ def lstm_step(z, by_h, state, new, tanh_c):
 
 @compiled
 def lstm_step_back(g, t, gates, state, tanh_c, g_h, g_c, g_z):
-    """The gradients of the four sums; g_c becomes that of the cell state before."""
+    """The gradients of the four sums; g_c becomes that of the previous cell state."""
     one, n = tanh_c.dtype.type(1), tanh_c.shape[1]
     for sample in range(tanh_c.shape[0]):
         row, before, tanh_row = gates[sample], state[sample, n:], tanh_c[sample]

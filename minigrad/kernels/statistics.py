@@ -1,6 +1,6 @@
-"""What a monitor wants to know of an array, each in one pass: its squares, its zeros, who is active, which octaves.
+"""Statistics of an array for the monitor, each in one pass: squares, zeros, active units, octaves.
 
-A histogram that is kept four times over, each for every fourth number, does not wait for the count before.
+The histogram is kept in four copies, each for every fourth number, so that no count has to wait for the one before.
 """
 
 from __future__ import annotations

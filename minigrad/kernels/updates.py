@@ -1,9 +1,9 @@
-"""Optimizers in one pass: a parameter, its gradient and what is remembered of it go through the processor once.
+"""Optimizers in one pass: a parameter, its gradient and its part of the optimizer's state in one loop.
 
-- `sgd`, `adagrad`, `rmsprop`, `adam`, `adamw` move w in place by what `change` of the optimizer says, bit for bit:
-  no two operations are contracted into one, and none changes its place. Where they are given arrays for it, and not
-  None, they write down the `change`, and the `squares`: Σw² before and Σchange².
-- `sum_of_squares(x)` in float64, by which gradients are measured, and found to be finite.
+- `sgd`, `adagrad`, `rmsprop`, `adam`, `adamw` move w in place by what the optimizer's `change` returns, bit for bit: no
+  two operations are contracted into one, and none is reordered. Into `change` and `squares`, unless they are None,
+  they write the change, and Σw² before the step and Σchange².
+- `sum_of_squares(x)` in float64, to measure gradients and to see whether they are finite.
 
 A setting that is 0 is not applied at all: 0·∞ would be NaN.
 """
@@ -22,7 +22,7 @@ exact = compiled(fastmath=False)  # every operation rounds for itself, as in Num
 
 @register_jitable(fastmath={"reassoc", "contract", "nsz"})
 def with_square(total, x):
-    """Only the order of this sum is free, of all that happens in a loop."""
+    """The only sum in these loops that may be reordered."""
     value = np.float64(x)
     return total + value * value
 
@@ -37,7 +37,7 @@ def descent_pass(w, g, change, squares, scale, lr, weight_decay):
         if weight_decay:
             g_i += decay * w[i]
         step = rate * g_i
-        if squares is not None:  # Numba leaves out what is None
+        if squares is not None:  # Numba drops this if it is None
             before, moved = with_square(before, w[i]), with_square(moved, step)
         if change is not None:
             change[i] = step
@@ -58,7 +58,7 @@ def momentum_pass(w, g, velocity, change, squares, scale, lr, momentum, nesterov
         v = keep * velocity[i] + g_i
         velocity[i] = v
         step = rate * (g_i + keep * v if nesterov else v)
-        if squares is not None:  # Numba leaves out what is None
+        if squares is not None:  # Numba drops this if it is None
             before, moved = with_square(before, w[i]), with_square(moved, step)
         if change is not None:
             change[i] = step
@@ -78,7 +78,7 @@ def scaled_pass(w, g, square, change, squares, scale, lr, decay, share, eps):
         s = keep * square[i] + new * (g_i * g_i)
         square[i] = s
         step = rate * g_i / (np.sqrt(s) + floor)
-        if squares is not None:  # Numba leaves out what is None
+        if squares is not None:  # Numba drops this if it is None
             before, moved = with_square(before, w[i]), with_square(moved, step)
         if change is not None:
             change[i] = step
@@ -106,7 +106,7 @@ def adam_pass(w, g, mean, square, change, squares, scale, rate, b1, b2, root, ep
         step = rated * m / (np.sqrt(v) * rooted + floor)
         if shrinkage:
             step += shrink * w[i]
-        if squares is not None:  # Numba leaves out what is None
+        if squares is not None:  # Numba drops this if it is None
             before, moved = with_square(before, w[i]), with_square(moved, step)
         if change is not None:
             change[i] = step
@@ -125,7 +125,7 @@ def squares_pass(x):
 
 
 def remembered(state, name, w):
-    """The array of this name in the state of a parameter, flat; zeros before the first step."""
+    """The array of this name in a parameter's state, flat; zeros before the first step."""
     x = state.get(name)
     if type(x) is not np.ndarray or not x.flags.carray:
         x = state[name] = np.zeros(w.shape, w.dtype) if x is None else np.array(x, w.dtype, order="C")

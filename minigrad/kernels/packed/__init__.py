@@ -1,7 +1,7 @@
-"""A matrix product as fast as BLAS, in the registers of the processor at hand; README.md beside this file explains it.
+"""A matrix product as fast as BLAS, tiled for the registers of this processor; README.md beside this file explains it.
 
-`matmul(a, b, out=None)` is a @ b. `times(h, prepare(w), out)` is h @ w for a w that is used many times.
-`supported()` says whether this processor is served, `why_not()` why it is not, and `wins` where NumPy's BLAS is slower.
+`matmul(a, b, out=None)` is a @ b. `times(h, prepare(w), out)` is h @ w, for a w that is used many times.
+`supported()` says whether it runs on this processor, `why_not()` why not, and `wins` where NumPy's BLAS is slower.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from minigrad.kernels import pool
 
 __all__ = ["matmul", "prepare", "supported", "times", "why_not", "wins"]
 
-SHARED = 2**23  # multiplications from which threads pay: it takes some 20 µs to wake one
+SHARED = 2**23  # multiplications from which threads pay off: waking one takes some 20 µs
 
 
 def __getattr__(name: str) -> Any:  # the product needs Numba, the rule does not
@@ -27,7 +27,7 @@ def __getattr__(name: str) -> Any:  # the product needs Numba, the rule does not
 
 @functools.cache
 def vector_bytes() -> int:
-    """Of the vectors that the processor multiplies and adds in one instruction; 0 without Numba, or any."""
+    """Bytes of the vectors that this processor multiplies and adds in one instruction; 0 if none, or without Numba."""
     try:
         codegen, config = map(import_module, ("numba.core.codegen", "numba.core.config"))
     except ImportError:
@@ -50,10 +50,10 @@ def why_not() -> str:
 def wins(m: int, k: int, n: int, transposed: bool, dtype: Any, blas_threads: int = 1) -> bool:
     """Whether `matmul` is faster than NumPy's BLAS with so many threads for (m, k) @ (k, n), as measured.
 
-    A product below 10⁶ multiplications OpenBLAS does without copies, as fast; unless B is the transpose of an array
-    (transposed) and has some rows to meet. A single row or column is read once, and nothing is to be gained.
-    BLAS starts its threads from 2¹⁹ multiplications on, and wakes them sooner than ours: as many are as fast from
-    twice `SHARED` on.
+    Below 10⁶ multiplications OpenBLAS makes no copies and is as fast, unless B is the transpose of an array
+    (`transposed`) and m·n > 1024. With a single row or column every number is read once, so nothing can be gained.
+    BLAS uses its threads from 2¹⁹ multiplications on, and wakes them faster than we wake ours: with as many threads
+    this product is as fast only from twice `SHARED` on.
     """
     turned, work = transposed and m * n > 1024, m * k * n
     if min(m, n) < 2 or np.dtype(dtype) not in (np.float32, np.float64) or not (turned or 10**6 < work <= 5 * 10**8):

@@ -14,17 +14,17 @@ from minigrad.kernels.compiler import compiled, helper
 from minigrad.kernels.packed import SHARED, vector_bytes, why_not
 from minigrad.kernels.packed.registers import TILES, call, strip, tile
 
-DEPTH, HEIGHT = 384, 480  # rows of a panel of B, and of a block of A that stays in the second cache meanwhile
+DEPTH, HEIGHT = 384, 480  # rows of a panel of B; rows of a block of A, which stays in the second-level cache meanwhile
 LINE = 64  # bytes of a cache line: panels begin at one
-PANEL = (DEPTH + 16) * 4 * 64  # bytes of the largest, with room behind it for a whole square
+PANEL = (DEPTH + 16) * 4 * 64  # bytes of the largest panel, with room behind it for a whole square
 BLOCK = DEPTH * (HEIGHT * 8 + LINE)
-REUSE = 300  # rows of A from which a copy of B pays
-CROWDED = 2048  # bytes: rows a multiple of that apart fight for the same few places of the first cache
+REUSE = 300  # rows of A from which copying B pays off
+CROWDED = 2048  # bytes: rows a multiple of this apart compete for the same few places of the first-level cache
 
 
 @compiled
 def product(v, item, lanes, rows, vectors, a, a_row, a_col, b, b_row, b_col, c, c_row, m, k, n, panel, packed):
-    """C = A @ B, tile by tile. B may be packed already; otherwise a panel is, where that pays."""
+    """C = A @ B, tile by tile. B may be packed already; otherwise each panel is, where that pays off."""
     full = lanes * vectors
     for top in range(0, m, HEIGHT):
         bottom = min(top + HEIGHT, m)
@@ -55,7 +55,7 @@ def product(v, item, lanes, rows, vectors, a, a_row, a_col, b, b_row, b_col, c, 
 
 @functools.cache
 def compiled_product(dtype: np.dtype, width: int) -> np.ndarray:
-    """For vectors of so many bytes: its address, which arrays of all layouts share, and the sizes of its tile."""
+    """`product` for vectors of `width` bytes: its address, the same for every layout, and the sizes that it takes."""
     if width == 0:
         raise RuntimeError(why_not())
     if dtype not in (np.float32, np.float64):
@@ -84,7 +84,7 @@ def apart(x, y):
 
 @compiled
 def run(core, a, b, out, packed):
-    """out = a @ b, if the product takes these arrays as they are; whether it does. packed: columns of a prepared b."""
+    """out = a @ b, if `product` can take these arrays as they are; whether it can. packed: columns of a prepared b."""
     if a.ndim != 2 or b.ndim != 2 or out.ndim != 2:
         return False
     (m, n), k, item = out.shape, a.shape[1], a.itemsize
@@ -114,11 +114,11 @@ def run_on_threads(core, a, b, out, packed):
     return all(pool.share(lambda *part: run(core, *part, packed), a, b, out, TILES[64][0], 64))
 
 
-cores: dict[np.dtype, np.ndarray] = {}  # dtype → what `run` needs, once a product has been asked for
+cores: dict[np.dtype, np.ndarray] = {}  # dtype → what `run` needs, filled by the first product
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """a @ b. What is not two matrices of float32, or of float64, with contiguous rows or columns, NumPy multiplies."""
+    """a @ b; by NumPy unless both are float32 or both float64 matrices, and b has contiguous rows or columns."""
     core = cores.get(a.dtype)
     if core is None and a.dtype in (np.float32, np.float64):
         core = cores[a.dtype] = compiled_product(a.dtype, vector_bytes())
@@ -138,7 +138,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(w: np.ndarray) -> Prepared:
-    """Copy a matrix w into panels, once for many `times`, which do not see later changes of w."""
+    """Copy a matrix w into panels, once for many calls of `times`, which do not see later changes of w."""
     width, (k, n) = vector_bytes(), w.shape
     core, lanes = compiled_product(w.dtype, width), width // w.itemsize
     padded, columns = -(-n // lanes) * lanes, lanes * TILES[width][1]
@@ -155,7 +155,7 @@ def prepare(w: np.ndarray) -> Prepared:
 
 
 def times(h: np.ndarray, w: Prepared, out: np.ndarray) -> np.ndarray:
-    """out = h @ w for a prepared w; the rows of out must be contiguous, and no memory of h."""
+    """out = h @ w for a prepared w; the rows of out must be contiguous, and share no memory with h."""
     if not (out.flags.writeable and run(w.core, h, w.panels, out, w.columns)):
         operands = f"{h.shape} @ {(len(w.panels), w.columns)} into {out.shape}"
         raise ValueError(f"packed.times: {operands}: shapes, {w.panels.dtype} throughout, or memory of out do not fit")

@@ -1,7 +1,7 @@
 """What happens in registers, written as LLVM code: a tile of the product, and strips of a panel, copied or turned.
 
-All arguments are addresses and distances in bytes, or counts; the first is only there for its type, which says for
-which vectors code is written: `CPointer(UniTuple(float32, 16))` speaks of 16 float32.
+All arguments are addresses and distances in bytes, or counts; only the type of the first one matters: it says for
+which vectors to write code. `CPointer(UniTuple(float32, 16))` stands for 16 float32.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ i1, i32, i64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 
 
 class Vector:
-    """The vectors that a type speaks of, and LLVM code to work with them."""
+    """The vectors that such a type stands for, and LLVM code to work with them."""
 
     def __init__(self, pointer: types.CPointer) -> None:
         self.lanes, self.item = pointer.dtype.count, pointer.dtype.dtype.bitwidth // 8
@@ -47,12 +47,12 @@ class Vector:
         return builder.shuffle_vector(one, one, ir.VectorType(i32, self.lanes)([0] * self.lanes))
 
     def first(self, builder, count):
-        """A mask of the first so many lanes."""
+        """A mask of the first `count` lanes."""
         lanes = ir.VectorType(i64, self.lanes)(list(range(self.lanes)))
         return builder.icmp_signed("<", lanes, self.spread(builder, count))
 
     def transposed(self, builder, rows):
-        """lanes × lanes numbers: rows s apart exchange their blocks of s numbers, for s = 1, 2, 4 …"""
+        """The transpose of lanes × lanes numbers: rows s apart exchange blocks of s numbers, for s = 1, 2, 4 …"""
         lanes, order, s = range(self.lanes), ir.VectorType(i32, self.lanes), 1
         while s < self.lanes:
             upper = order([i - s + self.lanes if i & s else i for i in lanes])
@@ -69,7 +69,7 @@ def plus(builder, base, count, distance):
 
 
 def write_tile(builder, v, a, a_row, a_col, b, b_row, c, c_row, depth, last, more, rows, vectors):
-    """C = A @ B, or C += A @ B if there is more, with all sums in registers; the last vector has so many columns."""
+    """C = A @ B, or C += A @ B if `more`, with all sums in registers; the last vector has `last` columns."""
     tile = [(i, j) for i in range(rows) for j in range(vectors)]
     masks = [None] * (vectors - 1) + [v.first(builder, last)]
     a_rows = [plus(builder, a, i, a_row) for i in range(rows)]
@@ -92,7 +92,7 @@ def write_tile(builder, v, a, a_row, a_col, b, b_row, c, c_row, depth, last, mor
 
 
 def write_copy(builder, v, b, b_row, panel, panel_row, depth, columns):
-    """Into a panel a strip of B: so many columns, at most a vector, padded with zeros."""
+    """Copy a strip of B into a panel: a number of columns, at most a vector, padded with zeros."""
     mask = v.first(builder, columns)
     with cgutils.for_range(builder, depth) as p:
         row = v.load(builder, plus(builder, b, p.index, b_row), mask)
@@ -100,7 +100,7 @@ def write_copy(builder, v, b, b_row, panel, panel_row, depth, columns):
 
 
 def write_turn(builder, v, b, b_col, panel, panel_row, depth, columns):
-    """The same if B's columns lie in memory as rows do: squares are turned in registers; the padding is column 0."""
+    """The same where B's columns are contiguous: squares are transposed in registers; the padding is column 0."""
     numbers = [i64(i) for i in range(v.lanes)]
     sources = [builder.select(builder.icmp_signed("<", i, columns), i, i64(0)) for i in numbers]
 
@@ -147,7 +147,7 @@ def strip(typing, v, b, b_row, b_col, panel, panel_row, depth, columns):
 
 @intrinsic
 def tile(typing, v, rows, vectors, a, a_row, a_col, b, b_row, c, c_row, depth, last, more):
-    """Of all the tiles up to the full one, the one of so many rows and vectors."""
+    """Compute the tile of this many rows and vectors, at most the full one."""
 
     def code(context, builder, signature, arguments):
         _, rows, vectors, *arguments = arguments

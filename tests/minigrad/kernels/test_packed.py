@@ -337,7 +337,7 @@ def test_threads_are_a_setting_of_the_process():
         mg.kernels.threads(2)
         assert mg.kernels.pool.count() == 2
     assert mg.kernels.pool.count() == 1
-    with pytest.raises(ValueError, match="at least 1 thread computes, not 0"):
+    with pytest.raises(ValueError, match="at least 1 thread is needed, not 0"):
         mg.kernels.threads(0)
     for number in (True, 1.5, "2"):
         with pytest.raises(TypeError, match="is not a number of threads"):
