@@ -171,7 +171,7 @@ def broadcasts(case: Case) -> Any:
             case.agree(f"with {case.names[i]} of shape {small.shape}", found, expected)
 
 
-def beside(x: np.ndarray, dtype: Any) -> np.ndarray:
+def narrowed(x: np.ndarray, dtype: Any) -> np.ndarray:
     """x in `dtype`; integers as int16, since NumPy promotes float32 to float64 beside wider ones."""
     return x.astype(np.int16) if x.dtype.kind in "iu" else in_dtype(x, dtype)
 
@@ -179,7 +179,7 @@ def beside(x: np.ndarray, dtype: Any) -> np.ndarray:
 def keeps_dtype(case: Case) -> None:
     """Checks the value, the gradients, and what each rule returns before the engine casts it."""
     for dtype in (np.float32, np.float64):
-        cast = case.mapped(partial(beside, dtype=dtype))
+        cast = case.mapped(partial(narrowed, dtype=dtype))
         y, leaves = recorded("check", cast, cast.xs)
         u = cotangent(y.shape).astype(dtype)
         found = [y.data, *(g.data for g in pulled(y, leaves, u))]

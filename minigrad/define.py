@@ -152,6 +152,7 @@ def composition(*numpy: Callable) -> Callable[[Callable], Callable]:
 
 
 def registered(op: Kind, numpy: Callable | None, method: bool) -> Kind:
+    """The op, after a check of its declaration, entered as a NumPy override and as a method."""
     if op.arity is None and isinstance(op, Elementwise):
         raise TypeError(f"{op.name}: derivatives is a list with one rule per input, such as [lambda y, x: 2 * x]")
     if op.arity is None and misfit(op.forward, ["x"] * 9, op.names):  # a single rule needs a forward(*xs)
