@@ -60,7 +60,7 @@ def check_op(op: Callable, *examples: Any, **params: Any) -> Report:
         With `ok`, `failures`, `notes` and `to_json()`; `print` it to read it.
     """
     case = case_of(op, examples or examples_for(op, params), params)
-    case.value()  # a wrong call raises here, it is no failed property
+    case.value()  # a wrong call is an error, not a failed property
     with np.errstate(all="ignore"):
         verdicts = [verdict(name, test, case) for name, test in PROPERTIES.items()]
         notes = [*without_rule(case, kinds="f" if examples else "fb")]
@@ -86,7 +86,7 @@ class Report:
 
     op: str
     verdicts: list[Verdict]
-    notes: list[str]  # what may be right, but only if it is intended
+    notes: list[str]  # what may be right if it is intended
 
     @property
     def failures(self) -> list[Verdict]:
@@ -268,7 +268,7 @@ def first_along(x: np.ndarray, lengths: set[int]) -> np.ndarray:
 
 
 def verdict(name: str, test: Callable, case: Case) -> Verdict:
-    """The report's line for a test; where it fails, with the first smaller inputs at which it still does."""
+    """The report's line for a test; if that fails, with the smallest cut of the inputs at which it still fails."""
     try:
         remark = test(case)
         applies = remark is not NotImplemented

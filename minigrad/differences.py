@@ -31,8 +31,8 @@ def gradcheck(
     eps : float
         Step of the differences, times |x| where |x| > 1.
     rtol, atol : float
-        Analytic and numeric derivative may differ by atol + rtol·|numeric|. Elements with a kink within the step, or
-        too strong a curve, are left out.
+        Analytic and numeric derivative may differ by atol + rtol·|numeric|. Elements where f has a
+        kink within the step, or bends too strongly for it, are left out.
     order : int
         Check the derivatives up to this order.
 

@@ -48,7 +48,7 @@ class Fused(Op):
         return self.pull(node, g, y, xs)[i]
 
     def pull_definition(self, node, g, xs):
-        """The contributions as Tensors: the definition is run on copies of the inputs, and the walk sent through it."""
+        """The contributions as Tensors: run the definition on copies of the inputs and walk back through it."""
         copies = [identity(x) if isinstance(x, Tensor) else x for x in xs]  # x₂ = f(x₁) must not count in x₁ twice
         y = self.definition(*copies, **node.params)
         if getattr(y, "node", None) is None:

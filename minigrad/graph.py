@@ -101,7 +101,7 @@ def pull(node: Node, g: Any) -> Iterable:
     return node.op.pull(node, g, node.output, node.arrays)
 
 
-def announced(node: Node, g: Any) -> Iterable:
+def pull_and_notify(node: Node, g: Any) -> Iterable:
     """`pull`, after telling the listeners of this thread."""
     for listener in state.listeners:
         listener(node, g)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from minigrad.arrays import accepted
-from minigrad.graph import GraphError, Node, announced, order, pull, walk
+from minigrad.graph import GraphError, Node, order, pull, pull_and_notify, walk
 from minigrad.operators import Operators
 from minigrad.settings import default_dtype, state
 
@@ -80,7 +80,7 @@ class Tensor(Operators):
         if gradient and self._data.dtype.kind != "f":
             raise TypeError(f"only floating tensors can require gradients, not {self.dtype}; pass dtype=float")
         if self.node is not None and not gradient:
-            raise GraphError("requires_grad: a computed tensor keeps its history; .detach() gives one without")
+            raise GraphError("requires_grad: a computed tensor keeps its history; .detach() gives a tensor without it")
         self._requires_grad = bool(gradient)
 
     def _assign(self, value: ArrayLike) -> None:
@@ -156,7 +156,7 @@ class Tensor(Operators):
         """
         g = self.seed_gradient(gradient)
         nodes = order(self.node) if self.node else []
-        send = announced if state.listeners else pull
+        send = pull_and_notify if state.listeners else pull
         gradients = walk(nodes, {self.node or self: g}, send, keep=set(nodes) if retain_grad else ())
         if retain_grad:
             for x in [self, *(x for node in nodes for x in node.inputs if x is not None)]:
@@ -199,7 +199,7 @@ class Tensor(Operators):
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if self.requires_grad:
-            raise TypeError("an array or parameter would lose a tensor's gradients: use .numpy(), or mg.stack a list")
+            raise TypeError("an array or parameter would lose a tensor's gradients: use .numpy(), or mg.stack(list)")
         return np.array(self._data, dtype=dtype, copy=copy)
 
     __hash__ = object.__hash__  # by identity: == compares elements

@@ -16,7 +16,7 @@ The largest errors found, in units of the last place (float32, float64):
     exp_of      1.1, 1.2    expm1_of  1.0, 1.4    tanh_of     4.95, 2.7
     sigmoid_of  2.3, 2.3    log1p_of  2.0, 2.0    softplus_of  2.6, 2.7
 
-In `normal_cdf_of` it grows like x²/2, as the rounding of x² alone makes it.
+In `normal_cdf_of` the error grows like x²/2, as the rounding of x² alone makes it.
 """
 
 from __future__ import annotations

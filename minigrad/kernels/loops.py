@@ -1,6 +1,6 @@
 """All steps of a recurrence in one call: product, gates, product, gates … with the hidden weights packed once.
 
-They need the packed product; without it, NumPy's lines loop over the steps of `recurrent` in Python.
+These loops need the packed product; without it, NumPy's lines loop over the steps of `recurrent` in Python.
 """
 
 from __future__ import annotations

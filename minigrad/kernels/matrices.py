@@ -19,7 +19,7 @@ packed: Any = None
 with suppress(ImportError):  # where the room is left out
     from minigrad.kernels import packed
 
-SMALL = 64**3  # multiplications: so few are over before a rule has been asked
+SMALL = 64**3  # multiplications: below that a product is done before a rule has been asked
 
 
 class Product(Twin):
@@ -95,7 +95,7 @@ def has_packed() -> bool:
 
 @functools.cache
 def blas_threads() -> int:
-    """How many threads NumPy's BLAS takes for a large product, by the environment or else by the machine."""
+    """How many threads NumPy's BLAS takes for a large product: by the environment, or else one per processor."""
     for library in ("OPENBLAS", "MKL", "OMP"):
         given = os.environ.get(f"{library}_NUM_THREADS", "")
         if given.isdigit():

@@ -1,4 +1,4 @@
-"""Optimizers in one pass: a parameter, its gradient and its part of the optimizer's state in one loop.
+"""Optimizers in one pass: one loop over a parameter, its gradient and its part of the optimizer's state.
 
 - `sgd`, `adagrad`, `rmsprop`, `adam`, `adamw` move w in place by what the optimizer's `change` returns, bit for bit: no
   two operations are contracted into one, and none is reordered. Into `change` and `squares`, unless they are None,

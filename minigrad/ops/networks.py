@@ -241,7 +241,7 @@ def normalise_line(x, gamma, beta, eps):
 
 
 def normalise_backward_line(g, x, gamma, mean, scale):
-    """γ/s·(I − 11ᵀ/B − x̂x̂ᵀ/B)·g: to shift or scale all samples alike does not change y."""
+    """γ/s·(I − 11ᵀ/B − x̂x̂ᵀ/B)·g: shifting or scaling all samples alike does not change y."""
     normal = (x - mean) * scale
     by_gamma, by_beta = sum_rows(g * normal), sum_rows(g)
     return gamma * scale * (g - (by_beta + normal * by_gamma) / len(x)), by_gamma, by_beta

@@ -48,7 +48,7 @@ def why_not() -> str:
 
 
 def wins(m: int, k: int, n: int, transposed: bool, dtype: Any, blas_threads: int = 1) -> bool:
-    """Whether `matmul` is faster than NumPy's BLAS with so many threads for (m, k) @ (k, n), as measured.
+    """Whether `matmul` is faster than NumPy's BLAS with `blas_threads` for (m, k) @ (k, n), as measured.
 
     Below 10⁶ multiplications OpenBLAS makes no copies and is as fast, unless B is the transpose of an array
     (`transposed`) and m·n > 1024. With a single row or column every number is read once, so nothing can be gained.

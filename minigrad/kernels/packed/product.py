@@ -157,6 +157,6 @@ def prepare(w: np.ndarray) -> Prepared:
 def times(h: np.ndarray, w: Prepared, out: np.ndarray) -> np.ndarray:
     """out = h @ w for a prepared w; the rows of out must be contiguous, and share no memory with h."""
     if not (out.flags.writeable and run(w.core, h, w.panels, out, w.columns)):
-        operands = f"{h.shape} @ {(len(w.panels), w.columns)} into {out.shape}"
-        raise ValueError(f"packed.times: {operands}: shapes, {w.panels.dtype} throughout, or memory of out do not fit")
+        given = f"{h.shape} @ {(len(w.panels), w.columns)} into {out.shape}"
+        raise ValueError(f"packed.times: {given} needs matching shapes, {w.panels.dtype}, a writeable out apart from h")
     return out

@@ -92,7 +92,7 @@ def write_tile(builder, v, a, a_row, a_col, b, b_row, c, c_row, depth, last, mor
 
 
 def write_copy(builder, v, b, b_row, panel, panel_row, depth, columns):
-    """Copy a strip of B into a panel: a number of columns, at most a vector, padded with zeros."""
+    """Copy a strip of B, at most a vector of columns, into a panel; padded with zeros."""
     mask = v.first(builder, columns)
     with cgutils.for_range(builder, depth) as p:
         row = v.load(builder, plus(builder, b, p.index, b_row), mask)
