@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 INSTEAD = {  # NumPy's message about code for a single number → what to write for an array
-    "The truth value of an array with": "np.where(x > 0, …, …) chooses element by element, if does not",
+    "The truth value of an array with": "np.where(x > 0, …, …) chooses element by element, `if` does not",
     "can be converted to Python scalars": "np.tanh takes an array, math.tanh does not",
 }
 

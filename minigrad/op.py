@@ -26,7 +26,7 @@ from minigrad.signatures import arguments, signature
 from minigrad.tensor import Tensor, computed, view
 
 BOOLEAN = np.dtype(bool)
-NONE: dict[str, Any] = {}  # shared by all nodes without parameters: one object less each
+NO_PARAMS: dict[str, Any] = {}  # shared by all nodes without parameters: one object less each
 
 
 class Op:
@@ -73,7 +73,7 @@ class Op:
         if watches and watch():
             watch().computed(self, arrays, y)
         if record and state.recording and y.dtype.kind == "f":  # integers have no derivative
-            return computed(y, Node(self, tuple(inputs), tuple(arrays), params or NONE, y, saved, versions))
+            return computed(y, Node(self, tuple(inputs), tuple(arrays), params or NO_PARAMS, y, saved, versions))
         return unrecorded(y, inputs)
 
     __signature__: Any = property(lambda self: signature(self.arity, self.names, self.defaults))
