@@ -5,7 +5,7 @@ import sys
 
 
 def start() -> int:
-    """Run the command, with one thread per matrix product: for small ones, several only wait for each other."""
+    """Run the command with one thread per matrix product: on small matrices, threads mostly wait for each other."""
     for library in ("OPENBLAS", "MKL", "OMP"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")  # read when NumPy is loaded
     from demos.lesson import main

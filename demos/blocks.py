@@ -1,6 +1,6 @@
 """Networks of blocks, with shortcuts and without, and what becomes of a gradient on its way through them.
 
-- `network(name, depth, width, rng)`: one of `BLOCKS` so many times, and what to put in the place of a deleted one.
+- `network(name, depth, width, rng)`: `depth` blocks of one kind in `BLOCKS`, and what replaces a deleted block.
 - `probe(model, images)`: paths and singular values.
 """
 
@@ -21,11 +21,11 @@ GROWTH = 8  # features that each stage of a DenseBlock adds
 
 
 def network(name: str, depth: int, width: int, rng: np.random.Generator) -> tuple[Sequential, Callable[[int], Module]]:
-    """A linear layer, `depth` blocks and a linear layer on top; and what stands in the place of a deleted block.
+    """A linear layer, `depth` blocks and a linear layer on top; and a function that replaces a deleted block.
 
     - plain: h ← relu(h·W + b)
-    - residual: h ← h + relu(h)·W + b, the way around is free (He et al., 2016, "Identity mappings")
-    - residual-relu: h ← relu(h + h·W + b), it passes every ReLU (as He et al. had it at first)
+    - residual: h ← h + relu(h)·W + b, nothing stands on the shortcut (He et al., 2016, "Identity mappings")
+    - residual-relu: h ← relu(h + h·W + b), the shortcut passes every ReLU (as He et al. had it at first)
     - dense: h ← [h, relu(h·W + b)], a stage of a DenseBlock (Huang et al., 2017)
     """
 
@@ -47,7 +47,7 @@ def network(name: str, depth: int, width: int, rng: np.random.Generator) -> tupl
     model = Sequential(first, *map(block[name], sizes[:depth]), Dense(sizes[-1], 10, rng=rng))
 
     def deleted(k: int) -> Module:
-        """Zeros in the place of what a stage adds, else nothing at all: h goes on as it is."""
+        """Zeros in place of what a dense stage adds, or nothing for other blocks: h stays as it is."""
         return DenseBlock(Dense(sizes[k], GROWTH, init="zeros")) if name == "dense" else Sequential()
 
     return model, deleted
@@ -55,10 +55,10 @@ def network(name: str, depth: int, width: int, rng: np.random.Generator) -> tupl
 
 @np.errstate(all="ignore")  # in a narrow network all units may be dead, and the gradient 0
 def probe(model: Sequential, images: Dataset) -> dict[str, Any]:
-    """The gradient at h₀ by the paths it came on, and the singular values of all blocks and of one in the middle.
+    """The gradient at h₀ split by paths, and the singular values of all blocks together and of the middle one.
 
-    h₀ is what the first block receives. "parts" has ‖part‖ by the number of blocks whose weights were passed, as
-    shares of their sum; "within" says with how many at most 90% came, "around" what came past all of them.
+    h₀ is the input of the first block. "parts" are the norms by the number of blocks whose weights a path passes, as
+    shares of their sum; paths through "within" blocks at most bring 90%; "around" is the share that passes none.
     """
     trace, depth = mg.trace(mg.cross_entropy(model(images.x[:64]), images.y[:64])), len(model) - 2
     states = [trace[module][-1] for module in model]

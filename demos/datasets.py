@@ -1,4 +1,4 @@
-"""The images that the lessons learn from.
+"""The images that the lessons train on.
 
 - `digits()`: 1,797 images of 8×8 pixels, shipped with the lessons (source and licence in `data/README.md`).
 - `mnist(folder)`: 28×28 pixels, from MNIST's own files, which you put into a folder of yours.
@@ -26,7 +26,7 @@ from demos.lesson import UserError, require
 from minigrad.data import split
 from minigrad.settings import generator
 
-HELD_OUT = 0.2  # part of the images, drawn at random, that no network learns from, where a data set does not say which
+HELD_OUT = 0.2  # share of the images, drawn at random, that no network trains on, if a data set has no test images
 
 
 class Dataset(NamedTuple):
@@ -59,13 +59,13 @@ def digits(rng: np.random.Generator | int | None = None) -> Dataset:
 def mnist(folder: str | Path, rng: np.random.Generator | int | None = None) -> Dataset:
     """MNIST from the four files in `folder`, as published: idx format, gzipped or not.
 
-    If the folder holds the test files only, a fifth of them is held out, drawn from `rng`, and the rest is
-    learned from; `.note` says so.
+    If the folder holds only the test files, a fifth of their images, drawn from `rng`, is held out and the rest
+    trained on; `.note` says so.
 
     Raises
     ------
     UserError
-        In one sentence with the path: a file missing, cut short, or not what its name says.
+        If a file is missing, cut short, or not what its name says; the sentence names its path.
     """
     folder = Path(folder)
     test = pair(folder, "t10k")
@@ -95,9 +95,9 @@ def records(path: Path) -> tuple[np.ndarray, np.ndarray]:
     require(path.is_file(), f"data: {path.parent} holds no file {path.name}")
     content = np.frombuffer(path.read_bytes(), np.uint8)
     fits = content.size and content.size % 3073 == 0
-    require(fits, f"data: {path} has {content.size:,} bytes, not so many times 3,073: it is cut short or damaged")
+    require(fits, f"data: {path} has {content.size:,} bytes, not a multiple of 3,073: empty, cut short or damaged")
     labels, images = np.split(content.reshape(-1, 3073), [1], axis=1)
-    require(labels.max() <= 9, f"data: labels in {path} go up to {labels.max()}, of CIFAR-10 only to 9")
+    require(labels.max() <= 9, f"data: labels in {path} go up to {labels.max()}, those of CIFAR-10 only to 9")
     return images, labels[:, 0]
 
 
@@ -114,7 +114,7 @@ def pair(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     labels = read_idx(find(folder, f"{part}-labels-idx1-ubyte"), 1)
     require(len(images) == len(labels), f"data: {folder} holds {len(images)} {part} images but {len(labels)} labels")
     require(len(images) >= 10, f"data: {folder} holds only {len(images)} {part} images")
-    require(labels.max() <= 9, f"data: {part} labels in {folder} go up to {labels.max()}, digits only to 9")
+    require(labels.max() <= 9, f"data: {part} labels in {folder} go up to {labels.max()}, those of digits only to 9")
     return images, labels
 
 
@@ -152,7 +152,7 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
 
 
 def scaled(name: str, x: np.ndarray, y: np.ndarray, x_held_out: np.ndarray, y_held_out: np.ndarray) -> Dataset:
-    """Images as rows of numbers, scaled by the mean and deviation of those that are learned from."""
+    """Images as rows of numbers, scaled by the mean and deviation of the training images."""
     mean, deviation = x.mean(), x.std()
     require(deviation > 0, f"data: all images of {name} are blank")
     x, x_held_out = (((a - mean) / deviation).reshape(len(a), -1).astype(mg.default_dtype()) for a in (x, x_held_out))

@@ -1,4 +1,4 @@
-"""Deep networks in all the ways in which they are started and built, for the lessons that compare them.
+"""Deep networks with many initialisations and architectures, for the lessons that compare them.
 
 - `RECIPES`: name → how a hidden layer is made, and how its weights start.
 - `Comparison(depth, width, epochs, images, seed)`: what they have in common. Its `probe(name)` follows signal and
@@ -22,7 +22,7 @@ from demos.training import fit
 from layers import ELU, BatchNorm, Dense, DenseBlock, LeakyReLU, Module, ReLU, Residual, Sequential, Sigmoid, Tanh, init
 from optim import SGD
 
-RATE = 0.004  # of 0.04, 0.004 and 0.0004 the best for all that learn, but dense-block (0.04) and elu-lsuv (0.0004)
+RATE = 0.004  # best of 0.04, 0.004, 0.0004 for all that learn, except dense-block (0.04) and elu-lsuv (0.0004)
 GROWTH = 12  # units that each layer of a dense block adds (Huang et al., 2017)
 
 Layer = Callable[[Dense, int], list[Module]]  # (x·W + b, number of layers) → what one layer consists of
@@ -39,17 +39,17 @@ def normalised(activation: type[Module]) -> Layer:
 
 
 def residual(dense: Dense, depth: int) -> list[Module]:
-    """h = x + relu(x)·W + b: the way through x is left untouched (He et al., 2016)."""
+    """h = x + relu(x)·W + b: the shortcut passes x on unchanged (He et al., 2016)."""
     return [Residual(ReLU(), dense)] if dense.inputs == dense.outputs else [dense]
 
 
 def residual_relu(dense: Dense, depth: int) -> list[Module]:
-    """h = relu(x + x·W + b): the way through x passes every ReLU."""
+    """h = relu(x + x·W + b): the shortcut passes through every ReLU."""
     return [Residual(dense, after="relu")] if dense.inputs == dense.outputs else [dense]
 
 
 def dense_block(dense: Dense, depth: int) -> list[Module]:
-    """h = [x, relu(x·W + b)]: all that came before goes on beside what is new (Huang et al., 2017)."""
+    """h = [x, relu(x·W + b)]: new features are appended to all earlier ones (Huang et al., 2017)."""
     return [DenseBlock(Sequential(dense, ReLU()))]
 
 
@@ -85,12 +85,12 @@ RECIPES: dict[str, tuple[Layer, str | Callable]] = {
 
 
 def style(name: str) -> dict[str, Any]:
-    """A colour per activation, a kind of line per way to start or build."""
+    """A colour per activation, a line style per initialisation or architecture."""
     colours = {"sigmoid": 0, "tanh": 2, "relu": 1, "leaky": 4, "residual": 6, "elu": 4, "dense": 3, "fewer": 5}
     lines = {"constant": ":", "large": ":", "uniform": "--", "relu": "--", "batchnorm": "-.", "lsuv": ":"}
     lines["orthogonal"] = "--"
     first, _, second = name.partition("-")
-    dashed = name in ("relu-xavier", "leaky-he")  # else they would look like relu-he, or hide it
+    dashed = name in ("relu-xavier", "leaky-he")  # a solid line would look like relu-he, or hide it
     return {"color": COLOURS[colours[first]], "linestyle": "--" if dashed else lines.get(second, "-"), "label": name}
 
 

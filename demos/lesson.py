@@ -1,7 +1,7 @@
-"""What all lessons share: the command line, the tables, the pictures, and what a lesson hands back.
+"""What all lessons share: the command line, the tables, the pictures, and the result that a lesson returns.
 
 - `Result(table, figure, numbers, claims)`: what `run()` of every lesson returns; `print(result)` shows it.
-- `each(measure, items)`: the rows of a lesson one by one, with a progress bar; Ctrl-C keeps what is finished.
+- `each(measure, items)`: measures the items one by one, with a progress bar; Ctrl-C keeps what is finished.
 - `table(headers, rows)`, `picture(width, height, how_to_read)`.
 
 A lesson is a module with a function `run`. Its keyword arguments, `Annotated[int, "what it is"] = 50`, become
@@ -49,17 +49,17 @@ LESSONS = {  # name: (its question, the lesson to take before it, minutes on two
     "digits": ("how is a good classifier trained? the loop to copy, watched while it runs", "mechanics", 0.1),
 }
 
-# Okabe and Ito's colours, which people who confuse red and green can tell apart; their yellow is too pale for lines
+# Okabe and Ito's palette for colour-blind readers, without its yellow, which is too pale for lines
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 class UserError(ValueError):
-    """What was asked for cannot be done: an option out of range, a folder that is not there, a damaged file."""
+    """The request cannot be met: an option out of range, a missing folder, a damaged file."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What textbooks say, what this run measured, and how they agree: "holds", "holds if …" or "false"."""
+    """What textbooks say, what this run measured, and the verdict: "holds", "holds if …" or "false"."""
 
     said: str  # with its source
     measured: str
@@ -68,9 +68,9 @@ class Claim:
 
 @dataclass(frozen=True)
 class Result:
-    """What a lesson hands back; `complete` is False if Ctrl-C ended it early."""
+    """What a lesson returns; `complete` is False if Ctrl-C ended it early."""
 
-    table: str  # what it prints before the claims
+    table: str  # everything it prints before the claims
     figure: Figure
     numbers: dict[str, Any]  # everything measured, by name, unrounded
     claims: list[Claim] = field(default_factory=list)
@@ -107,7 +107,7 @@ def each(measure: Callable, items: Sequence, label: str = "") -> list:
 
 
 def written(x: Any) -> str:
-    """A number in six digits, "—" for one that is not there (NaN), text as it is."""
+    """A number to six digits, "—" for NaN, text unchanged."""
     return str(x) if isinstance(x, (str, int)) else "—" if math.isnan(x) else f"{x:.6g}".replace("-", "−")
 
 
@@ -128,7 +128,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence], widths: Sequence[int
 
 
 def picture(width: float, height: float, how_to_read: str) -> Figure:
-    """An empty figure of so many inches, with one sentence under it that says how to read it."""
+    """An empty figure of `width` × `height` inches, with a caption that says how to read it."""
     figure = Figure(figsize=(width, height), layout="constrained")
     caption = textwrap.fill("How to read: " + how_to_read, int(width * 15))
     figure.supxlabel(caption, x=0.01, ha="left", fontsize=9, color="#444444")
@@ -136,7 +136,7 @@ def picture(width: float, height: float, how_to_read: str) -> Figure:
 
 
 def check_packages() -> None:
-    """Raise ImportError unless `layers`, `optim` and `demos` are those that lie beside `minigrad`."""
+    """Raise ImportError unless `layers`, `optim` and `demos` are imported from the folder that holds `minigrad`."""
     import minigrad
 
     home = Path(minigrad.__file__).resolve().parents[1]
@@ -154,7 +154,7 @@ def check_packages() -> None:
 
 # The command
 
-TYPED = str.maketrans("", "", "(),")  # a tuple as it is typed: 64 256 512
+TYPED = str.maketrans("", "", "(),")  # writes a tuple as it is typed: 64 256 512
 
 
 def option(parser: argparse.ArgumentParser, name: str, parameter: inspect.Parameter) -> None:
@@ -175,14 +175,14 @@ def option(parser: argparse.ArgumentParser, name: str, parameter: inspect.Parame
 
 
 def options(name: str, module: Any, arguments: Sequence[str]) -> dict[str, Any]:
-    """What the command line asks of a lesson, checked by argparse, which leaves with 2 and a sentence."""
+    """The arguments for a lesson's `run`; argparse exits with status 2 and a sentence if one is wrong."""
     parser = argparse.ArgumentParser(f"python -m demos {name}", description=LESSONS[name][0], allow_abbrev=False)
     for key, parameter in inspect.signature(module.run, eval_str=True).parameters.items():
         option(parser, key, parameter)
     parser.add_argument("--out", type=Path, default=Path("demo_output"), help="folder for the picture (%(default)s)")
     quick = getattr(module, "QUICK", {})
     smaller = " ".join(f"--{key} {value}".translate(TYPED) for key, value in quick.items())
-    parser.add_argument("--quick", action="store_true", help=f"in a few seconds: {smaller or 'the same'}")
+    parser.add_argument("--quick", action="store_true", help=f"run in a few seconds: {smaller or 'as usual'}")
     if "--quick" in arguments:
         parser.set_defaults(**quick)
     chosen = vars(parser.parse_args(arguments))
@@ -191,7 +191,7 @@ def options(name: str, module: Any, arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def writable(folder: Path) -> None:
-    """Make `folder` and see that a file can be written there, before anything is computed."""
+    """Create `folder` and check that a file can be written there, before anything is computed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
@@ -202,7 +202,7 @@ def writable(folder: Path) -> None:
 def listing() -> str:
     rows = [(name, question, after, f"{minutes:g}") for name, (question, after, minutes) in LESSONS.items()]
     lessons = table(("lesson", "question", "after", "minutes"), rows, widths=(16, 84, 10, 7))
-    return f"The lessons, in the order to take them:\n\n{lessons}\n\npython -m demos NAME --help"
+    return f"The lessons, in the order in which to take them:\n\n{lessons}\n\npython -m demos NAME --help"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,9 +1,9 @@
-"""A text, letter by letter: a network that reads and writes it, and a file to go on from later.
+"""A text, letter by letter: a network that reads and writes it, and a file to resume training from.
 
-- `read(path)`: the text as indices into its characters; None for the documentation that comes with Python.
+- `read(path)`: the text as indices into its characters; None reads the documentation that comes with Python.
 - `learn(model, optimizer, text, length, until, seed)`: training that can stop at any step and go on elsewhere.
-- `save(path, text, model, optimizer)` and `resume(…)`: all that this needs, in one file; `three_ways(…)` shows why.
-- `sample(model, text, count, seed)`: what the network writes; `guesses(text)`: losses to compare its own with.
+- `save(path, text, model, optimizer)` and `resume(…)`: all one needs to go on, in one file; `three_ways(…)` shows why.
+- `sample(model, text, count, seed)`: what the network writes; `guesses(text)`: losses of simple guesses, to compare.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Text(NamedTuple):
 
 
 def read(path: str | None) -> Text:
-    """The text in a file, or Python's documentation, of which each paragraph is taken once: its topics overlap."""
+    """The text in a file, or Python's documentation, each paragraph once, since its topics overlap."""
     try:
         if path is None:
             from pydoc_data.topics import topics
@@ -59,7 +59,7 @@ def windows(indices: np.ndarray, starts: np.ndarray, length: int) -> tuple[np.nd
 
 
 def writer(text: Text, hidden: int, steps: int, seed: int) -> tuple[Sequential, Adam]:
-    """A network that guesses the next character, in float32, and what trains it for so many steps."""
+    """A float32 network that guesses the next character, and its optimizer for `steps` steps."""
     rng, count = np.random.default_rng(seed), len(text.characters)
     reader = LSTM(32, hidden, return_sequence=True, rng=rng)
     model = Sequential(Embedding(count, 32, rng=rng), reader, Dense(hidden, count, rng=rng)).astype(np.float32)
@@ -76,7 +76,7 @@ def held_out(model: Sequential, text: Text, length: int) -> float:
 
 
 def learn(model: Sequential, optimizer: Adam, text: Text, length: int, until: int, seed: int) -> list[float]:
-    """Take steps until there were `until`; what each learns from depends on its number only, so one can go on later."""
+    """Train up to step `until`; the batch of a step depends only on its number, so that training can go on later."""
     losses = []
     while optimizer.steps < until:
         starts = np.random.default_rng([seed, optimizer.steps]).integers(len(text.train) - length, size=BATCH)
@@ -90,14 +90,14 @@ def learn(model: Sequential, optimizer: Adam, text: Text, length: int, until: in
 
 
 def save(path: Path, text: Text, model: Sequential, optimizer: Adam) -> None:
-    """All in one file, written anew or not at all."""
+    """Write everything to one file, completely or not at all."""
     parts = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "text": {"characters": text.characters}}
     flat = {f"{part}.{name}": np.asarray(value) for part, state in parts.items() for name, value in state.items()}
     files.write(path, flat)
 
 
 def resume(path: Path, text: Text, model: Sequential, optimizer: Adam) -> None:
-    """Take over what `save` wrote, if there is such a file; UserError if it does not fit."""
+    """Load what `save` wrote, if the file exists; UserError if it does not fit."""
     if not Path(files.npz(path)).exists():
         return
     try:
@@ -114,7 +114,7 @@ def three_ways(
 ) -> dict[str, list[float]]:
     """The losses of `count` more steps: straight on, from a file, and from the weights in that file alone.
 
-    `again()` makes a new network and its optimizer, to take over what the file holds.
+    `again()` makes a new network and its optimizer, to be loaded from the file.
     """
     resumed, forgetful, until = again(), again(), optimizer.steps + count
     with tempfile.TemporaryDirectory() as folder:
@@ -128,21 +128,21 @@ def three_ways(
 
 
 def sample(model: Sequential, text: Text, count: int, seed: int) -> str:
-    """What the network writes: one character after the other is drawn from its softmax, and read by it again."""
+    """What the network writes: each character is drawn from its softmax, and is its next input."""
     (embedding, lstm, head), rng, written = model, np.random.default_rng(seed), [int(np.bincount(text.train).argmax())]
     state: Any = tuple(np.zeros((2, 1, 1, lstm.layers[0].hidden), np.float32))
     with mg.no_grad():
         for _ in range(count):
             h, state = lstm(embedding([[written[-1]]]), state)
             logits = head(h).numpy().ravel()
-            written.append(int(np.argmax(logits + rng.gumbel(size=logits.size))))  # as good as rng.choice(p=softmax)
+            written.append(int(np.argmax(logits + rng.gumbel(size=logits.size))))  # draws as rng.choice(p=softmax)
     return "".join(text.characters[i] for i in written[1:])
 
 
 def guesses(text: Text) -> dict[str, float]:
-    """The held-out loss of three that look no further: all characters alike, by frequency, by frequency of pairs."""
+    """The held-out loss of three simple guesses: all characters alike, by frequency, by frequency of pairs."""
     count = len(text.characters)
-    pairs = np.ones((count, count))  # as if each had been seen once
+    pairs = np.ones((count, count))  # as if each pair had been seen once before
     np.add.at(pairs, (text.train[:-1], text.train[1:]), 1)
     single, after = pairs.sum(axis=0), pairs / pairs.sum(axis=1, keepdims=True)
     losses = -np.log(single / single.sum())[text.held_out], -np.log(after)[text.held_out[:-1], text.held_out[1:]]

@@ -1,6 +1,6 @@
 """Recurrent networks, and a task in which something must be remembered for long.
 
-- `NETWORKS`: name → how the recurrent layer is made; `TRAINED` names those that learn the task.
+- `NETWORKS`: name → how the recurrent layer is made; `TRAINED` names those that are trained on the task.
 - `adding(count, length, rng)`: the adding problem.
 - `network(name, hidden, seed)`, `train(model, length, steps, limit, seed)`.
 - `probe(model, x, y)`: what becomes of a gradient on its way through time.
@@ -18,12 +18,12 @@ import minigrad as mg
 from layers import GRU, LSTM, RNN, Dense, Module, RNNCell, Sequential
 from optim import Adam, clip_by_global_norm
 
-RATE = 0.01  # with none of 0.01, 0.003 and 0.001 does the RNN learn to remember for 100 steps
-LEARNED, ENOUGH = 0.01, 0.002  # errors: at the one both numbers are remembered, at the other training ends
+RATE = 0.01  # the RNN does not learn to remember for 100 steps with 0.003 or 0.001 either
+LEARNED, ENOUGH = 0.01, 0.002  # errors: below the first both numbers are remembered, below the second training ends
 
 
 class Shortcut(Module):
-    """hₜ = hₜ₋₁ + tanh(xₜ·W_input + hₜ₋₁·W_hidden + b): an RNN with a way around every step."""
+    """hₜ = hₜ₋₁ + tanh(xₜ·W_input + hₜ₋₁·W_hidden + b): an RNN with a shortcut around every step."""
 
     def __init__(self, hidden: int, rng: np.random.Generator) -> None:
         self.cell = RNNCell(2, hidden, rng=rng)
@@ -86,7 +86,8 @@ def adding(count: int, length: int, rng: np.random.Generator) -> tuple[np.ndarra
 def train(model: Module, length: int, steps: int, limit: float, seed: int) -> dict[str, Any]:
     """Learn from 32 new rows a step, the gradient clipped to `limit`, and measure 25 times on 500 others.
 
-    "steps" and "errors" of the measurements, when it had "learned", and the largest "norm" before clipping.
+    Returns "steps" and "errors" of the measurements, the step at which it had "learned" (0: never), and the largest
+    gradient "norm" before clipping.
     """
     optimizer, rng = Adam(model.parameters(), lr=RATE), np.random.default_rng(seed)
     x_held_out, y_held_out = adding(500, length, rng)
@@ -119,11 +120,11 @@ def norms(arrays: Any) -> np.ndarray:
 
 @np.errstate(all="ignore")
 def probe(model: Sequential, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
-    """How the first state acts on the last, on which ways, and what each step adds to the gradient of W_hidden.
+    """How the first state acts on the last, by which paths, and what each step adds to the gradient of W_hidden.
 
-    s is the state that is handed on: the cell c of an LSTM, h of the others. "direct" is the mean gain of a step on
-    the way around W_hidden, "around" the part of ∂L/∂s_1 that came so from end to end, "by path" its parts by the
-    number of passes through W_hidden.
+    s is the state that is handed on: the cell c of an LSTM, h of the others. "direct" is the mean gain of a step that
+    bypasses W_hidden, "around" the share of ∂L/∂s_1 that bypasses it in every step, "by path" the parts of ∂L/∂s_1 by
+    the number of passes through W_hidden.
     """
     trace, last = mg.trace(mg.mse(model(x), y)), x.shape[1] - 1
     s, w = "c" if isinstance(model[0], LSTM) else "h", trace["*w_hidden"][0]

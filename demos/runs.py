@@ -1,6 +1,6 @@
-"""One run of the comparison of remedies, and many of them: here, over processes, or over a cluster.
+"""One run of the comparison of remedies, and many of them: in this process, in several, or on a cluster.
 
-- `measure(Run(…))`: train one network, and what it came to.
+- `measure(Run(…))`: train one network and measure what came of it.
 - `spread(measure, runs, pool)`: `[measure(run) for run in runs]`, wherever they are computed.
 - `with executor(workers, dask) as pool:` an executor of `concurrent.futures`, or None for this process alone.
 
@@ -41,7 +41,7 @@ class Run(NamedTuple):
     depth: int
     width: int
     epochs: int
-    place: tuple  # of the images: see `load`
+    place: tuple  # where the images are: the arguments of `load`
     kernels: str
 
     def has(self, remedy: str) -> bool:
@@ -56,7 +56,7 @@ def load(data: str, folder: str | None, seed: int, dtype: str) -> datasets.Datas
 
 
 def network(run: Run, inputs: int) -> Sequential:
-    """The remedies change no number that is drawn: He's weights are the others times √6."""
+    """All remedies draw the same random numbers: He's weights are the others times √6."""
     rng, layers = np.random.default_rng(run.seed), []
     start = "he_uniform" if run.has("He") else "fan_in_uniform"
     for pair in pairwise([inputs, *run.depth * [run.width]]):
@@ -108,12 +108,12 @@ def spread(measure: Callable, items: Sequence, pool: Executor | None = None) -> 
 
 @contextmanager
 def executor(workers: int = 1, dask: str | None = None) -> Iterator[Executor | None]:
-    """So many processes of this machine, or the workers of the Dask cluster whose scheduler is at this address.
+    """`workers` processes of this machine, or the workers of the Dask cluster whose scheduler is at address `dask`.
 
     Raises
     ------
     UserError
-        If there is no such number of processes, Dask is not installed, or no scheduler answers.
+        If `workers` is below 1, Dask is not installed, or no scheduler answers.
     """
     require(workers >= 1, f"--workers: at least 1, not {workers}")
     if dask is not None:
@@ -133,20 +133,20 @@ def executor(workers: int = 1, dask: str | None = None) -> Iterator[Executor | N
 
 
 def client(address: str):
-    """A connection to a Dask cluster, whose workers need minigrad and the data at the same places."""
+    """A connection to a Dask cluster, whose workers need minigrad and the data under the same paths."""
     try:
         from distributed import Client
     except ImportError as error:
         raise UserError('--dask: Dask is not installed; pip install -e ".[dask]"') from error
     try:
         return Client(address, timeout=10)
-    except (OSError, ValueError) as error:  # nobody there, or no address
+    except (OSError, ValueError) as error:  # nothing answers, or no valid address
         raise UserError(f"--dask: no scheduler answers at {address} ({error})") from error
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Ctrl-C is heard only afterwards; and never by a process that is started meanwhile, which inherits the mask."""
+    """Delay Ctrl-C until the block ends; processes started inside inherit the mask and never receive it."""
     if not hasattr(signal, "pthread_sigmask"):  # as on Windows
         yield
         return

@@ -1,9 +1,9 @@
-"""Training with everything written down, for the lessons that compare ways to train.
+"""Training that records everything, for the lessons that compare ways to train.
 
-- `Way(rate, clip, …)`: one way to train; `ways(rate, limit, steps)`: all that are said to keep steps in bounds.
-- `train(model, images, way, steps, rng)`: what came of it.
-- `fit(model, optimizer, images, epochs, rng)`: only train, as in every other program.
-- `lost(model, images, step)`: how many units a single step so long leaves dead or saturated.
+- `Way(rate, clip, …)`: one way to train; `ways(rate, limit, steps)`: all that are said to bound the steps.
+- `train(model, images, way, steps, rng)`: train in one way, and return what was recorded.
+- `fit(model, optimizer, images, epochs, rng)`: train without recording.
+- `lost(model, images, step)`: the share of units that one step of length `step` leaves dead or saturated.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Way(NamedTuple):
 
 
 def ways(rate: float, limit: float, steps: int) -> dict[str, Way]:
-    """Every way to keep steps in bounds, and a sweep over the threshold."""
+    """Every way to bound the steps, and a sweep over the threshold."""
     constant, decay = optim.Constant(rate), optim.ExponentialDecay(rate, 0.01, steps)
     by_norm = partial(partial, optim.clip_by_global_norm)
     return {
@@ -58,15 +58,15 @@ def ways(rate: float, limit: float, steps: int) -> dict[str, Way]:
         "inverse time": Way(optim.InverseTimeDecay(rate, 30, steps)),
         "clip + decay": Way(decay, by_norm(limit=limit)),
         "L2": Way(constant, l2=1e-3),
-        "He's weights": Way(constant),  # the same as constant, from where the others do not start
+        "He's weights": Way(constant),  # constant again, but the network starts elsewhere
         **{name: Way(constant, by_norm(limit=x)) for name, x in SWEEP.items()},
     }
 
 
 def train(model: Module, images: Dataset, way: Way, steps: int, rng: np.random.Generator) -> dict[str, Any]:
-    """Curves by step, and what came of it; a gradient that is not finite ends it early.
+    """Curves by step, and the results of training, which a gradient that is not finite ends early.
 
-    A `ReduceOnPlateau` hears the mean loss of each epoch.
+    A `ReduceOnPlateau` observes the mean loss of each epoch.
     """
     params, weights = model.parameters(), [p for p in model.parameters() if p.ndim == 2]
     clip = way.clip(params) if way.clip is optim.AutoClip else partial(way.clip, params)
@@ -143,12 +143,12 @@ def between(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def lost(model: Module, images: Dataset, step: float) -> float:
-    """The share of units that are dead or saturated after a single step so long, against the gradient."""
+    """The share of units that are dead or saturated after one step of length `step` against the gradient."""
     backward(model, images)
     optim.normalise_gradient(model.parameters(), 1)
     optim.SGD(model.parameters(), lr=step).step()
     with mg.GradientMonitor(model) as monitor:
-        for _ in range(3):  # so that it has seen enough samples to call a unit dead
+        for _ in range(3):  # enough samples to call a unit dead
             backward(model, images)
             monitor.step()
     shares = monitor.history.of("dead") or monitor.history.of("saturated")

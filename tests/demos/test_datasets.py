@@ -216,10 +216,10 @@ def test_cifar10_is_what_was_written(cifar):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda raw: raw[:-1], "12,291 bytes, not so many times 3,073"),
+        (lambda raw: raw[:-1], "12,291 bytes, not a multiple of 3,073"),
         (lambda raw: raw + b"xy", "12,294 bytes"),
         (lambda raw: b"", "has 0 bytes"),
-        (lambda raw: b"\x0a" + raw[1:], "go up to 10, of CIFAR-10 only to 9"),
+        (lambda raw: b"\x0a" + raw[1:], "go up to 10, those of CIFAR-10 only to 9"),
     ],
 )
 @pytest.mark.parametrize("name", ["data_batch_3", "test_batch"])
