@@ -1,7 +1,7 @@
 """Why does a gradient shrink or grow on its way back? Single neurons in a row, term by term.
 
-Neuron n computes h_n = φ(z_n) with z_n = w_n·h_{n−1} + b_n, so ∂h_n/∂h_{n−1} = w_n·φ'(z_n), and the gradient of the
-last output y by the input x is the product of all these terms. Layers of many neurons do the same with matrices.
+Neuron n computes h_n = φ(z_n) with z_n = w_n·h_{n−1} + b_n, so ∂h_n/∂h_{n−1} = w_n·φ'(z_n), and the gradient ∂y/∂x
+of the last output y is the product of all these terms. Layers of many neurons do the same with matrices.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def terms(w: np.ndarray, x: np.ndarray, b: Any = 0.0) -> np.ndarray:
 
 
 def widths(w: np.ndarray) -> np.ndarray:
-    """How wide the band of inputs is in which |w·σ'(w·x + b)| ≥ 1; it lies around x = −b/w. By bisection."""
+    """The width of the band of inputs around x = −b/w in which |w·σ'(w·x + b)| ≥ 1, by bisection."""
     inside, outside = np.zeros_like(w), np.ones_like(w)
     for _ in range(50):
         middle = (inside + outside) / 2
@@ -58,7 +58,7 @@ def draw(rows: dict[str, dict], w: np.ndarray, width: np.ndarray) -> Figure:
     )
     figure = picture(13, 8, how_to_read)
     (forward, back), (unlike, band) = figure.subplots(2, 2)
-    for k, (name, row) in enumerate(rows.items()):  # two by two: the smaller weight dashed, the larger drawn through
+    for k, (name, row) in enumerate(rows.items()):  # in pairs: the smaller weight dashed, the larger solid
         style = {"color": COLOURS[(6, 1, 2, 0, 0, 0)[k // 2]], "marker": "os  ^^xx    "[k], "markevery": 4, "ms": 4}
         style["linestyle"] = "none" if k < 2 else ":" if k == 10 else ("--", "-")[k % 2]  # a line would hide ReLU's
         style["label"] = name if row["gradients"][0] else f"{name}: exactly 0"
@@ -79,7 +79,7 @@ def draw(rows: dict[str, dict], w: np.ndarray, width: np.ndarray) -> Figure:
 
 
 def term_by_term(row: dict) -> str:
-    """Every factor of a short row of neurons, and what is left of the gradient behind it."""
+    """Every factor of a short row of neurons, and the gradient after it."""
     factors = row["trace"].chain(to="x").factors[::-1]  # w1, σ'(z1), w2, σ'(z2) …
     w, slope = ([factor.local.diagonal.item() for factor in factors[k::2]] for k in (0, 1))
     z = [row["trace"][f"z{n}"].value.item() for n in range(1, len(w) + 1)]
@@ -108,13 +108,13 @@ def claims(rows: dict, powers: Sequence[float], w: np.ndarray, width: np.ndarray
               "; ".join(f"{name}: y = {y[name]:.2g}" for name in large),
               holds(all(bounded.values()), bounded["sigmoid"] and bounded["tanh"], "φ is bounded (σ, tanh)")),
         Claim("If the outputs look healthy, so do the gradients (common hope)",
-              f"{tanh}: y = {y[tanh]:.2f}, but {lost[tanh]}", holds(decades[tanh] > -2)),
+              f"{tanh}: y = {y[tanh]:.2f}, but ∂y/∂x: {lost[tanh]} (powers of ten)", holds(decades[tanh] > -2)),
         Claim("With σ a gradient can grow only if |w| > 4 (Hochreiter and Schmidhuber, 1997)",
               f"the smallest |w| that reaches |w·σ'| = 1 is {able:.2f}", holds(abs(able - 4) < 0.01)),
         Claim("… and then only for inputs in a band at most 0.45 wide, at |w| = 6.9 (Nielsen, 2015)",
               f"{width[best]:.4f} wide at |w| = {w[best]:.2f}", holds(nielsen)),
         Claim("With weights and biases from N(0, 1) terms are usually below 1/4 (Nielsen, 2015)",
-              f"{usual:.1%} of 100,000 neurons; the row of them: {lost[RANDOM]}", holds(usual > 0.5)),
+              f"{usual:.1%} of 100,000 neurons; ∂y/∂x of a row of them: {lost[RANDOM]}", holds(usual > 0.5)),
         Claim("Large weights make gradients explode (many articles)", heavy,
               holds(decades[LARGE] > 2, decades[CENTRED] > 2, "the biases keep z near 0")),
     ]  # fmt: skip
@@ -126,7 +126,7 @@ def run(
     large: Annotated[float, "a weight above 1"] = 1.2,
     seed: Annotated[int, "random weights and biases"] = 0,
 ) -> Result:
-    """Five neurons term by term, many in a row, and what a sigmoid neuron can do at most."""
+    """Five neurons term by term, many in a row, and the most that a sigmoid neuron can do."""
     require(1 <= depth <= 100, f"--depth: from 1 to 100, not {depth}")
     require(0 < small < 1, f"--small: above 0 and below 1, not {small:g}")
     require(1 < large <= 10, f"--large: above 1 and at most 10, not {large:g}")
@@ -144,7 +144,7 @@ def run(
     ends = [(name, row["outputs"][-1], row["gradients"][0]) for name, row in rows.items()]
     shown = np.isin(w, (2, 4, 5, 6.89, 10, 20, 50))
     report = [
-        "1  Five sigmoid neurons with random weights, from the output back to x: the gradient meets term by term",
+        "1  Five sigmoid neurons with random weights: the terms that a gradient meets, from the output back to x",
         term_by_term(five),
         five["trace"].chain(to="x", element=()).in_numbers(),
         f"2  {depth} neurons in a row: what becomes of x = 1, and of the gradient",
@@ -152,7 +152,7 @@ def run(
         f"The chain of products through {depth} sigmoid neurons, each with w = {large:g}:",
         str(rows[f"sigmoid, w = {large:g}"]["trace"].chain(to="x")),
         "3  Where can a sigmoid neuron strengthen a gradient, |w·σ'(w·x + b)| ≥ 1? In a band of inputs around −b/w",
-        table(("|w|", "|w·σ'| up to", "width"), zip(w[shown], terms(w, 0 * w)[shown], width[shown], strict=True)),
+        table(("|w|", "|w·σ'| up to", "band width"), zip(w[shown], terms(w, 0 * w)[shown], width[shown], strict=True)),
     ]
     numbers = {"five": five, "rows": rows, "w": w, "width": width, "terms": random}
     said = claims(rows, (small**depth, large**depth), w, width, np.mean(np.abs(random) < 0.25))

@@ -1,7 +1,7 @@
-"""Weights too large: the gradient explodes. What do clipping and decaying rates do about it, and what not?
+"""With weights too large the gradient explodes. What do clipping and decaying rates do about it, and what not?
 
 A network of ReLUs whose weights start ten times too large is trained in all the ways that articles recommend.
-Then one long step is taken in two healthy networks, and their units are counted before and after.
+Then two healthy networks take one step that is too long, and the units it kills or saturates are counted.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from minigrad.inspection import Chain
 
 QUICK = {"width": 128, "steps": 100}
 CURVES = {"coefficient": "‖g‖ after / before clipping", "rate": "rate", "gradient": "‖g‖", "change": "step ‖Δw‖"}
-BOUNDS = dict.fromkeys(("gradient", "change"), (1e-3, 1e8))  # what overflows goes on for 300 decades
-HEALTHY = {"ReLU, dead": ("relu", 1.0), "tanh, saturated": ("tanh", 0.7)}  # activation, weights by He's
+BOUNDS = dict.fromkeys(("gradient", "change"), (1e-3, 1e8))  # an overflow would stretch the axis over 300 decades
+HEALTHY = {"ReLU, dead": ("relu", 1.0), "tanh, saturated": ("tanh", 0.7)}  # activation, weights against He's
 LINES = {"constant": "-", "exponential": "--", "clip global": "-.", "clip + decay": ":"}
-PAIR = ("scale up too", "clip global")  # by several starts, which differ more than these two do
+PAIR = ("scale up too", "clip global")  # trained from several starts: these differ more than the two ways do
 HEADS = ("", "‖g‖", "largest", "clipped to", "angle", "last rate", "longest step", "dead", "correct")
-KEY = """‖g‖: of the first gradient; clipped to: ‖g‖ after / before, in the median; angle: between the first gradient
-before and after; dead: ReLUs of the second layer that nothing reaches in the end. clip global: by the norm of all
-tensors together; some texts call "global" what is clip value here, each number by itself, and "local" what is clip
-tensor, each by its own norm. natural exp.: our reading of a decay that one source calls "infrared" (红外)"""
+KEY = """‖g‖: of the first gradient; clipped to: median of ‖g‖ after / before; angle: between the first gradient before
+and after; dead: ReLUs of the second layer that are always 0 in the end. clip global clips by the norm of all tensors
+together, clip tensor each tensor by its own norm, clip value each number by itself; some texts call clip value "global"
+and clip tensor "local". natural exp.: our reading of a decay that one source calls "infrared" (红外)"""
 
 
 def number(x: float) -> str:
@@ -41,7 +41,7 @@ def fate(row: dict) -> str:
 
 
 def report(rows: dict[str, dict], steps: int) -> str:
-    """Losses, then what was done to the gradient, and what became of the network."""
+    """Losses, then what each way does to the gradient, and what becomes of the network."""
     marks = np.append(np.arange(0, steps, max(1, steps // 10)), steps - 1)
     losses = [[name, *map(number, row["losses"][marks[marks < len(row["losses"])]])] for name, row in rows.items()]
     facts = []
@@ -55,10 +55,10 @@ def report(rows: dict[str, dict], steps: int) -> str:
 
 
 def draw(rows: dict[str, dict], units: dict[str, list[float]]) -> Figure:
-    """Four curves of some ways, what the threshold does, and what one long step does to the units."""
+    """Four curves for some ways to train, the effect of the threshold, and of one long step on the units."""
     how_to_read = (
-        "clipping lowers the curve on the top left, a decaying rate the one beside it; so each lowers the steps, but "
-        "not ‖g‖. On the right, a threshold too low learns nothing; one too high kills units, as one long step does."
+        "clipping lowers the curve at the top left, a decaying rate the one beside it; both shorten the steps, but not "
+        "‖g‖. On the right, too low a threshold learns nothing; too high a one kills units, as one long step does."
     )
     figure = picture(13, 7.5, how_to_read)
     axes = figure.subplot_mosaic([["coefficient", "rate", "sweep"], ["gradient", "change", "units"]])
@@ -87,28 +87,28 @@ def claims(rows: dict[str, dict], units: dict[str, list[float]], chain: Chain) -
     softmax = [factor.gain for factor in chain.factors if factor.symbol == "softmax"]
     if softmax:
         final = ", ".join(f"{name} {rows[name]['losses'][-1]:.2f}" for name in ("constant", "He's weights"))
-        measured = f"its factor diag(p) − p·pᵀ: {softmax[0]:.0e}; loss in the end: {final}; none can fall below 1.46"
-        return [Claim("Softmax, then softmax cross-entropy (an article)", measured, holds(softmax[0] > 0.1))]
+        measured = f"gain of its factor diag(p) − p·pᵀ: {softmax[0]:.0e}; final loss: {final}; none can fall below 1.46"
+        return [Claim("A softmax layer before softmax cross-entropy (an article)", measured, holds(softmax[0] > 0.1))]
     good = {name: row["correct"] > 0.8 for name, row in rows.items()}
     fates = {name: f"{name}: {fate(row)}" for name, row in rows.items()}
     decays = {name: good[name] for name in ("exponential", "square root", "natural exp.", "inverse time")}
     falls = f"it falls like {' or '.join(name for name in decays if good[name])}"
-    kept = [name for name in SWEEP if good[name]] or ["nowhere"]
+    kept = [name for name in SWEEP if good[name]] or ["none"]
     angles = {name: rows[name]["angle"] for name in ("clip global", "clip tensor", "adaptive", "clip value")}
     turned = ", ".join(f"{name} {angle:.0f}°" for name, angle in angles.items())
     gains = 100 * np.subtract(*(rows[name]["each"] for name in PAIR))
     gain, error = gains.mean(), gains.std(ddof=1) / math.sqrt(len(gains))
-    by = f"{gain:+.1f} ± {error:.1f} points correct, over {len(gains)} starts".replace("-", "−")
+    by = f"accuracy {gain:+.1f} ± {error:.1f} points, over {len(gains)} starts".replace("-", "−")
     after = ", ".join(f"{name}: {shares[0]:.0%} → {shares[2]:.0%}" for name, shares in units.items())
     rescued = holds(good["clip global"] and not good["constant"])
-    straight = holds(max(angles.values()) < 1, angles["clip global"] < 1, "it goes by the norm of all tensors together")
-    robust = holds(len(kept) == len(SWEEP), len(kept) > 1, f"it is between {kept[0]} and {kept[-1]}")
+    straight = holds(max(angles.values()) < 1, angles["clip global"] < 1, "it clips the norm of all tensors together")
+    robust = holds(len(kept) == len(SWEEP), len(kept) > 1, f"the threshold is between {kept[0]} and {kept[-1]}")
     opposite = holds(max(shares[2] - shares[0] for shares in units.values()) < 0.1)
     return [
         Claim("Clip the norm (Pascanu et al., 2013)", f"{fates['constant']}; {fates['clip global']}", rescued),
         Claim("Clipping keeps the direction (common explanation)", f"turned by: {turned}", straight),
-        Claim("A threshold within wide bounds will do (Pascanu et al., 2013)", f"learn: {', '.join(kept)}", robust),
-        Claim("AutoClip finds its threshold (Seetharaman et al., 2020)", fates["AutoClip"], holds(good["AutoClip"])),
+        Claim("A wide range of thresholds will do (Pascanu et al., 2013)", f"these learn: {', '.join(kept)}", robust),
+        Claim("AutoClip finds the threshold (Seetharaman et al., 2020)", fates["AutoClip"], holds(good["AutoClip"])),
         Claim("Scale short gradients up, too (some articles)", by, holds(gain > 1 + 2 * error)),
         Claim(
             "A decaying rate cures it (common advice)",
@@ -117,21 +117,21 @@ def claims(rows: dict[str, dict], units: dict[str, list[float]], chain: Chain) -
         ),
         Claim("An L2 penalty helps (Pascanu et al., 2013)", f"λ = 0.001, {fates['L2']}", holds(good["L2"])),
         Claim("Start with smaller weights (He et al., 2015)", fates["He's weights"], holds(good["He's weights"])),
-        Claim("Exploding is the opposite of vanishing (textbooks)", f"lost in one long step: {after}", opposite),
+        Claim("Exploding is the opposite of vanishing (textbooks)", f"units lost in one long step: {after}", opposite),
     ]
 
 
 def run(
     width: Annotated[int, "units in each hidden layer"] = 512,
     steps: Annotated[int, "of training, each with a batch of 64"] = 1000,
-    scale: Annotated[float, "how much larger than He's the first weights are"] = 10.0,
+    scale: Annotated[float, "first weights, as a multiple of He's"] = 10.0,
     rate: Annotated[float, "learning rate to start with"] = 0.5,
     limit: Annotated[float, "norm to clip at; single numbers at a hundredth of it"] = 10.0,
     data: Annotated[Literal["digits", "mnist", "seed"], "what to learn; seed: an article's 100 random rows"] = "digits",
     data_dir: Annotated[str | None, "folder with MNIST's files"] = None,
     seed: Annotated[int, "first weights, data, order of training"] = 0,
 ) -> Result:
-    """Train in all ways from the same weights, two of them from others as well; then step once, too far."""
+    """Train in all ways from the same weights, in two of them from others as well; then take one step too far."""
     for name, value, least in (("width", width, 1), ("steps", steps, 10), ("seed", seed, 0)):
         require(value >= least, f"--{name}: at least {least}, not {value}")
     for name, value in (("scale", scale), ("rate", rate), ("limit", limit)):

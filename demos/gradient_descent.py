@@ -22,10 +22,10 @@ from optim import SGD, Adam
 QUICK = {"steps": 200}
 PARTS = (0.5, 0.95, 1.05, 10)  # λ as a multiple of 2/h, where h is the largest curvature at the minimum
 RATES = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-TUNED = ((SGD, 2 / 26), (partial(SGD, momentum=(4 / 6) ** 2), (2 / 6) ** 2))  # the best for 25 (Polyak, 1964)
+TUNED = ((SGD, 2 / 26), (partial(SGD, momentum=(4 / 6) ** 2), (2 / 6) ** 2))  # the best for κ = 25 (Polyak, 1964)
 OPTIMIZERS = {"SGD": SGD, "momentum": partial(SGD, momentum=0.9), "Adam": Adam}
 LINES = ("-", "--", "-.", ":")
-NEAR, FAR = 1e-6, 1e4  # a descent ends when F, which is 0 at its minimum, is so small or so large
+NEAR, FAR = 1e-6, 1e4  # a descent ends when F, which is 0 at its minimum, leaves this range
 LANDSCAPES = {  # F, where to start, where its minimum is, how much of it to show
     "quadratic": (lambda a: (a[0] ** 2 + 25 * a[1] ** 2) / 2, (-4, 1.5), (0, 0), (5, 3)),
     "Rosenbrock": (lambda a: (1 - a[0]) ** 2 + 100 * (a[1] - a[0] ** 2) ** 2, (-1.2, 1), (1, 1), (2, 2.5)),
@@ -34,13 +34,13 @@ LANDSCAPES = {  # F, where to start, where its minimum is, how much of it to sho
 
 
 class Descent(NamedTuple):
-    """The points it came by, and F there."""
+    """The points that a descent visits, and F there."""
 
     rate: float
     path: np.ndarray
     heights: list[float]
-    arrived: float  # after how many steps; infinity if not at all
-    rose: int  # in how many steps F rose
+    arrived: float  # number of steps to F ≤ NEAR; infinity if never
+    rose: int  # number of steps in which F rose
     fate: str
 
 
@@ -77,7 +77,7 @@ def trails(ax: Axes, name: str, ways: dict[str, Descent]) -> None:
 
 
 def draw(descents: dict[str, list[Descent]], races: dict[tuple[str, str], list[Descent]]) -> Figure:
-    figure = picture(14, 12, "dots are steps, stars minima; on a straight line each step multiplies F by one factor.")
+    figure = picture(14, 12, "dots: steps, stars: minima; on a straight line all steps multiply F by the same factor.")
     for (name, ways), (above, middle, below) in zip(descents.items(), figure.subplots(3, 3).T, strict=True):
         trails(above, name, {f"{part:g}·2/h {way.fate}": way for part, way in zip(PARTS, ways, strict=True)})
         for line, colour, way in zip(LINES, COLOURS, ways, strict=False):
@@ -85,13 +85,13 @@ def draw(descents: dict[str, list[Descent]], races: dict[tuple[str, str], list[D
         found = {optimizer: best(race) for (land, optimizer), race in races.items() if land == name}
         trails(below, name, {f"{optimizer}, λ = {way.rate:g}": way for optimizer, way in found.items()})
         above.set(title=name, ylabel="SGD with four rates")
-        middle.set(yscale="log", ylim=(NEAR / 10, FAR), xlim=(-4, 204), xlabel="step", ylabel="F on the way above")
+        middle.set(yscale="log", ylim=(NEAR / 10, FAR), xlim=(-4, 204), xlabel="step", ylabel="F along the path above")
         below.set_ylabel("each optimizer with its best rate")
     return figure
 
 
 def claims(descents: dict, races: dict, ridge: Descent, tuned: Sequence[float]) -> list[Claim]:
-    """What is often said, against what was measured; without what has not run."""
+    """What is often said, against what was measured; claims that need a race that did not run are left out."""
     rose = [sum(ways[k].rose for ways in descents.values()) for k in range(len(PARTS))]
     fate = {name: ways[2].fate for name, ways in descents.items()}
     beside, root = descents["saddle"][0].arrived, 5
@@ -107,10 +107,10 @@ def claims(descents: dict, races: dict, ridge: Descent, tuned: Sequence[float]) 
               f"at {PARTS[2]}·2/h: " + ", ".join(f"{name} {what}" for name, what in fate.items()),
               holds({*fate.values()} == {"diverges"}, fate["quadratic"] == "diverges", "F is quadratic")),
         Claim("Descent ends in a minimum (common picture)",
-              f"from the ridge of the saddle: at F = {ridge.heights[-1]:.2f} for ever; from beside it: {beside} steps",
+              f"from the ridge of the saddle: stays at F = {ridge.heights[-1]:.2f}; from beside it: {beside} steps",
               holds(ridge.arrived < math.inf, beside < math.inf, "it starts beside the ridge (Lee et al., 2016)")),
         Claim("Momentum needs √κ times fewer steps (Polyak, 1964)",
-              f"√κ = {root:g}; tuned {tuned[0]}/{tuned[1]} = {gain:.1f}; with momentum 0.9 only {usual:.1f}",
+              f"√κ = {root:g}; tuned: {tuned[0]}/{tuned[1]} steps = {gain:.1f}; with momentum 0.9 only {usual:.1f}",
               holds(usual > root / 2, gain > root / 2, "rate and momentum are tuned to κ")),
         Claim("Adam needs the fewest steps (common practice)",
               after.replace("inf", "never"),
@@ -120,8 +120,8 @@ def claims(descents: dict, races: dict, ridge: Descent, tuned: Sequence[float]) 
 
 
 def run(
-    steps: Annotated[int, "at most so many in a descent"] = 1000,
-    seed: Annotated[int, "shifts where descents start by a thousandth"] = 0,
+    steps: Annotated[int, "of a descent, at most"] = 1000,
+    seed: Annotated[int, "shifts each starting point by about 0.001"] = 0,
 ) -> Result:
     """Descend with rates around 2/h, then let three optimizers race."""
     require(steps >= 10, f"--steps: at least 10, not {steps}")
@@ -151,10 +151,10 @@ def run(
         for (key, race), first in zip(races.items(), map(best, measured), strict=True)
     ]
     report = [
-        "1  SGD with rates around 2/h: near the minimum each step multiplies what is left of the way by 1 − λh",
+        "1  SGD with rates around 2/h: near the minimum each step multiplies the remaining distance by 1 − λh",
         table(("F", "λ", "1 − λh, flat", "1 − λh, steep", "steps", "F rose", "F at the end", "descent"), lines),
         f"2  Each optimizer with {len(RATES)} rates from {RATES[0]:g} to {RATES[-1]:g}",
-        table(("F", "optimizer", "arrived", "best λ", "after", "F at the end"), ends),
+        table(("F", "optimizer", "rates that arrive", "best λ", "its steps", "F at the end"), ends),
     ]
     numbers = {"descents": descents, "races": races, "ridge": ridge, "tuned": tuned}
     return Result("\n\n".join(report), draw(descents, races), numbers, claims(**numbers), len(races) == len(keys))

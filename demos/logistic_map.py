@@ -1,7 +1,7 @@
 """Where do gradients explode, and where do they vanish? One function, applied again and again to its own value.
 
-A recurrent network is such an iteration. Here it is a parabola, 3.5·x·(1−x), a tanh cell of one unit, and one of 20.
-Nobody can train where the curve is flat, nor where it is a cliff.
+A recurrent network is such an iteration. Here the function is a parabola, 3.5·x·(1−x), a tanh cell of one unit, or of
+20. No training succeeds where the result is flat in x, nor where it is a cliff.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def parabola(rate: float) -> Map:
 
 
 def tanh_cell(weight: float, units: int, seed: int) -> Map:
-    """h ← tanh(h·W), W orthogonal times `weight`; the first unit starts at x, the others at 0, and it is read."""
+    """h ← tanh(h·W), W orthogonal times `weight`; the first unit starts at x and is read, the others start at 0."""
     cell = RNNCell(1, units, rng=seed)
     cell.w_hidden.data *= weight * np.sign(cell.w_hidden.data[0, 0])  # of one unit: the weight itself
     x, one = np.linspace(-1, 1, 4001), np.eye(1, units)
@@ -121,12 +121,12 @@ def claims(found: dict[str, dict]) -> list[Claim]:
         Claim("… so gradients of long sequences explode (common conclusion)",
               f"median after {LAST} steps: " + "; ".join(f"{name}: {x:.1e}" for name, x in median.items()),
               holds(min(median.values()) > 1, median[chaotic] > 1, "the iteration is chaotic")),
-        Claim("tanh' ≤ 1, so tanh cells cannot explode (some articles)", f"{cell}: {six:.4g} after 6", holds(six <= 1)),
+        Claim("tanh' ≤ 1, so no tanh cell explodes (some articles)", f"{cell}: |∂h_6/∂x| = {six:.4g}", holds(six <= 1)),
         Claim("|w| < 1 is enough for vanishing, |w| > 1 not for exploding (Pascanu et al., 2013)",
               f"w = 0.9: at most {long[weak].max():.2g} after {LAST} steps; {cell}: {flat:.1%} of slopes below 0.01",
               holds(long[weak].max() <= 0.9**LAST * (1 + 1e-9) and flat > 0.5)),
         Claim("What a unit stores safely, no gradient can reach (Bengio et al., 1994)",
-              f"{cell}: {np.mean(kept):.2%} of x end in one of two states, slopes up to {long[cell][kept].max():.0e}",
+              f"{cell}: {np.mean(kept):.2%} of x end in one of two states; slopes there ≤ {long[cell][kept].max():.0e}",
               holds(long[cell][kept].max() < 0.01)),
         Claim("Each step folds the curve twice as often, 2ⁿ − 1 times (books on chaos)",
               "; ".join(f"{name}: {', '.join(map(str, of))}" for name, of in folds.items()),
@@ -135,8 +135,8 @@ def claims(found: dict[str, dict]) -> list[Claim]:
 
 
 def run(
-    rate: Annotated[float, "of the parabola rate·x·(1 − x)"] = 3.5,
-    weight: Annotated[float, "of the tanh cells to themselves"] = 2.5,
+    rate: Annotated[float, "rate of the parabola rate·x·(1 − x)"] = 3.5,
+    weight: Annotated[float, "recurrent weight of the tanh cells"] = 2.5,
     seed: Annotated[int, "weights of the larger cell"] = 0,
 ) -> Result:
     """Iterate a parabola and two tanh cells, and look at slopes."""
@@ -152,9 +152,9 @@ def run(
     found = {name: of.iterated() for name, of in maps.items()}
     lines = {name: [summary(n, of.x, one) for n, one in found[name].items()] for name, of in shown.items()}
     report = [
-        f"1  {rate:g}·x·(1−x) from x = 0.3 on: ∂h_n/∂x is the product of all slopes\n\n{term_by_term(rate, 0.3)}",
-        "2  From all x on: where the slope explodes, and where it is 0",
+        f"1  {rate:g}·x·(1−x) started at x = 0.3: ∂h_n/∂x is the product of all slopes\n\n{term_by_term(rate, 0.3)}",
+        "2  Started at every x: where the slope explodes, and where it is 0",
         *(f"{name}\n\n{table(HEADS, of)}" for name, of in lines.items()),
-        f"3  The tanh cell from h = 0.1 on: the chain of products\n\n{chain_of_cell(weight, 0.1)}",
+        f"3  The tanh cell started at h = 0.1: the chain of products\n\n{chain_of_cell(weight, 0.1)}",
     ]
     return Result("\n\n".join(report), draw(shown, found), {"maps": maps, "found": found}, claims(found))

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 import minigrad as mg
 from demos.lesson import COLOURS, Claim, Result, holds, picture, table
 
-# What an op does stands in one table: its value, and the local derivative by each of its inputs.
+# One table says what each op does: its value, and its local derivative by each of its inputs.
 
 OPS = {
     "+": (lambda a, b: a + b, lambda y, a, b: (1.0, 1.0)),
@@ -30,7 +30,7 @@ class Value:
 
     def __init__(self, data, op=None, inputs=()):
         self.data, self.op, self.inputs = data, op, inputs
-        self.number = next(ticket)  # higher than the numbers of its inputs, which were there before
+        self.number = next(ticket)  # higher than the numbers of its inputs, which are older
 
     def __add__(self, other):
         return apply("+", self, other)
@@ -43,7 +43,7 @@ class Value:
 
 
 def apply(op, *inputs):
-    """Compute, and write down how."""
+    """Compute a value, and record how."""
     return Value(OPS[op][0](*(x.data for x in inputs)), op, inputs)
 
 
@@ -56,7 +56,7 @@ def discovered(y):
 
 
 def order(y):
-    """The same, each value after all that use it: what uses a value was made later and has a higher number."""
+    """The same values, each after all that use it: its users were made later and have higher numbers."""
     return sorted(discovered(y), key=lambda value: value.number, reverse=True)
 
 
@@ -91,7 +91,7 @@ def small_steps(f, x, h=1e-5):
 
 def draw(trace: mg.inspection.Trace) -> Figure:
     """The expression as a graph: values and gradients in boxes, products on arrows."""
-    axes = picture(9, 4, "a box is name │ value │ gradient; arrows take gradient × local derivative back.").subplots()
+    axes = picture(9, 4, "a box is name │ value │ gradient; arrows carry gradient × local derivative back.").subplots()
     axes.set(title="e = c·d,   c = a·b,   d = c + a", xlim=(-0.4, 3.5), ylim=(-0.2, 1.2))
     axes.axis("off")
     boxes, centred, white = {}, {"ha": "center", "va": "center"}, {"fc": "white", "ec": "none", "pad": 1}
@@ -110,8 +110,8 @@ def draw(trace: mg.inspection.Trace) -> Figure:
     return axes.figure
 
 
-def run(seed: Annotated[int, "random weights of the neuron"] = 0) -> Result:
-    """One expression by our engine, by two engines with a mistake and by minigrad; then a neuron; then an array."""
+def run(seed: Annotated[int, "random weights of the neurons"] = 0) -> Result:
+    """One expression by our engine, by two engines with a mistake and by minigrad; then neurons; then an array."""
     v = expression(Value(3.0), Value(2.0))
     tensors = expression(mg.tensor(3.0, requires_grad=True), mg.tensor(2.0, requires_grad=True))
     for name, tensor in tensors.items():
@@ -137,11 +137,11 @@ def run(seed: Annotated[int, "random weights of the neuron"] = 0) -> Result:
     report = [
         "1  e = c·d with c = a·b and d = c + a, at a = 3 and b = 2",
         table(("∂e/∂", *five), zip(v, *five.values(), strict=True)),
-        "wrong order: as a search from e finds the values, c sends its gradient on before d has added to it\n"
-        "overwriting: gradient[x] = contribution; of several uses of a value only the last one counts",
-        "2  minigrad's backward pass on the same expression, product by product; a and c each get two",
+        "wrong order: in the order that a search from e finds, c sends its gradient on before d has added to it\n"
+        "overwriting: with gradient[x] = contribution, only the last of several uses of a value counts",
+        "2  minigrad's backward pass on the same expression, product by product; a and c each receive two",
         "\n".join(map(str, trace.edges())),
-        f"3  A neuron with two layers: y by its nine weights; the two engines differ by {error:.0e} at most",
+        f"3  Three neurons in two layers: ∂y/∂w of all nine weights; the two engines differ by {error:.0e} at most",
         table(("∂y/∂", *nine), zip((f"w{i}" for i in range(9)), *nine.values(), strict=True)),
         "4  Broadcasting is reuse: one w times three numbers, so three products arrive at w and are added",
         "\n".join(map(str, mg.trace(loss).edges())),
@@ -150,7 +150,7 @@ def run(seed: Annotated[int, "random weights of the neuron"] = 0) -> Result:
     right, wrong, overwritten, _, step = (column[0] for column in five.values())
     summed = f"∂e/∂a: {right:g} summed, {overwritten:g} overwritten, {step:.6f} by small steps"
     ordered = f"∂e/∂a: {right:g}, but {wrong:g} in the order in which a search finds the values"
-    once = f"9 from one walk, right to {error:.0e}; small steps took {2 * len(ours)} runs and are right to {near:.0e}"
+    once = f"9 from one walk, right to {error:.0e}; small steps take {2 * len(ours)} runs and are right to {near:.0e}"
     patience = holds(wrong == right, True, "each value waits for all its users")
     claims = [
         Claim("A value's gradient is the sum over its uses (the chain rule)", summed, holds(abs(right - step) < 1e-6)),

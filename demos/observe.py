@@ -1,7 +1,7 @@
-"""What is wrong with a net that does not learn? Watch it, find the cause by numbers, and rescue it step by step.
+"""What is wrong with a net that does not learn? Watch it, find the cause in numbers, and rescue it step by step.
 
-A `GradientMonitor` listens while a deep sigmoid net is stuck, a chain of products says where its gradient goes, and a
-walk back with other derivatives proves it. Then one thing after another is mended, and watched again.
+A `GradientMonitor` listens while a deep sigmoid net is stuck, a chain of products shows where its gradient is lost, and
+a backward pass with other derivatives proves it. Then the lesson mends one thing after another and watches again.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def network(activation: str, start: str, normalised: bool, depth: int, rng: np.r
 
 
 def watch(name: str, depth: int, epochs: int, seed: int) -> dict:
-    """Train one of STEPS with a monitor beside it, and sum up what that heard."""
+    """Train the net of one of STEPS under a monitor, and sum up what the monitor recorded."""
     (*kind, rate), losses, rng = STEPS[name], [], np.random.default_rng(seed)
     images, model = digits(rng), network(*kind, depth, rng)
     optimizer = SGD(model.parameters(), lr=rate, momentum=0.9)
@@ -63,7 +63,7 @@ def watch(name: str, depth: int, epochs: int, seed: int) -> dict:
 
 
 def diagnose(depth: int, seed: int) -> dict:
-    """The stuck net before training: every gradient, the chain to the first weight, and other derivatives in it."""
+    """The stuck net before training: every gradient, the chain to the first weight, and its norm with other σ'."""
     rng = np.random.default_rng(seed)
     images, model = digits(rng), network(*STEPS["sigmoid"][:3], depth, rng)
     loss = mg.cross_entropy(model(images.x[:256]), images.y[:256])
@@ -112,18 +112,18 @@ def claims(rows: dict, norms: dict, message: str) -> list[Claim]:
         ),
         Claim(
             "They are stuck because σ' ≤ 1/4 (Nielsen, 2015)",
-            f"‖∂L/∂W1‖ {actual:.0e}; with σ' = 1/4 in the walk back {quarter:.0e}, with σ' = 1 {one:.0e}",
+            f"‖∂L/∂W1‖ {actual:.0e}; if every σ' were 1/4: {quarter:.0e}, if 1: {one:.0e}",
             holds(quarter < 10 * actual and one > 1000 * actual),
         ),
         Claim(
             "A weight should move by 10⁻³ of its length per step, 10⁻⁴ at least (after CS231n, 2015)",
-            f"{len(slow)} nets with slower ones reach {best:.0%}; W1 {before:.0e}, rescued {after:.0e}",
+            f"{len(slow)} nets with slower weights reach {best:.0%}; W1 moves by {before:.0e}, rescued: {after:.0e}",
             holds(best < 0.5),
         ),
         Claim(
-            "Each remedy helps (how remedies are listed)",
+            "Each remedy helps (lists of remedies)",
             ", ".join(f"{name} {share:.0%}" for name, share in right.items()),
-            holds(order == list(rows), order[-1] == "+ rate × 10", "the rate follows"),
+            holds(order == list(rows), order[-1] == "+ rate × 10", "the rate is raised, too"),
         ),
         Claim("A net of Dropout and ReLU learns (an article)", message, holds(not message)),
     ]
@@ -131,7 +131,7 @@ def claims(rows: dict, norms: dict, message: str) -> list[Claim]:
 
 def run(
     depth: Annotated[int, "hidden layers"] = 10,
-    epochs: Annotated[int, "times that each training goes through the images"] = 5,
+    epochs: Annotated[int, "passes through the images in each training"] = 5,
     seed: Annotated[int, "first weights, held-out images, order of training"] = 0,
 ) -> Result:
     """Print gradients, diagnose, then mend one thing after another."""
@@ -150,9 +150,9 @@ def run(
         lines.append((name, f"{row['decades']:.1f}", first, last, *shares, f"{np.mean(row['losses'][-10:]):.2f}"))
     text = [
         table(("gradient of", "largest element"), stuck["printed"]),
-        f"Where it goes, before training:\n\n{stuck['chain']}",
-        f"What a monitor says once it was trained, {rows['sigmoid']['monitor'].table()}",
-        table(("net", "decades", "‖ΔW1‖/‖W1‖", "last", "saturated", "dead", "correct", "loss"), lines),
+        f"Where the gradient goes, before training:\n\n{stuck['chain']}",
+        f"What a monitor says after training, {rows['sigmoid']['monitor'].table()}",
+        table(("net", "decades", "‖ΔW1‖/‖W1‖", "last W", "saturated", "dead", "correct", "loss"), lines),
         f"A net of Dropout and ReLU alone: {message}",
     ]
     said = claims(rows, stuck["norms"], message) if len(rows) == len(STEPS) else []

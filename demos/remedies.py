@@ -1,8 +1,8 @@
-"""Which remedy against vanishing gradients helps, and is it still so with other random numbers?
+"""Which remedy against vanishing gradients helps, and does it still help with other random numbers?
 
 A network of ReLUs with weights too small by a factor √6 is trained without a remedy, with each of those that articles
-list, and with all of them, by SGD and by Adam, several times over: mean ± standard deviation. Then a penalty λ/2·‖W‖²
-on the network with He's weights grows from nothing until it learns nothing more.
+list, and with all of them, by SGD and by Adam, several times over: mean ± standard deviation. Then, with He's weights,
+a penalty λ/2·‖W‖² grows from nothing until the network no longer learns.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def claims(rows: dict[tuple, dict], swept: dict[tuple, dict]) -> list[Claim]:
     mean = {key: row["correct"][0] for key, row in rows.items()}
 
     def better(remedy: str, other: str) -> tuple[str, str]:
-        """From the one to the other, and for which optimizers that is more than the deviations."""
+        """Share correct without and with the remedy, and for which optimizers the gain exceeds the deviations."""
         pairs = {name: (rows[other, name]["correct"], rows[remedy, name]["correct"]) for name in OPTIMIZERS}
         wins = [name for name, (a, b) in pairs.items() if b[0] - a[0] > max(a[1], b[1], 0.002)]
         text = ", ".join(f"{name} {a[0]:.1%} → {b[0]:.1%}" for name, (a, b) in pairs.items())
@@ -117,24 +117,24 @@ def claims(rows: dict[tuple, dict], swept: dict[tuple, dict]) -> list[Claim]:
         said.append(Claim("The more remedies, the better", f"{best} → all: {text}", verdict))
     lost = {x: min(swept[name, x]["decades"][0] for name in OPTIMIZERS) for x in STRENGTHS}
     kept = [x for x in STRENGTHS if lost[x] > -2]
-    text = "decades: " + ", ".join(f"{x:g} {shown(decades)}" for x, decades in lost.items())
+    text = "decades: " + ", ".join(f"{shown(decades)} at λ = {x:g}" for x, decades in lost.items())
     safe = holds(kept == [*STRENGTHS], bool(kept), f"λ ≤ {max(kept, default=0):g}")
     return [*said, Claim("Small weights are safe (older textbooks)", text, safe)]
 
 
 def run(
-    rows: Annotated[tuple[str, ...], f"which to train, instead of every one: {', '.join(REMEDIES)}"] = (),
+    rows: Annotated[tuple[str, ...], f"which to train, instead of all: {', '.join(REMEDIES)}"] = (),
     depth: Annotated[int, "hidden layers"] = 8,
     width: Annotated[int, "units in each"] = 128,
-    epochs: Annotated[int, "times that training goes through the data"] = 15,
-    repeats: Annotated[int, "runs of each kind, with other random numbers"] = 3,
+    epochs: Annotated[int, "passes through the data"] = 15,
+    repeats: Annotated[int, "runs of each kind, each with its own random numbers"] = 3,
     data: Annotated[Literal["digits", "mnist", "cifar10"], "what to learn"] = "digits",
     data_dir: Annotated[str | None, "folder with the files of MNIST or CIFAR-10"] = None,
     workers: Annotated[int, "processes"] = 1,
-    dask: Annotated[str | None, "address of a Dask scheduler, whose workers are used instead"] = None,
+    dask: Annotated[str | None, "address of a Dask scheduler whose workers to use instead"] = None,
     seed: Annotated[int, "held-out images, and the first of the repeats"] = 0,
 ) -> Result:
-    """Train every kind of network several times, here or elsewhere."""
+    """Train every kind of network several times, in this process or in others."""
     for name, value in {"depth": depth, "width": width, "epochs": epochs, "repeats": repeats}.items():
         require(value >= 1, f"--{name}: at least 1, not {value}")
     require(seed >= 0, f"--seed: at least 0, not {seed}")

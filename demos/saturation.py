@@ -1,6 +1,6 @@
-"""Why does a unit stop learning? Flat places of activations, and four kinds of nothing that a gradient can be.
+"""Why does a unit stop learning? Flat places of activations, and four ways in which a gradient can be nothing.
 
-Exactly 0 (a dead ReLU), tiny, underflowed to 0 in float32, and not computed (—) look alike; each has other remedies.
+Exactly 0 (a dead ReLU), tiny, underflowed to 0 in float32, and not computed (—) look alike but need other remedies.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from minigrad.inspection.draw.matrices import unit_map, units_of
 from optim import SGD, Adam
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu", "softsign", "hard_tanh")
-ALIVE = 1e-6  # a weight that a step moves by less than this share of itself does not learn
+ALIVE = 1e-6  # a weight that a step changes by a smaller share than this does not learn
 
 
 class Net(NamedTuple):
-    """A network of 30 units a layer and how it takes its first step. As it is here, it learns."""
+    """A network of 30 units a layer and how it takes its first step. With these defaults it learns."""
 
     depth: int = 4
     activation: type[Module] = ReLU
     start: str | Callable = "he_normal"
     bias: float = 0.0  # of the first layer
     dtype: type = np.float64
-    cut: bool = False  # whether the first layer is cut off the graph
+    cut: bool = False  # whether the first layer is detached from the graph
     layer: Callable = lambda dense, activation: [dense, activation]
     clip: float = math.inf
     optimizer: Callable = partial(SGD, lr=0.1)
@@ -49,7 +49,7 @@ class Net(NamedTuple):
         return mg.cross_entropy(y, images.y[:256]), model
 
     def moves(self, images: Dataset, seed: int) -> float:
-        """By which share of itself the first step moves W1; NaN if there is no gradient."""
+        """‖ΔW1‖/‖W1‖ of the first step; NaN if there is no gradient."""
         loss, model = self.loss(images, seed)
         moved, optimizer = {}, self.optimizer(model.parameters())
         optimizer.listeners.append(lambda p, gradient, change: moved.update({p: length(change)}))
@@ -88,7 +88,7 @@ MAPS = {
 
 
 def shape(name: str) -> dict[str, Any]:
-    """An activation from −10 to 10, where its slope is below a tenth of the largest, and from where on 0 in float32."""
+    """An activation from −10 to 10, where its slope is below a tenth of the largest, and where it is 0 in float32."""
     phi, z = getattr(mg, name), mg.tensor(np.linspace(-10, 10, 2001), requires_grad=True)
     far = mg.tensor(np.arange(-20000, 20001, dtype=np.float32) / 100, requires_grad=True)
     (phi(z).sum() + phi(far).sum()).backward()
@@ -98,7 +98,7 @@ def shape(name: str) -> dict[str, Any]:
 
 
 def draw(shapes: dict[str, dict], units: dict[str, dict]) -> Figure:
-    figure = picture(14, 9, "grey: saturated; squares are units, rows layers: yellow ones mostly saturated, × always.")
+    figure = picture(14, 9, "grey bands: saturated; squares are units, rows layers: yellow mostly saturated, × always.")
     axes = figure.subplots(3, 5)
     for ax, (name, found) in zip(axes[:2].flat, shapes.items(), strict=True):
         ax.fill_between(found["z"], -2, 3, where=found["flat"], color="0.9")
@@ -129,10 +129,10 @@ def claims(shapes: dict, units: dict, moved: dict, revived: dict) -> list[Claim]
         Claim("Outputs of 0 mean dead units (rules of thumb)",
               f"a healthy ReLU network: {off:.0%} of outputs are 0, {dead:.0%} of units dead", holds(off < 2 * dead)),
         Claim("Clipping and Dropout help against vanishing gradients (some articles)",
-              f"of four nothings clipping revives {len(revived['clipping'])}, Dropout {len(revived['Dropout'])}",
+              f"of 4 kinds of nothing clipping revives {len(revived['clipping'])}, Dropout {len(revived['Dropout'])}",
               holds(bool(revived["clipping"] and revived["Dropout"]))),
         Claim("Adam makes up for tiny gradients: it divides by their size (common argument)",
-              f"W1 moves by {adam:.0e} of itself; with eps = 1e−30 by {finer:.0e}",
+              f"‖ΔW1‖/‖W1‖ = {adam:.0e}; with eps = 1e−30: {finer:.0e}",
               holds(adam >= ALIVE, finer >= ALIVE, "eps is below the gradient")),
     ]  # fmt: skip
 
@@ -151,9 +151,9 @@ def run(seed: Annotated[int, "weights and images"] = 0) -> Result:
     loss, model = NOTHINGS["tiny"].loss(images, seed)
     report = [
         "1  Activations; saturated: the share of −10 … 10 in which φ' is below a tenth of its maximum",
-        table(("φ", "φ(−10)", "φ(10)", "φ'(−10)", "φ'(10)", "saturated", "0 in float32 ≤", "≥"), rows),
+        table(("φ", "φ(−10)", "φ(10)", "φ'(−10)", "φ'(10)", "saturated", "φ' = 0 in float32: z ≤", "z ≥"), rows),
         f"2  A gradient that is tiny, but not 0\n\n{mg.trace(loss).chain(to=model[0].weight)}",
-        f"3  By which share of itself the first step moves W1; it learns if that is {ALIVE:.0e} or more",
+        f"3  ‖ΔW1‖/‖W1‖ of the first step; W1 learns if it is {ALIVE:.0e} or more",
         table(("remedy", *NOTHINGS, "revives"), tried),
     ]
     numbers = {"shapes": shapes, "units": units, "moved": moved, "revived": revived}

@@ -1,8 +1,8 @@
 """Why a deep sigmoid network does not learn, factor by factor, and which remedies work.
 
-Networks of one depth and width differ in activation, first weights and what is built around a layer
-(`demos/deep.py`). Before training, the gradient of each is followed from the output y down to the first layer,
-z1 = x·W1, and counted in decades: powers of ten. Then all are trained alike on handwritten digits.
+Networks of the same depth and width differ in activation, first weights and what is built around a layer
+(`demos/deep.py`). Before training, the lesson follows the gradient of each from the output y back to the first layer,
+z1 = x·W1, and counts its decades: powers of ten. Then it trains all of them alike on handwritten digits.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ QUICK = {"depth": 20, "epochs": 3}
 RAISED = ("sigmoid-xavier", "fewer-layers")  # also trained at higher rates
 BETTER = (("tanh-xavier", "tanh-orthogonal"), ("elu-lecun", "elu-lsuv"))  # usual weights, and some said to be better
 HEADS = ("network", "‖∂L/∂z1‖", "‖∂L/∂y‖", "decades", "type", "point", "weights", "around", "loss", "correct")
-KEY = """decades = log₁₀ ‖∂L/∂z1‖/‖∂L/∂y‖ = the sum of: type (what the activation does at its best place, σ' = 1/4),
-point (where units really work), weights (Wᵀ; He's give back what ReLU takes), around (BatchNorm, shortcuts)"""
+KEY = """decades = log₁₀ ‖∂L/∂z1‖/‖∂L/∂y‖ = the sum of: type (the activation at its best point, σ' = 1/4), point
+(what it loses where units really work), weights (Wᵀ; He's give back what ReLU takes), around (BatchNorm, shortcuts)"""
 
 
 def report(rows: dict[str, dict]) -> str:
@@ -75,12 +75,12 @@ def claims(rows: dict[str, dict], depth: int) -> list[Claim]:
     raised, higher = (", ".join(f"×{k} {share:.0%}" for k, share in row["raised"].items()) for row in (sigmoid, fewer))
     best = {name: max(every[name]["raised"].values(), default=0) > 0.85 for name in RAISED}
     said = {
-        "A sigmoid layer takes at least log₁₀ 4 = 0.60 decades, because σ' ≤ 1/4 (Nielsen, 2015)": (
+        "A sigmoid layer costs at least log₁₀ 4 = 0.60 decades, because σ' ≤ 1/4 (Nielsen, 2015)": (
             f"{layer:.2f} per layer with Xavier's weights, {lost['sigmoid-xavier']} decades in all",
             holds(layer >= math.log10(4), True, "the weights do not make up for it"),
         ),
         "Gradients vanish because units saturate (common explanation)": (
-            f"sigmoid-xavier: {working:.0%} of the decades are due to where the units work",
+            f"sigmoid-xavier: {working:.0%} of the decades are due to the operating point",
             holds(working > 0.5),
         ),
         "Against vanishing gradients, raise the learning rate (common advice)": (
@@ -130,8 +130,8 @@ def claims(rows: dict[str, dict], depth: int) -> list[Claim]:
 def run(
     depth: Annotated[int, "hidden layers"] = 50,
     width: Annotated[int, "units in each"] = 100,
-    epochs: Annotated[int, "times that training goes through the data"] = 8,
-    rows: Annotated[tuple[str, ...], f"which to train, instead of every one: {', '.join(RECIPES)}"] = (),
+    epochs: Annotated[int, "passes through the data"] = 8,
+    rows: Annotated[tuple[str, ...], f"which to train, instead of all: {', '.join(RECIPES)}"] = (),
     data: Annotated[Literal["digits", "mnist"], "what to learn"] = "digits",
     data_dir: Annotated[str | None, "folder with MNIST's files"] = None,
     seed: Annotated[int, "first weights, held-out images, order of training"] = 0,

@@ -213,7 +213,7 @@ def test_an_overflow_is_shown(article):
 def test_claims_of_the_quick_run(result):
     verdicts = {claim.said.split(" (")[0]: claim.verdict for claim in result.claims}
     assert verdicts["Clip the norm"] == "holds"
-    assert verdicts["Clipping keeps the direction"] == "holds if it goes by the norm of all tensors together"
+    assert verdicts["Clipping keeps the direction"] == "holds if it clips the norm of all tensors together"
     assert verdicts["Scale short gradients up, too"] == "false"
     assert verdicts["A decaying rate cures it"] == "false"
     assert verdicts["Exploding is the opposite of vanishing"] == "false"
@@ -227,7 +227,7 @@ def test_scaling_up_is_judged_by_several_starts(result, rows):
     lucky = rows | {"scale up too": rows["scale up too"] | {"correct": 0.961, "each": [0.961, 0.85, 0.93, 0.9]}}
     lucky["clip global"] = rows["clip global"] | {"correct": 0.914, "each": [0.914, 0.936, 0.972, 0.903]}
     claim = exploding.claims(lucky, result.numbers["units"], result.numbers["chain"])[4]
-    assert (claim.measured, claim.verdict) == ("−2.1 ± 2.8 points correct, over 4 starts", "false")
+    assert (claim.measured, claim.verdict) == ("accuracy −2.1 ± 2.8 points, over 4 starts", "false")
 
 
 def test_other_numbers_give_other_verdicts(result, rows):
@@ -240,7 +240,7 @@ def test_other_numbers_give_other_verdicts(result, rows):
     fine["exponential"]["correct"] = fine["0.001"]["correct"] = 0.1
     verdicts = [claim.verdict for claim in exploding.claims(fine, units, result.numbers["chain"])]
     assert "holds if it falls like square root or natural exp. or inverse time" in verdicts
-    assert "holds if it is between 0.01 and 1000" in verdicts
+    assert "holds if the threshold is between 0.01 and 1000" in verdicts
 
 
 # Options, and what can go wrong

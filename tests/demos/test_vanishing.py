@@ -225,7 +225,7 @@ def test_claims_follow_the_numbers():
 
 
 OTHERWISE = {
-    "A sigmoid layer takes": ({"sigmoid-xavier": row(-20, 0.1, -1)}, "holds if the weights do not make up for it"),
+    "A sigmoid layer costs": ({"sigmoid-xavier": row(-20, 0.1, -1)}, "holds if the weights do not make up for it"),
     "Gradients vanish because": ({"sigmoid-xavier": row(-31, 0.1, point=-20)}, "holds"),
     "Against vanishing": ({"sigmoid-xavier": row(-31, 0.1, -1) | {"raised": {10: 0.9}}}, "holds"),
     "Start with small": ({"sigmoid-uniform": row(-5, 0.1)}, "holds"),
