@@ -1,7 +1,7 @@
-"""Is a batch in parts the same batch? And what else may happen to a gradient between `backward()` and the weights?
+"""Does a batch in parts have the same gradient? And what else may happen to it between `backward()` and the weights?
 
-Gradients of micro-batches are added up, runs that are said to be equal are compared after many steps, and it is
-measured what a limit leaves of a gradient, and what weight decay takes from weights.
+The lesson adds up the gradients of micro-batches, compares training runs that are said to be equal, and measures how
+much of a gradient a limit leaves and how much weight decay takes from weights.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ SCALES = np.geomspace(0.01, 10, 13)  # of gradients
 
 
 def network(seed: int, between: Sequence[Callable] = ()) -> Sequential:
-    """64 → 32 → 10 with tanh, and with what else stands before it."""
+    """64 → 32 → 10 with tanh, and with the layers `between` before it."""
     rng = np.random.default_rng(seed)
     return Sequential(Dense(64, 32, rng=rng), *(layer(32) for layer in between), Tanh(), Dense(32, 10, rng=rng))
 
 
 def accumulated(model: Sequential, images: Dataset, sizes: Sequence[int], factor: Callable) -> np.ndarray:
-    """The gradient after a `backward()` for each part, which adds to what is there."""
+    """The gradient after one `backward()` per part: each adds to the gradient that is there."""
     for part in np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1]):
         (factor(len(part)) * mg.cross_entropy(model(images.x[part]), images.y[part])).backward()
     return np.concatenate([p.grad.ravel() for p in model.parameters()])
 
 
 def trained(images: Dataset, steps: int, seed: int, name: str) -> np.ndarray:
-    """All weights after so many steps of the run `name`."""
+    """All weights after `steps` steps of the run `name`."""
     _, kind, rate, reduction, penalty, decay = RUNS[name]
     model = network(seed)
     optimizer = kind(model.parameters(), lr=rate, weight_decay=decay)
@@ -71,7 +71,7 @@ def apart(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def left(limit: Callable, scale: float) -> float:
-    """How long a gradient of length `scale` is after a limit of 1."""
+    """The length that a limit of 1 leaves of a gradient of length `scale`."""
     w = mg.tensor([0.6, 0.8], requires_grad=True)
     w.grad = scale * w.data
     limit([w], 1.0)
@@ -79,7 +79,7 @@ def left(limit: Callable, scale: float) -> float:
 
 
 def taken(kind: type, seed: int) -> np.ndarray:
-    """What weight decay takes in 100 steps from weights of 1 whose gradients are noise of each of SCALES."""
+    """How much weight decay takes in 100 steps from weights of 1, for gradients that are noise of each of SCALES."""
     rng = np.random.default_rng(seed)
     w, decayed = (mg.tensor(np.ones((100, len(SCALES))), requires_grad=True) for _ in range(2))
     optimizer = kind([{"params": [w]}, {"params": [decayed], "weight_decay": 1.0}], lr=0.003, weight_decay=0.0)
@@ -91,7 +91,7 @@ def taken(kind: type, seed: int) -> np.ndarray:
 
 def draw(limits: dict[str, np.ndarray], decays: dict[str, np.ndarray]) -> Figure:
     """What limits leave of a gradient, and what weight decay takes from weights."""
-    how_to_read = "a limit takes what lies between a curve and the grey line; decay takes most where its curve is high."
+    how_to_read = "left, the gap between a curve and the grey line is what a limit takes; right, higher is more decay."
     figure = picture(11, 4.5, how_to_read)
     first, second = figure.subplots(1, 2)
     for axes, curves in ((first, limits), (second, decays)):
@@ -100,7 +100,7 @@ def draw(limits: dict[str, np.ndarray], decays: dict[str, np.ndarray]) -> Figure
         axes.legend(frameon=False)
     first.plot(SCALES, SCALES, color="0.7", lw=1, zorder=0)
     first.set(xscale="log", yscale="log", xlabel="‖g‖", title="length of a gradient after a limit of 1")
-    second.set(xscale="log", ylim=(0, None), xlabel="deviation of gradients", title="what decay takes from weights 1")
+    second.set(xscale="log", ylim=(0, None), xlabel="deviation of gradients", title="decay of weights of 1")
     return figure
 
 
@@ -111,23 +111,23 @@ def claims(ways: dict, runs: dict, limits: dict, decays: dict) -> list[Claim]:
     ratio, damped = decays["Adam"][-1] / decays["AdamW"][-1], limits["damp_gradient"] / limits["clip_by_global_norm"]
     return [
         Claim(
-            "Micro-batches, each loss divided by their number, add up to the batch (Ott et al., 2018)",
-            f"right to {equal:.0e}; with unequal parts to {unequal:.0e}, with BatchNorm to {mixed:.0e}",
-            holds(max(equal, unequal, mixed) < 1e-12, equal < 1e-12, "parts are equal and nothing mixes images"),
+            "Gradients of micro-batches, each loss divided by their number, add up to the batch's (Ott et al., 2018)",
+            f"error {equal:.0e}; with unequal parts {unequal:.0e}, with BatchNorm {mixed:.0e}",
+            holds(max(equal, unequal, mixed) < 1e-12, equal < 1e-12, "the parts are equal and no layer mixes images"),
         ),
         Claim(
-            "For sums instead of means divide the rate by the batch size (common advice)",
-            f"apart: SGD {sums:.0e}, Adam {adam_sums:.0e}, but {adam_same:.0e} at the same rate",
-            holds(max(sums, adam_sums) < 1e-4, sums < 1e-4, "it is SGD"),
+            "If the loss is a sum instead of a mean, divide the rate by the batch size (common advice)",
+            f"weights differ: SGD {sums:.0e}, Adam {adam_sums:.0e}, Adam at the same rate {adam_same:.0e}",
+            holds(max(sums, adam_sums) < 1e-4, sums < 1e-4, "the optimizer is SGD"),
         ),
         Claim(
-            "L2 regularisation is weight decay (Goodfellow et al., 2016; Loshchilov and Hutter, 2019, differ)",
-            f"apart: SGD {decay:.0e}, AdamW {adamw:.0e}; where gradients are large, Adam's decay is {ratio:.0%} of it",
-            holds(max(decay, adamw) < 1e-4, decay < 1e-4, "it is SGD"),
+            "L2 regularisation is weight decay (Goodfellow et al., 2016; disputed by Loshchilov and Hutter, 2019)",
+            f"weights differ: SGD {decay:.0e}, AdamW {adamw:.0e}; at large gradients Adam decays {ratio:.0%} as much",
+            holds(max(decay, adamw) < 1e-4, decay < 1e-4, "the optimizer is SGD"),
         ),
         Claim(
             "Damping is clipping without the corner (common intuition)",
-            f"of clipping's: ×{damped[0]:.2f} if short, ×{min(damped):.2f} at the limit, ×{damped[-1]:.2f} if long",
+            f"damped / clipped: ×{damped[0]:.2f} if short, ×{min(damped):.2f} at the limit, ×{damped[-1]:.2f} if long",
             holds(min(damped) > 0.9, min(damped[0], damped[-1]) > 0.9, "‖g‖ is far from the limit"),
         ),
     ]
@@ -137,7 +137,7 @@ def run(
     steps: Annotated[int, "steps of training in each run"] = 200,
     seed: Annotated[int, "first weights, images, noise"] = 0,
 ) -> Result:
-    """Add up, train in pairs, limit, decay."""
+    """Add up gradients, compare runs, limit gradients, decay weights."""
     require(steps >= 1 and seed >= 0, f"--steps is at least 1 and --seed at least 0, not {steps} and {seed}")
     images, model, ways = digits(seed), network(seed), {}
     for name, (sizes, factor, between) in WAYS.items():
@@ -151,9 +151,9 @@ def run(
     decays = {kind.__name__: taken(kind, seed) for kind in (SGD, Adam, AdamW)}
     lines = [(name, RUNS[name][0], f"{x:.1e}") for name, x in runs.items()]
     text = [
-        table(("256 images in parts", "gradient apart"), [(name, f"{x:.1e}") for name, x in ways.items()]),
-        f"What arrives at the first weight from four parts and an L2 penalty:\n\n{arrived}",
-        table(("run", "from", f"weights apart after {steps} steps"), lines),
+        table(("256 images in parts", "gradient differs by"), [(name, f"{x:.1e}") for name, x in ways.items()]),
+        f"The gradient that arrives at the first weight from four parts and an L2 penalty:\n\n{arrived}",
+        table(("run", "compared with", f"weights differ by, after {steps} steps"), lines),
     ]
     said = claims(ways, runs, limits, decays) if len(weights) == len(RUNS) else []
     numbers = {"ways": ways, "runs": runs, "limits": limits, "decays": decays}

@@ -1,7 +1,7 @@
 """What does BatchNorm do to a gradient, to inputs that are too large, and to a net that is used after training?
 
-In training y = γ·(x − μ)/s + β, with mean μ and deviation s of the batch itself: every image acts on all the others.
-After `eval()` μ and s are fixed: running averages of those that were seen in training.
+In training y = γ·(x − μ)/s + β, with mean μ and deviation s of the batch itself, so every image affects all others.
+After `eval()` μ and s are fixed: the running averages that training has left.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ def network(activation: type, norm: bool, rng: np.random.Generator) -> Sequentia
 
 
 def scaled(images: Dataset, factor: float | np.ndarray, normalise: bool) -> Dataset:
-    """Pixels times `factor`, or one factor each, then perhaps brought to mean 0 and deviation 1 in training images."""
+    """Pixels times `factor` (one for all, or one each), on request normalised to mean 0 and deviation 1."""
     x, held_out = factor * images.x, factor * images.x_held_out
-    if normalise:  # some pixels are hardly ever set: divided by next to nothing, an image with one would be huge
+    if normalise:  # rarely set pixels have a tiny deviation; dividing by it would make them huge
         mean, deviation = x.mean(axis=0), np.maximum(x.std(axis=0), 0.1 * factor)
         x, held_out = (x - mean) / deviation, (held_out - mean) / deviation
     return images._replace(x=x, x_held_out=held_out)
 
 
 def inputs(activation: type, scale: str, how: str, epochs: int, seed: int) -> dict:
-    """‖∂L/∂W1‖ at first, and the share correct after training at each of RATES."""
+    """‖∂L/∂W1‖ before training, and the share correct after training at each of RATES."""
     row: dict = {"correct": np.zeros(len(RATES))}
     for k, rate in enumerate(RATES):
         rng = np.random.default_rng(seed)
@@ -70,7 +70,7 @@ def inputs(activation: type, scale: str, how: str, epochs: int, seed: int) -> di
 
 
 def correct(model: Sequential, images: Dataset, size: int | None = None, by_class: bool = False) -> float:
-    """Share of held-out images correct by statistics of batches of `size` themselves, or else by the running ones."""
+    """Share of held-out images correct with the statistics of batches of `size`, or with the running ones if None."""
     model, n = copy.deepcopy(model), len(images.y_held_out)  # a copy, since batches move the running statistics
     order = np.argsort(images.y_held_out, kind="stable") if by_class else np.arange(n)
     model.train() if size else model.eval()
@@ -80,7 +80,7 @@ def correct(model: Sequential, images: Dataset, size: int | None = None, by_clas
 
 
 def statistics(epochs: int, seed: int) -> dict:
-    """Share correct by either statistics, and a chain of products through BatchNorm."""
+    """Share correct with running and with batch statistics, and a chain of products through BatchNorm."""
     rng = np.random.default_rng(seed)
     images, model = digits(rng), network(ReLU, True, rng)
     fit(model, SGD(model.parameters(), lr=0.1, momentum=0.9), images, epochs, rng)
@@ -92,14 +92,14 @@ def statistics(epochs: int, seed: int) -> dict:
 
 def draw(matrix: np.ndarray, use: dict) -> Figure:
     """The Jacobian, and the share correct by size of the batch."""
-    figure = picture(11, 5, "off the diagonal: what images do to each other; right, a batch should reach the line.")
+    figure = picture(11, 5, "left, off the diagonal, images affect each other; right, a curve should reach the line.")
     square, axes = figure.subplots(1, 2)
     figure.colorbar(square.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1), ax=square, fraction=0.045)
     square.set(title="∂y/∂x of a batch of 8, in units of γ/s", xlabel="image", ylabel="image")
     axes.axhline(use["running"], color="black", ls="--", label="running statistics")
     for label, style, colour in (("mixed", "o-", COLOURS[0]), ("sorted", "s:", COLOURS[1])):
         axes.plot(SIZES, use[label], style, color=colour, label=f"statistics of the batch, {label}")
-    axes.set(xscale="log", ylim=(0, 1.02), xlabel="images in a batch", title="share correct once trained")
+    axes.set(xscale="log", ylim=(0, 1.02), xlabel="images in a batch", title="share correct after training")
     axes.set_xticks(SIZES, SIZES)
     axes.minorticks_off()
     axes.legend(frameon=False)
@@ -118,12 +118,12 @@ def claims(square: dict, rows: dict, use: dict) -> list[Claim]:
         Claim(
             "BatchNorm multiplies a gradient by γ/s (many summaries)",
             f"{lost} of 8 directions lost in training, {fixed} after eval(); formula right to {square['error']:.0e}",
-            holds(lost == 0, fixed == 0, "it is after eval()"),
+            holds(lost == 0, fixed == 0, "eval() was called"),
         ),
         Claim(
             "With BatchNorm inputs need no normalisation (after Ioffe and Szegedy, 2015)",
-            f"inputs × 16 move what is correct by {same:.1%}, without it {bare:.0%}; pixels × 1/16 … 16 by {own:.0%}",
-            holds(max(same, own) < 0.03, same < 0.03, "all pixels have one scale"),
+            f"accuracy moves by {same:.1%} for inputs × 16 (without it {bare:.0%}), {own:.0%} for pixels × 1/16 … 16",
+            holds(max(same, own) < 0.03, same < 0.03, "all pixels share one scale"),
         ),
         Claim(
             "BatchNorm allows larger rates (Ioffe and Szegedy, 2015)",
@@ -131,15 +131,15 @@ def claims(square: dict, rows: dict, use: dict) -> list[Claim]:
             holds(fast[0] > plain[0] + 0.03 and fast[1] > plain[1] + 0.03, fast[1] > plain[1] + 0.03, "φ is ReLU"),
         ),
         Claim(
-            "Once trained, batch statistics do as well as running ones (who forgets eval())",
-            f"{mixed[0]:+.0%} correct with 2 images, {by_digit[0]:+.0%} if sorted by digit, {mixed[-1]:+.1%} with all",
+            "After training, batch statistics do as well as running ones (a forgotten eval())",
+            f"accuracy {mixed[0]:+.0%} in pairs, {by_digit[0]:+.0%} if sorted by digit, {mixed[-1]:+.1%} in one batch",
             holds(min(*mixed, *by_digit) > -0.02, mixed[-1] > -0.02, "batches are large and mixed"),
         ),
     ]
 
 
 def run(
-    epochs: Annotated[int, "times that each training goes through the images"] = 5,
+    epochs: Annotated[int, "passes through the images in each training"] = 5,
     seed: Annotated[int, "first weights, held-out images, order of training"] = 0,
 ) -> Result:
     """The Jacobian, large inputs, and both kinds of statistics."""
@@ -151,8 +151,8 @@ def run(
         lines.append((φ.__name__, scale, how, f"{row['weight']:.2g}", *(f"{x:.1%}" for x in row["correct"])))
     shares = [(name, *(f"{share:.0%}" for share in use[name])) for name in ("mixed", "sorted")]
     text = [
-        table(("φ", "inputs", "", "‖∂L/∂W1‖ at first", *(f"rate {rate:g}" for rate in RATES)), lines),
-        table(("statistics of the batch", *(f"{size}" for size in SIZES)), shares),
+        table(("φ", "inputs", "", "‖∂L/∂W1‖ at first", *(f"correct, rate {rate:g}" for rate in RATES)), lines),
+        table(("correct, by the statistics of batches of", *(f"{size}" for size in SIZES)), shares),
         f"The chain through a BatchNorm in training, to the first weight:\n\n{use['chain']}",
     ]
     said = claims(square, rows, use) if len(rows) == len(kinds) else []

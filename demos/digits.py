@@ -1,8 +1,8 @@
 """How is a good classifier trained? The loop to copy, and what is worth watching while it runs.
 
-Two hidden layers learn handwritten digits of 8×8 pixels and are tested on images they have never seen. What makes
-them good stands in `network` and `train`: first weights that fit ReLU, BatchNorm, a rate that falls to 0, weight
-decay, and noise on the images, so that none comes twice (Bishop, 1995).
+Two hidden layers learn handwritten digits of 8×8 pixels and are tested on images they have never seen. `network` and
+`train` show what makes them good: initial weights that suit ReLU, BatchNorm, a rate that falls to almost 0, weight
+decay, and noise on the images, so that the net never sees one twice (Bishop, 1995).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def network(hidden: int, rng: np.random.Generator) -> Sequential:
 
 
 def train(model: Sequential, data: Dataset, epochs: int, rate: float, noise: float, rng: np.random.Generator) -> tuple:
-    """What each epoch brought, and what the monitor saw of every step."""
+    """The results of each epoch, and the monitor, which records every fifth step."""
     shuffled = batches(data.x, data.y, size=64, rng=rng)
     schedule = CosineDecay(rate, steps=epochs * len(shuffled), final=rate / 100)
     optimizer = AdamW(model.parameters(), lr=schedule, weight_decay=0.05)
@@ -55,7 +55,7 @@ def train(model: Sequential, data: Dataset, epochs: int, rate: float, noise: flo
 
 
 def evaluate(model: Sequential, data: Dataset) -> dict:
-    """Scores, loss and share correct on held-out images: BatchNorm as after training, and no graph is recorded."""
+    """Scores, loss and share correct on held-out images, with BatchNorm in evaluation mode and without a graph."""
     model.eval()
     with mg.no_grad():
         scores = model(data.x_held_out)
@@ -65,8 +65,8 @@ def evaluate(model: Sequential, data: Dataset) -> dict:
 
 
 def draw(rows: list[dict], monitor: mg.GradientMonitor, mistakes: list[tuple]) -> Figure:
-    """Loss, share correct and updates, and images that were taken for another digit."""
-    how_to_read = "held-out curves say how good it is; in the grey band weights move well; 8→1: an 8 taken for a 1."
+    """Loss, share correct and updates, and images that the net took for another digit."""
+    how_to_read = "held-out curves show how good it is; in the grey band updates are healthy; 8→1: an 8 taken for a 1."
     figure = picture(13, 6.5, how_to_read)
     axes = figure.subplot_mosaic([["loss", "correct", "updates"], 3 * ["mistakes"]], height_ratios=(1, 0.4))
     losses, epochs = np.concatenate([row["losses"] for row in rows]), [row["epoch"] for row in rows]
@@ -76,7 +76,7 @@ def draw(rows: list[dict], monitor: mg.GradientMonitor, mistakes: list[tuple]) -
         axes[what].plot(epochs, [row[what] for row in rows], "o-", color=COLOURS[1], ms=3, label="held-out images")
         axes[what].set_xlabel("epoch")
     axes["loss"].set(yscale="log", title="cross-entropy")
-    axes["correct"].set_title("share of held-out images that are correct")
+    axes["correct"].set_title("share of held-out images classified correctly")
     axes["updates"].axhspan(1e-4, 1e-2, color="0.92")
     ratios = {name: ratio for name, ratio in monitor.history.of("update_ratio").items() if name.endswith("weight")}
     for (name, ratio), colour, line in zip(ratios.items(), COLOURS, ("-", "--", ":"), strict=False):
@@ -93,28 +93,28 @@ def draw(rows: list[dict], monitor: mg.GradientMonitor, mistakes: list[tuple]) -
 
 
 def claims(rows: list[dict], monitor: mg.GradientMonitor, error: float, small: float) -> list[Claim]:
-    """What is often said about such a run; `small` is the first loss with a tenth of the last layer's weights."""
+    """What is often said about such a run; `small` is the first loss if the last layer starts ten times smaller."""
     first, last, best = rows[0]["losses"][0], rows[-1], min(rows, key=lambda row: row["loss"])
     sure = float(np.mean(mg.softmax(last["scores"]).max(axis=1)))
     zeros, dead = (max(monitor.history[f"{q}/layers.{i}"][-1] for i in (2, 5)) for q in ("activation_zeros", "dead"))
     return [
         Claim(
             f"A new net's loss is ln 10 = {math.log(10):.2f}, or there is a mistake (Karpathy, 2019)",
-            f"{first:.2f}, and {small:.2f} with a tenth of the weights in the last layer",
+            f"{first:.2f}, and {small:.2f} if the last layer's weights start ten times smaller",
             holds(*(abs(loss / math.log(10) - 1) < 0.02 for loss in (first, small)), "the last layer starts small"),
         ),
         Claim(
             "Keep the net of the lowest held-out loss (Prechelt, 1998)",
-            f"epoch {best['epoch']}: {best['correct']:.1%}; at the end {last['correct']:.1%}, ± {error:.1%}",
+            f"epoch {best['epoch']}: {best['correct']:.1%} correct; at the end {last['correct']:.1%}, ± {error:.1%}",
             holds(best["correct"] - last["correct"] > 2 * error),
         ),
         Claim(
             "Networks are surer than they are right (Guo et al., 2017)",
-            f"sure by {sure:.1%} on average, right in {last['correct']:.1%} of the images, ± {error:.1%}",
+            f"{sure:.1%} sure on average, right on {last['correct']:.1%} of the images, ± {error:.1%}",
             holds(sure - last["correct"] > 2 * error),
         ),
         Claim(
-            "A unit that puts out 0 is dead (how the dying ReLU is often told)",
+            "A unit whose output is 0 is dead (how the dying ReLU is often explained)",
             f"up to {zeros:.0%} of a layer's outputs are 0, up to {dead:.0%} of its units dead",
             holds(dead > zeros / 2),
         ),
@@ -122,10 +122,10 @@ def claims(rows: list[dict], monitor: mg.GradientMonitor, error: float, small: f
 
 
 def run(
-    epochs: Annotated[int, "times that training goes through the images"] = 30,
+    epochs: Annotated[int, "passes through the images"] = 30,
     hidden: Annotated[int, "units in each of the two hidden layers"] = 128,
     rate: Annotated[float, "learning rate of the first step"] = 0.003,
-    noise: Annotated[float, "deviation of the noise on pixels, whose own is 1"] = 0.5,
+    noise: Annotated[float, "deviation of the noise on pixels, which have deviation 1"] = 0.5,
     seed: Annotated[int, "held-out images, first weights, order, noise"] = 0,
 ) -> Result:
     """Train, watch, and look at what is still wrong."""

@@ -1,4 +1,4 @@
-"""How should weights start? Six ways, under three activations, followed through depth and then trained.
+"""How should weights start? Six ways, under three activations, followed through the layers and then trained.
 
 Layer by layer z = h·W + b and h = φ(z). The mean square of z is followed forward and that of ∂L/∂z backward, and both
 are predicted from n·Var(W) and φ alone. And how many units of a layer differ from each other at all?
@@ -31,12 +31,12 @@ STARTS = {  # name → W as a function of its shape (n, m) and of random numbers
 }
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 HEADS = ("φ", "start", "n·Var(W)", "z²", "predicted", "(∂L/∂z)²", "predicted", "units", "trained", "correct")
-KEY = """z², (∂L/∂z)²: by how much a layer multiplies the mean square of the signal forward, of the gradient backward;
-units: how many of the last layer's differ on any image, at first and when trained; —: diverged, or W is not random"""
+KEY = """z², (∂L/∂z)²: factor by which each layer multiplies the mean square of z (forward) and ∂L/∂z (backward); units:
+how many of the last hidden layer's differ on any image, new and trained; —: diverged, or W is not random"""
 
 
 def network(activation: str, start: str, top: str, depth: int, width: int, rng: np.random.Generator) -> Sequential:
-    """`depth` hidden layers that start by `start`, and a linear one by `top`."""
+    """`depth` hidden layers initialised by `start`, and a linear layer initialised by `top`."""
     hidden = [Dense(n, m, activation, init=STARTS[start], rng=rng) for n, m in pairwise([64, *depth * [width]])]
     return Sequential(*hidden, Dense(width, 10, init=STARTS[top], rng=rng))
 
@@ -65,7 +65,7 @@ def distinct(model: Sequential, images: Dataset) -> int:
 
 @np.errstate(all="ignore")  # what explodes may overflow
 def measure(activation: str, start: str, top: str, depth: int, width: int, epochs: int, seed: int) -> dict:
-    """One network: mean squares at its hidden layers, as they are and as predicted; units; what it learns."""
+    """One network: measured and predicted mean squares at its hidden layers, distinct units, share correct."""
     rng = np.random.default_rng(seed)
     images, model = digits(rng), network(activation, start, top, depth, width, rng)
     trace = mg.trace(mg.cross_entropy(model(images.x[:256]), images.y[:256]))
@@ -83,7 +83,7 @@ def measure(activation: str, start: str, top: str, depth: int, width: int, epoch
 def draw(rows: dict[tuple, dict]) -> Figure:
     """Signal above, gradient below, a column for each activation."""
     how_to_read = (
-        "a straight slope is the same factor at every layer, and flat in both rows is healthy; signals go from left to "
+        "a straight line is the same factor at every layer, and flat in both rows is healthy; signals go from left to "
         "right, gradients from right to left; black dots are predicted from n·Var(W) and φ."
     )
     figure = picture(13, 7.5, how_to_read)
@@ -103,7 +103,7 @@ def draw(rows: dict[tuple, dict]) -> Figure:
 
 
 def claims(rows: dict[tuple, dict], constant: dict, width: int) -> list[Claim]:
-    """What is often said, against what was measured; `constant` is so in all layers, the top one included."""
+    """What is often said, against what was measured; `constant` is a network whose layers all start constant."""
     trained = max(rows[activation, "constant 1/n"]["trained"] for activation in ACTIVATIONS)
     factors = np.array([row["factors"] for row in rows.values() if all(x > 0 for x in row["factors"])])
     error = float(np.abs(np.log10(factors[:, ::2] / factors[:, 1::2])).max())
@@ -116,21 +116,21 @@ def claims(rows: dict[tuple, dict], constant: dict, width: int) -> list[Claim]:
     return [
         Claim(
             "Units that start alike stay alike (Goodfellow et al., 2016, 8.4)",
-            f"up to {trained} distinct after training, {constant['trained']} if the top layer starts constant too",
+            f"up to {trained} distinct units once trained, {constant['trained']} if the top layer starts constant too",
             holds(trained == 1, constant["trained"] == 1, "the top layer is constant too"),
         ),
         Claim(
             "n·Var(W) and φ tell how signal and gradient grow (Poole et al., 2016; Schoenholz et al., 2017)",
-            f"wrong by at most {error:.3f} decades per layer; chance alone moves ReLU by {chance:.3f}, less if wider",
+            f"off by at most {error:.3f} decades per layer; chance moves ReLU nets by {chance:.3f}, wider ones less",
             holds(error < 3 * chance),
         ),
         Claim(
-            "Where the signal keeps its size, the gradient does (He et al., 2015)",
-            f"{sum(back.values())} of {len(back)} random starts, {sum(relu)} of {len(relu)} with ReLU",
+            "Where the signal keeps its size, the gradient does too (He et al., 2015)",
+            f"true of {sum(back.values())} in {len(back)} nets with random W, {sum(relu)} in {len(relu)} with ReLU",
             holds(all(back.values()), min(relu, default=False), "φ is ReLU"),
         ),
         Claim(
-            "Where both keep their size, it learns, more than 70% right (after Glorot and Bengio, 2010)",
+            "Where both keep their size, the net learns: over 70% correct (after Glorot and Bengio, 2010)",
             "; ".join(f"{activation} {start} {correct:.0%}" for (activation, start), correct in both.items()),
             holds(min(both.values(), default=0) > 0.7, min(differ, default=0) > 0.7, "W is random"),
         ),
@@ -140,7 +140,7 @@ def claims(rows: dict[tuple, dict], constant: dict, width: int) -> list[Claim]:
 def run(
     depth: Annotated[int, "hidden layers"] = 20,
     width: Annotated[int, "units in each"] = 100,
-    epochs: Annotated[int, "times that training goes through the images"] = 8,
+    epochs: Annotated[int, "passes through the images"] = 8,
     seed: Annotated[int, "first weights, held-out images, order of training"] = 0,
 ) -> Result:
     """Start every network, follow signal and gradient, train it."""

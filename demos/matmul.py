@@ -1,8 +1,8 @@
 """Why three loops are a hundred times slower than NumPy's product of matrices, and what makes them fast.
 
-C = A·B takes n³ multiplications and as many additions, whoever does them. The rungs of this ladder are the loops in
-`minigrad/kernels/products.py`, where drawings show what each of them moves. Here they are measured in GFLOP/s,
-billions of multiplications and additions a second, against what this core does when there is nothing to fetch.
+C = A·B takes n³ multiplications and as many additions, however it is computed. The rungs of this ladder are the loops
+in `minigrad/kernels/products.py`, where drawings show what each of them moves. The lesson measures them in GFLOP/s,
+billions of multiplications and additions a second, against what this core reaches when it fetches nothing.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from demos.lesson import COLOURS, Claim, Result, each, holds, picture, require, 
 from minigrad.kernels import matrices, products
 
 QUICK = {"sizes": (64, 256, 512), "rounds": 2}
-PACKED = {"packed": (lambda a, b, c: matrices.packed.matmul(a, b, c), "the sums in registers, too, all by name")}
+PACKED = {"packed": (lambda a, b, c: matrices.packed.matmul(a, b, c), "the sums in registers, too, in named variables")}
 
 RUNGS: dict[str, tuple[Callable, str]] = {  # all write A·B to a C that holds zeros
     "Python": (products.by_definition.py_func, "for i, j, k: cᵢⱼ += aᵢₖ·bₖⱼ"),
     "definition": (products.by_definition, "the same loops, compiled"),
-    "rows": (products.by_rows, "for i, k, j: neighbours in memory, several to an instruction"),
-    "panels": (products.by_panels, "in pieces of B that stay in the cache"),
+    "rows": (products.by_rows, "for i, k, j: neighbours in memory, several per instruction"),
+    "panels": (products.by_panels, "the same on pieces of B that stay in the cache"),
     "fours": (products.by_fours, "16 numbers of A in registers: ¾ of an access per multiplication, not 3"),
     **(PACKED if matrices.has_packed() else {}),
     "NumPy": (lambda a, b, c: np.dot(a, b, out=c), "BLAS, written for this processor by hand"),
@@ -38,7 +38,7 @@ MARKS = {  # colour, line and marker
 
 
 def seconds(run: Callable, rounds: int) -> float:
-    """Processor time of the quickest of so many rounds: what else runs on the machine can only add to it."""
+    """Processor time of the quickest round: what else runs on the machine can only add to it."""
     found = []
     for _ in range(rounds + 1):  # the first one fills the caches
         start, calls = time.process_time(), 0
@@ -58,12 +58,12 @@ def climb(n: int, dtype: str, rounds: int, rng: np.random.Generator) -> dict[str
             c, results[name] = np.zeros((2, n, n), dtype)
             rung(a, b, results[name])
             speeds[name] = 2e-9 * n**3 / seconds(lambda rung=rung, c=c: rung(a, b, c), rounds)
-    scale = np.abs(a) @ np.abs(b)  # of each sum, its terms without their signs
+    scale = np.abs(a) @ np.abs(b)  # for each entry, the sum of |terms|
     return {"speeds": speeds, "off": max(np.max(np.abs(c - results["NumPy"]) / scale) for c in results.values())}
 
 
 def training(n: int, dtype: str, rounds: int, rng: np.random.Generator) -> tuple[float, str]:
-    """The time of a product's backward pass over that of the product, and the pass written down."""
+    """The time of a product's backward pass over that of the product, and the steps of the pass."""
     a, b = (mg.tensor(rng.normal(size=(n, n)).astype(dtype), requires_grad=True, name=name) for name in "AB")
     c, g = a @ b, np.ones((n, n), dtype)
 
@@ -76,7 +76,7 @@ def training(n: int, dtype: str, rounds: int, rng: np.random.Generator) -> tuple
 
 
 def draw(sizes: list[int], speeds: dict[str, np.ndarray], most: float) -> Figure:
-    how_to_read = "a mark up on the left is ten times as fast; on the right, × is against the rung above."
+    how_to_read = "on the left, one mark up is ten times as fast; on the right, × compares with the rung above."
     left, right = picture(13, 5.5, how_to_read).subplots(1, 2)
     for name, speed in speeds.items():
         colour, line, mark = MARKS[name]
@@ -103,16 +103,16 @@ def claims(sizes: list[int], speeds: dict[str, np.ndarray], beside: dict[str, fl
     share, power = np.array(ends).T
     least, most, n = min(last.values()), max(last.values()), sizes[-1]
     ranged = f"for n = {n} the same operations ran at {least:.2g} to {most:.3g} GFLOP/s"
-    compiled = f"compiled {share[0]:.1%} of NumPy's speed; arranged by fours {share[1]:.0%}"
-    order = f"another order of the loops: ×{gain['rows']:.1f}"
-    blocks = f"on average blocks alone ×{gain['panels']:.2f}; with 16 numbers in registers too ×{gain['fours']:.2f}"
-    fast = holds(gain["panels"] > 1.5, gain["fours"] > 1.5, "what was fetched is used often")
-    best = f"plain loops, by fours, reach {share[1]:.0%} of NumPy's BLAS, which has one"
-    twice = f"two products more, ×{back:.2f}"
-    near = f"n = {n} beside {n + 8}: ×{power[0]:.2f} by definition, ×{power[1]:.2f} by fours"
+    compiled = f"compiled: {share[0]:.1%} of NumPy's speed; arranged by fours: {share[1]:.0%}"
+    order = f"order i, k, j: ×{gain['rows']:.1f} the speed of i, j, k"
+    blocks = f"on average, blocks alone ×{gain['panels']:.2f}; 16 numbers in registers, ×{gain['fours']:.2f} more"
+    fast = holds(gain["panels"] > 1.5, gain["fours"] > 1.5, "each fetched number is used often")
+    best = f"plain loops, by fours, reach {share[1]:.0%} of NumPy's BLAS, which uses assembly"
+    twice = f"two more products: ×{back:.2f} the time"
+    near = f"speed at n = {n} / {n + 8}: ×{power[0]:.2f} by definition, ×{power[1]:.2f} by fours"
     half, even = share > 0.5, power > 0.8
     said = {
-        "The number of operations, 2n³, tells the time (courses on algorithms)": (ranged, holds(most < 2 * least)),
+        "The number of operations, 2n³, determines the time (courses on algorithms)": (ranged, holds(most < 2 * least)),
         "Compile a loop and it is fast (common advice)": (compiled, holds(*half, "arranged for the processor")),
         "Go along rows, not columns (Golub and Van Loan, 2013)": (order, holds(gain["rows"] > 1.2)),
         "Blocks that fit into the cache make it fast, by half at least (after Lam et al., 1991)": (blocks, fast),
@@ -125,11 +125,11 @@ def claims(sizes: list[int], speeds: dict[str, np.ndarray], beside: dict[str, fl
 
 def run(
     sizes: Annotated[tuple[int, ...], "n of the n × n matrices"] = (32, 64, 128, 256, 512, 1024),
-    rounds: Annotated[int, "measurements of each, of which the quickest counts"] = 5,
+    rounds: Annotated[int, "measurements of each; the quickest counts"] = 5,
     dtype: Annotated[Literal["float32", "float64"], "of the matrices"] = "float32",
     seed: Annotated[int, "numbers in the matrices"] = 0,
 ) -> Result:
-    """Climb the ladder for every size, then compare the last one with its neighbour and with its way back."""
+    """Climb the ladder for every size, then compare the largest with its neighbour and with its backward pass."""
     fits = bool(sizes) and all(1 <= n <= 4096 for n in sizes)
     require(fits, f"--sizes: one or more, each from 1 to 4096, not {' '.join(map(str, sizes)) or 'none'}")
     require(rounds >= 1, f"--rounds: at least 1, not {rounds}")
@@ -144,15 +144,15 @@ def run(
     rows = [[n, *(float(f"{x:.3g}") for x in speed)] for n, *speed in zip(sizes, *speeds.values(), strict=True)]
     shares = [f"{speed[-1] / most:.1%}".replace("nan%", "—") for speed in speeds.values()]
     steps = [[name, change, share] for (name, (_, change)), share in zip(RUNGS.items(), shares, strict=True)]
-    text = f"""Products of two n × n matrices in {dtype}, GFLOP/s of one core; in registers it does {most:.3g}
+    text = f"""Products of two n × n matrices in {dtype}, GFLOP/s of one core; on registers alone it reaches {most:.3g}
 
 {table(("n", *RUNGS), rows)}
 
 {table(("rung", "what it does", f"share at n = {sizes[-1]}"), steps, widths=(10, 76, 18))}
 
-All rungs have the same result up to rounding, {off:.0e} of the sums' terms.
+All rungs give the same result up to rounding: at most {off:.0e} of the sum of an entry's |terms|.
 
-In training each product brings two more, one for each gradient:
+In training each product needs two more, one for each gradient:
 
 {edges}"""
     numbers = {"sizes": sizes, "speeds": speeds, "in registers": most, "beside": beside, "backward": back, "off": off}

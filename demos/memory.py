@@ -17,12 +17,12 @@ from demos.recurrent import LEARNED, NETWORKS, TRAINED, adding, network, probe, 
 
 QUICK = {"length": 25, "hidden": 16, "steps": 300}
 LIMITS = ("clipped", "not clipped")
-KEY = """ρ(W)    largest |eigenvalue| of W_hidden, for LSTM and GRU of any gate's part of it
+KEY = """ρ(W)    largest |eigenvalue| of W_hidden; for LSTM and GRU the largest over the gates' parts of it
 left    ‖∂s_T/∂s_1‖/√n: what the last state keeps of the first (s is the cell c of an LSTM, h of the others)
-direct  what one step leaves of the gradient on the way around W_hidden: 1 in a shortcut, else a gate (f, z)
-around  how much of ∂L/∂s_1 came that way from end to end
-early   what the first step adds to ∂L/∂W_hidden, as against the one that adds most
-rnn ρ=… starts with another W_hidden, lstm b=… with another forget bias than 1"""
+direct  what one step leaves of the gradient that bypasses W_hidden: all (1) in a shortcut, else a gate's value (f, z)
+around  share of ∂L/∂s_1 that bypasses W_hidden in every step
+early   what the earliest step (with h ≠ 0) adds to ∂L/∂W_hidden, relative to the step that adds most
+rnn ρ=… starts with another ρ(W), lstm b=… with another forget bias than 1"""
 
 
 def power(x: float) -> str:
@@ -30,7 +30,7 @@ def power(x: float) -> str:
 
 
 def report(rows: dict[str, dict]) -> str:
-    """What new and trained networks do to a gradient, what they learned, and the chains of three to compare."""
+    """What new and trained networks do to a gradient, what they learned, and three chains to compare."""
     looks = {name: row["new"] for name, row in rows.items()}
     looks |= {f"{name}, trained": row["trained"] for name, row in rows.items() if "trained" in row}
     first = [
@@ -93,7 +93,7 @@ def claims(rows: dict[str, dict]) -> list[Claim]:
     left = {name: power(look["left"]) for name, look in new.items()}
     return [
         Claim(
-            "What an RNN must remember for long it does not learn, an LSTM does (Hochreiter and Schmidhuber, 1997)",
+            "An RNN does not learn to remember for long, an LSTM does (Hochreiter and Schmidhuber, 1997)",
             f"error: RNN {clipped['rnn']:.4f}, LSTM {clipped['lstm']:.4f}, GRU {clipped['gru']:.4f}",
             holds(clipped["rnn"] > 10 * clipped["lstm"]),
         ),
@@ -105,7 +105,7 @@ def claims(rows: dict[str, dict]) -> list[Claim]:
         Claim(
             "With clipped gradients an RNN learns this too (many articles, after Pascanu et al., 2013)",
             f"error: RNN {clipped['rnn']:.3f}, not clipped {free['rnn']:.3f}; "
-            f"shortcut {clipped['shortcut']:.3f}, {free['shortcut']:.3f}",
+            f"shortcut {clipped['shortcut']:.3f}, not clipped {free['shortcut']:.3f}",
             holds(min(clipped["rnn"], clipped["shortcut"]) < LEARNED),
         ),
         Claim(
@@ -127,7 +127,7 @@ def claims(rows: dict[str, dict]) -> list[Claim]:
             "An LSTM is a special case of the shortcut: diag(f) + J in place of I + J (many articles)",
             f"f = {new['lstm']['direct']:.2f}, which leaves {power(new['lstm']['around'])} of the gradient to the way "
             f"around; trained f = {trained['lstm']['direct']:.2f}, {power(trained['lstm']['around'])}",
-            holds(new["lstm"]["around"] > 0.1, trained["lstm"]["around"] > 0.1, "f ≈ 1, as training makes it"),
+            holds(new["lstm"]["around"] > 0.1, trained["lstm"]["around"] > 0.1, "f ≈ 1, as after training"),
         ),
     ]
 
@@ -135,7 +135,7 @@ def claims(rows: dict[str, dict]) -> list[Claim]:
 def run(
     length: Annotated[int, "steps of a row"] = 100,
     hidden: Annotated[int, "units"] = 32,
-    steps: Annotated[int, "of training, at most"] = 2500,
+    steps: Annotated[int, "training steps, at most"] = 2500,
     clip: Annotated[float, "largest norm of a clipped gradient"] = 1.0,
     seed: Annotated[int, "first weights, rows of numbers"] = 0,
 ) -> Result:

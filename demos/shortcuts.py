@@ -1,7 +1,7 @@
-"""What a shortcut does: the paths it opens for a gradient, the directions it keeps, and blocks that nobody misses.
+"""What a shortcut does: the paths it opens for a gradient, the directions it keeps, and blocks that can be deleted.
 
-Four networks of equally many blocks (`demos/blocks.py`) are looked at when they are new, and again after training on
-handwritten digits. Then one block is deleted, in its place another, and so on, to see which one is missed.
+Four networks of equally many blocks (`demos/blocks.py`) are examined when they are new, and again after training on
+handwritten digits. Then each block is deleted in turn, to see which one the network misses.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ QUICK = {"depth": 10, "epochs": 6}
 LINES = (":", "-", "--", "-.")
 HEADS = ("network", "decades", "90% within", "around", "σ min", "σ median", "σ max", "correct", "one less", "worst")
 KEY = """decades     log₁₀ ‖∂L/∂h₀‖/‖∂L/∂y‖, h₀ being what the first block receives and y the logits
-90% within  so many of the blocks' weights lie on the paths that bring 90% of ∂L/∂h₀ (of the sum of ‖part‖ by length)
-around      ‖part‖ that came past all of them, against ‖∂L/∂h₀‖
+90% within  90% of ∂L/∂h₀ (of the sum of ‖part‖ by length of path) comes through the weights of at most so many blocks
+around      ‖part‖ that comes through the weights of none, relative to ‖∂L/∂h₀‖
 σ           singular values of ∂h/∂h₀ over all blocks, median of four images
-one less    share of held-out images that are right with one block deleted: mean over all blocks, and the worst"""
+one less    share of held-out images correct with one block deleted: mean over all blocks, and the worst"""
 
 
 def correct(model: Sequential, images: Dataset) -> float:
@@ -55,7 +55,7 @@ def report(rows: dict[str, dict]) -> str:
 
 
 def draw(rows: dict[str, dict]) -> Figure:
-    """Paths, singular values and what deleting a block changes, of new and of trained networks."""
+    """Paths, singular values and the effect of deleting a block, in new and in trained networks."""
     how_to_read = (
         "on the left, the further right a curve, the more blocks a gradient went through; in the middle, a curve that "
         "falls out of the picture lost those directions; below on the right, the lower a dot, the more that block was "
@@ -94,12 +94,13 @@ def claims(rows: dict[str, dict], depth: int) -> list[Claim]:
     return [
         Claim(
             "A residual network is a sum over many paths, of which the short ones count (Veit et al., 2016)",
-            f"of {trained['residual']['count']:,} paths, those through {within} of {depth} blocks at most bring 90%",
+            f"of {trained['residual']['count']:,} paths, those through {within} of {depth} blocks at most "
+            "bring 90% of the gradient",
             holds(within <= depth / 2),
         ),
         Claim(
             "A block can be deleted, a layer of a plain network cannot (Veit et al., 2016)",
-            ", ".join(f"{name} −{share:.1%}" for name, share in lost.items()),
+            "correct: " + ", ".join(f"{name} −{share:.1%}" for name, share in lost.items()),
             holds(3 * max(lost["residual"], lost["residual-relu"], lost["dense"]) < lost["plain"]),
         ),
         Claim(
@@ -108,18 +109,18 @@ def claims(rows: dict[str, dict], depth: int) -> list[Claim]:
             holds(
                 min(smallest["residual-relu"], smallest["residual"], smallest["dense"]) > 0.01,
                 min(smallest["residual"], smallest["dense"]) > 0.01,
-                "no activation stands on the way around",
+                "no activation is on the shortcut",
             ),
         ),
         Claim(
-            "A gradient that keeps its norm is in good order (after He et al., 2015)",
+            "A gradient that keeps its norm is healthy (after He et al., 2015)",
             f"plain: {plain['decades']:.1f} decades".replace("-", "−")
             + f", but {kept} of {width} directions keep a hundredth of their length",
             holds(kept > width / 2),
         ),
         Claim(
             "In a DenseBlock most of the gradient comes straight from the loss (after Huang et al., 2017)",
-            f"{direct:.0%} of the gradient passed one stage at most, half of it more than "
+            f"{direct:.0%} of the gradient passes one stage at most, half of it more than "
             f"{int(np.argmax(np.cumsum(trained['dense']['parts']) >= 0.5)) - 1}",
             holds(direct > 0.5),
         ),
@@ -129,7 +130,7 @@ def claims(rows: dict[str, dict], depth: int) -> list[Claim]:
 def run(
     depth: Annotated[int, "blocks"] = 20,
     width: Annotated[int, "units"] = 32,
-    epochs: Annotated[int, "times that training goes through the data"] = 20,
+    epochs: Annotated[int, "passes through the data"] = 20,
     seed: Annotated[int, "first weights, held-out images, order of training"] = 0,
 ) -> Result:
     """Look at new networks, train them, look again, and delete one block after the other."""

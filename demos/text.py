@@ -1,8 +1,8 @@
-"""What a network learns that reads a text letter by letter, how far its gradient reaches back, and how to go on later.
+"""What a network learns from a text letter by letter, how far back its gradient reaches, and how to go on later.
 
-An LSTM guesses the next character of the documentation that comes with Python, or of a text of yours (`--text`); the
-loss is the mean of −ln p, in nats per character, on the last tenth of the text, which it never learns from. The
-network, its training and the file to go on from (`--keep`) are in `demos/letters.py`.
+An LSTM guesses the next character of the documentation that comes with Python, or of a text of yours (`--text`). The
+loss is the mean of −ln p, in nats per character, at last on the tenth of the text that is held out from training.
+The network, its training and the file to go on from (`--keep`) are in `demos/letters.py`.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from demos.letters import Text, guesses, held_out, learn, read, resume, sample, 
 from layers import Sequential
 
 QUICK = {"hidden": 64, "length": 50, "steps": 250}
-STAGES, AFTER = 10, 20  # how often it is looked at; for how many steps it then goes on, in three ways
+STAGES, AFTER = 10, 20  # how many looks at the network; how many steps it then takes, in three ways
 HEADS = ("step", "learning", "held out", "words", "10 back", "all back", "it writes")
 WORD = "[A-Za-z]{3,}"
-KEY = """learning, held out: loss in nats per character │ words: share of those it writes that occur in the text
-10 back, all back: ‖∂L/∂c‖ so many characters before the last, against the last; L is the loss of the last one alone
-it writes: with the same random numbers each time, so that all that changes was learned"""
+KEY = """learning, held out: loss in nats per character │ words: share of the words it writes that occur in the text
+10 back, all back: ‖∂L/∂c‖ so many characters before the last, relative to the last; L is the loss of the last one alone
+it writes: with the same random numbers each time, so that every change was learned"""
 
 
 def backwards(model: Sequential, text: Text, length: int) -> tuple[np.ndarray, str]:
-    """‖∂L/∂c‖ at each step before the last, L being the loss of the last character, and the first of its factors."""
+    """‖∂L/∂c‖ at each step back from the last, L being the loss of the last character; and the first factors of it."""
     x, y = windows(text.held_out, np.linspace(0, len(text.held_out) - length - 1, 16).astype(int), length)
     embedding, lstm, head = model
     start = tuple(np.zeros((2, 1, len(x), head.inputs), np.float32))
@@ -43,7 +43,7 @@ def backwards(model: Sequential, text: Text, length: int) -> tuple[np.ndarray, s
 
 
 def report(rows: dict[int, dict]) -> str:
-    """A line per look, what it wrote at the end, and the last factors of its gradient."""
+    """A line per look, what the network writes at the end, and the first factors of its gradient."""
     lines = [
         (
             *(step, f"{row['learning']:.3f}", f"{row['held out']:.3f}", f"{row['words']:.0%}"),
@@ -60,7 +60,7 @@ def draw(rows: dict[int, dict], guesses: dict[str, float], ways: dict[str, list[
     """The loss, how far gradients reach, and how training goes on after a stop."""
     how_to_read = (
         "on the left, below a grey line the network knows more than that guess; in the middle, a line that stays high "
-        "is a gradient that reaches far back; on the right, 0 says that going on from a file made no difference at all."
+        "is a gradient that reaches far back; on the right, 0 means that going on from a file made no difference."
     )
     figure, steps, shades = picture(13, 5, how_to_read), list(rows), np.linspace(0.15, 1, len(rows))
     loss, back, after = figure.subplots(1, 3)
@@ -107,7 +107,7 @@ def claims(rows: dict[int, dict], guesses: dict[str, float], new: float, ways: d
         Claim(
             "Save the weights, and training can go on as if it had never stopped (many tutorials)",
             f"loss of {AFTER} more steps: {np.mean(straight):.4f}, from weights alone {np.mean(alone):.4f}, "
-            f"with what the optimizer remembers {np.mean(resumed):.4f}",
+            f"with the optimizer's state {np.mean(resumed):.4f}",
             holds(alone == straight, resumed == straight, "the optimizer is saved too"),
         ),
     ]
@@ -118,7 +118,7 @@ def run(
     hidden: Annotated[int, "units of the LSTM"] = 128,
     length: Annotated[int, "characters that the gradient goes back"] = 100,
     steps: Annotated[int, "of training, in all"] = 2000,
-    keep: Annotated[str | None, "file to go on from if it is there, and to save to ten times"] = None,
+    keep: Annotated[str | None, "file to go on from if it exists, and to save to ten times"] = None,
     seed: Annotated[int, "first weights, where to read, what to write"] = 0,
 ) -> Result:
     """Train, look at what it writes and how far its gradient reaches, then stop and go on in three ways."""
@@ -133,7 +133,7 @@ def run(
     new, simple, words = held_out(model, source, length), guesses(source), set(re.findall(WORD, source.content))
     if keep:
         resume(Path(keep), source, model, optimizer)
-        save(Path(keep), source, model, optimizer)  # what cannot be written is known at once
+        save(Path(keep), source, model, optimizer)  # a file that cannot be written fails at once
     begin = optimizer.steps
     require(begin < steps, f"--keep {keep}: {begin} steps were taken; ask for more with --steps")
     looks = [n for n in np.linspace(0, steps, STAGES + 1).astype(int)[1:].tolist() if n > begin]

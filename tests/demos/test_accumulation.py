@@ -120,9 +120,9 @@ def test_the_picture_shows_the_numbers(result):
 
 def test_claims(result):
     assert [claim.verdict for claim in result.claims] == [
-        "holds if parts are equal and nothing mixes images",
-        "holds if it is SGD",
-        "holds if it is SGD",
+        "holds if the parts are equal and no layer mixes images",
+        "holds if the optimizer is SGD",
+        "holds if the optimizer is SGD",
         "holds if ‖g‖ is far from the limit",
     ]
     assert "×0.50 at the limit" in result.claims[3].measured

@@ -161,8 +161,8 @@ def test_the_picture_shows_the_numbers(result):
 
 def test_claims(result):
     assert [claim.verdict for claim in result.claims] == [
-        "holds if it is after eval()",
-        "holds if all pixels have one scale",
+        "holds if eval() was called",
+        "holds if all pixels share one scale",
         "holds if φ is ReLU",
         "holds if batches are large and mixed",
     ]
@@ -201,5 +201,5 @@ def test_ctrl_c_keeps_the_networks_that_are_finished(monkeypatch):
 
 def test_as_a_command(capsys, tmp_path):
     assert main(["batchnorm", "--epochs", "1", "--seed", "2", "--out", str(tmp_path)]) == 0
-    assert "statistics of the batch" in capsys.readouterr().out
+    assert "by the statistics of batches of" in capsys.readouterr().out
     assert (tmp_path / "batchnorm.png").read_bytes().startswith(b"\x89PNG")

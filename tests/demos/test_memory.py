@@ -227,7 +227,7 @@ def test_claims_follow_the_numbers():
         "false",
         "false",
         "holds",
-        "holds if f ≈ 1, as training makes it",
+        "holds if f ≈ 1, as after training",
     ]
     assert "error: RNN 0.1700, LSTM 0.0020" in found[0].measured
     assert "1.0e−09 of the gradient" in found[-1].measured

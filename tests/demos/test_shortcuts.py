@@ -172,7 +172,7 @@ def test_claims_follow_the_numbers():
     assert [claim.verdict for claim in found] == [
         "holds",
         "holds",
-        "holds if no activation stands on the way around",
+        "holds if no activation is on the shortcut",
         "false",
         "false",
     ]
