@@ -22,7 +22,7 @@ from minigrad.inspection import Chain
 QUICK = {"width": 128, "steps": 100}
 CURVES = {"coefficient": "‖g‖ after / before clipping", "rate": "rate", "gradient": "‖g‖", "change": "step ‖Δw‖"}
 BOUNDS = dict.fromkeys(("gradient", "change"), (1e-3, 1e8))  # an overflow would stretch the axis over 300 decades
-HEALTHY = {"ReLU, dead": ("relu", 1.0), "tanh, saturated": ("tanh", 0.7)}  # activation, weights against He's
+HEALTHY = {"ReLU, dead": ("relu", 1.0), "tanh, saturated": ("tanh", 0.7)}  # activation, factor on He's weights
 LINES = {"constant": "-", "exponential": "--", "clip global": "-.", "clip + decay": ":"}
 PAIR = ("scale up too", "clip global")  # trained from several starts: these differ more than the two ways do
 HEADS = ("", "‖g‖", "largest", "clipped to", "angle", "last rate", "longest step", "dead", "correct")
@@ -123,7 +123,7 @@ def claims(rows: dict[str, dict], units: dict[str, list[float]], chain: Chain) -
 
 def run(
     width: Annotated[int, "units in each hidden layer"] = 512,
-    steps: Annotated[int, "of training, each with a batch of 64"] = 1000,
+    steps: Annotated[int, "training steps, each with a batch of 64"] = 1000,
     scale: Annotated[float, "first weights, as a multiple of He's"] = 10.0,
     rate: Annotated[float, "learning rate to start with"] = 0.5,
     limit: Annotated[float, "norm to clip at; single numbers at a hundredth of it"] = 10.0,

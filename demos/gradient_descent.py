@@ -120,7 +120,7 @@ def claims(descents: dict, races: dict, ridge: Descent, tuned: Sequence[float]) 
 
 
 def run(
-    steps: Annotated[int, "of a descent, at most"] = 1000,
+    steps: Annotated[int, "steps of a descent, at most"] = 1000,
     seed: Annotated[int, "shifts each starting point by about 0.001"] = 0,
 ) -> Result:
     """Descend with rates around 2/h, then let three optimizers race."""

@@ -182,7 +182,7 @@ def options(name: str, module: Any, arguments: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--out", type=Path, default=Path("demo_output"), help="folder for the picture (%(default)s)")
     quick = getattr(module, "QUICK", {})
     smaller = " ".join(f"--{key} {value}".translate(TYPED) for key, value in quick.items())
-    parser.add_argument("--quick", action="store_true", help=f"run in a few seconds: {smaller or 'as usual'}")
+    parser.add_argument("--quick", action="store_true", help=f"run in a few seconds: {smaller or 'no change needed'}")
     if "--quick" in arguments:
         parser.set_defaults(**quick)
     chosen = vars(parser.parse_args(arguments))

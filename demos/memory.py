@@ -71,7 +71,7 @@ def draw(rows: dict[str, dict]) -> Figure:
             shown = maps[i][j].pcolormesh(steps, steps, lags, norm=LogNorm(1e-4, 1e4), cmap="RdBu_r")
             maps[i][j].set(title=f"{name}, {when}", aspect="equal", ylim=maps[i][j].get_ylim()[::-1])
             by_time.plot(np.arange(2, len(look["by time"]) + 1), look["by time"][1:], line, **style)
-            if name != "rnn":  # whose only way has T − 1 passes
+            if name != "rnn":  # its only path has T − 1 passes
                 by_path.plot(look["by path"], line, **style)
         for how, line in zip(LIMITS, ("-", ":"), strict=True) if name in rows else ():
             errors.plot("steps", "errors", line, data=rows[name]["runs"][how], **style, label=f"{name}, {how}")

@@ -88,7 +88,7 @@ MAPS = {
 
 
 def shape(name: str) -> dict[str, Any]:
-    """An activation from −10 to 10, where its slope is below a tenth of the largest, and where it is 0 in float32."""
+    """An activation from −10 to 10, where its slope is below a tenth of the largest, and where that is 0 in float32."""
     phi, z = getattr(mg, name), mg.tensor(np.linspace(-10, 10, 2001), requires_grad=True)
     far = mg.tensor(np.arange(-20000, 20001, dtype=np.float32) / 100, requires_grad=True)
     (phi(z).sum() + phi(far).sum()).backward()
@@ -138,7 +138,7 @@ def claims(shapes: dict, units: dict, moved: dict, revived: dict) -> list[Claim]
 
 
 def run(seed: Annotated[int, "weights and images"] = 0) -> Result:
-    """Look at activations and at units, then try every remedy on every nothing."""
+    """Look at activations and at units, then try every remedy on every kind of nothing."""
     require(seed >= 0, f"--seed: at least 0, not {seed}")
     images, shapes, rows, moved = digits(seed), {name: shape(name) for name in ACTIVATIONS}, [], {}
     for name, s in shapes.items():

@@ -1,7 +1,7 @@
 """What a network learns from a text letter by letter, how far back its gradient reaches, and how to go on later.
 
 An LSTM guesses the next character of the documentation that comes with Python, or of a text of yours (`--text`). The
-loss is the mean of −ln p, in nats per character, at last on the tenth of the text that is held out from training.
+loss is the mean of −ln p, in nats per character; the last tenth of the text is held out to measure it.
 The network, its training and the file to go on from (`--keep`) are in `demos/letters.py`.
 """
 
@@ -117,7 +117,7 @@ def run(
     text: Annotated[str | None, "file to read, in UTF-8; without it Python's documentation"] = None,
     hidden: Annotated[int, "units of the LSTM"] = 128,
     length: Annotated[int, "characters that the gradient goes back"] = 100,
-    steps: Annotated[int, "of training, in all"] = 2000,
+    steps: Annotated[int, "training steps in all"] = 2000,
     keep: Annotated[str | None, "file to go on from if it exists, and to save to ten times"] = None,
     seed: Annotated[int, "first weights, where to read, what to write"] = 0,
 ) -> Result:

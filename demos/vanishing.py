@@ -72,7 +72,7 @@ def claims(rows: dict[str, dict], depth: int) -> list[Claim]:
     learns = {name: row["correct"] > 0.85 for name, row in every.items()}
     sigmoid, fewer = every["sigmoid-xavier"], every["fewer-layers"]
     layer, working = -sigmoid["decades"] / depth, sigmoid["ledger"]["operating point"] / sigmoid["decades"]
-    raised, higher = (", ".join(f"×{k} {share:.0%}" for k, share in row["raised"].items()) for row in (sigmoid, fewer))
+    raised, higher = (", ".join(f"×{k}: {share:.0%}" for k, share in row["raised"].items()) for row in (sigmoid, fewer))
     best = {name: max(every[name]["raised"].values(), default=0) > 0.85 for name in RAISED}
     said = {
         "A sigmoid layer costs at least log₁₀ 4 = 0.60 decades, because σ' ≤ 1/4 (Nielsen, 2015)": (
@@ -116,11 +116,11 @@ def claims(rows: dict[str, dict], depth: int) -> list[Claim]:
             holds(learns["relu-batchnorm"], learns["sigmoid-batchnorm"], "the activation is not ReLU"),
         ),
         "Shortcuts solve it (He et al., 2016; Huang et al., 2017)": (
-            f"residual: {fate['residual']}; not small: {fate['residual-large']}; dense-block: {fate['dense-block']}",
+            f"residual {fate['residual']}; residual-large {fate['residual-large']}; dense-block {fate['dense-block']}",
             holds(learns["residual-large"], learns["residual"] and learns["dense-block"], "the blocks start small"),
         ),
         "Use fewer layers (common advice)": (
-            f"2 layers of sigmoids: {fate['fewer-layers']}; at a higher rate {higher or math.nan}",
+            f"2 layers of sigmoids: {fate['fewer-layers']}; at higher rates {higher or math.nan}",
             holds(learns["fewer-layers"], best["fewer-layers"], "the rate is raised, too"),
         ),
     }

@@ -63,7 +63,7 @@ def test_what_quick_stands_for_can_be_typed(name, monkeypatch, capsys):
     module = importlib.import_module(f"demos.{name}")
     with pytest.raises(SystemExit):
         lesson.options(name, module, ["--help"])
-    typed = re.search(r"in a few seconds: (.*)", capsys.readouterr().out)[1].replace("as usual", "")
+    typed = re.search(r"in a few seconds: (.*)", capsys.readouterr().out)[1].replace("no change needed", "")
     assert lesson.options(name, module, typed.split()) == lesson.options(name, module, ["--quick"])
 
 

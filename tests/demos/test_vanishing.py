@@ -219,9 +219,9 @@ def test_claims_follow_the_numbers():
     ]
     assert "0.62 per layer" in found[0].measured
     assert "4% of the decades" in found[1].measured
-    assert "×10 10%, ×100 12% correct" in found[2].measured
-    assert "not small: +7.5 decades, diverged" in found[-2].measured
-    assert "×10 90%" in found[-1].measured
+    assert "×10: 10%, ×100: 12% correct" in found[2].measured
+    assert "residual-large +7.5 decades, diverged" in found[-2].measured
+    assert "×10: 90%" in found[-1].measured
 
 
 OTHERWISE = {
