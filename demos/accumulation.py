@@ -66,11 +66,11 @@ def trained(images: Dataset, steps: int, seed: int, name: str) -> np.ndarray:
     return np.concatenate([p.data.ravel() for p in optimizer.params])
 
 
-def apart(x: np.ndarray, y: np.ndarray) -> float:
+def distance(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.linalg.norm(x - y) / np.linalg.norm(y))
 
 
-def left(limit: Callable, scale: float) -> float:
+def limited(limit: Callable, scale: float) -> float:
     """The length that a limit of 1 leaves of a gradient of length `scale`."""
     w = mg.tensor([0.6, 0.8], requires_grad=True)
     w.grad = scale * w.data
@@ -78,7 +78,7 @@ def left(limit: Callable, scale: float) -> float:
     return float(np.hypot(*w.grad))
 
 
-def taken(kind: type, seed: int) -> np.ndarray:
+def decayed_by(kind: type, seed: int) -> np.ndarray:
     """How much weight decay takes in 100 steps from weights of 1, for gradients that are noise of each of SCALES."""
     rng = np.random.default_rng(seed)
     w, decayed = (mg.tensor(np.ones((100, len(SCALES))), requires_grad=True) for _ in range(2))
@@ -142,13 +142,13 @@ def run(
     images, model, ways = digits(seed), network(seed), {}
     for name, (sizes, factor, between) in WAYS.items():
         whole = accumulated(network(seed, between), images, [256], lambda size: 1)
-        ways[name] = apart(accumulated(network(seed, between), images, sizes, factor), whole)
+        ways[name] = distance(accumulated(network(seed, between), images, sizes, factor), whole)
     losses = [mg.cross_entropy(model(images.x[k : k + 64]), images.y[k : k + 64]) / 4 for k in range(0, 256, 64)]
     arrived = mg.trace(sum(losses, start=l2_penalty([model[0].weight], 0.1)))[model[0].weight]
     weights = dict(zip(RUNS, each(lambda name: trained(images, steps, seed, name), list(RUNS), "runs"), strict=False))
-    runs = {name: apart(w, weights[RUNS[name][0]]) for name, w in weights.items() if name != RUNS[name][0]}
-    limits = {f.__name__: np.array([left(f, x) for x in SCALES]) for f in (clip_by_global_norm, damp_gradient)}
-    decays = {kind.__name__: taken(kind, seed) for kind in (SGD, Adam, AdamW)}
+    runs = {name: distance(w, weights[RUNS[name][0]]) for name, w in weights.items() if name != RUNS[name][0]}
+    limits = {f.__name__: np.array([limited(f, x) for x in SCALES]) for f in (clip_by_global_norm, damp_gradient)}
+    decays = {kind.__name__: decayed_by(kind, seed) for kind in (SGD, Adam, AdamW)}
     lines = [(name, RUNS[name][0], f"{x:.1e}") for name, x in runs.items()]
     text = [
         table(("256 images in parts", "gradient differs by"), [(name, f"{x:.1e}") for name, x in ways.items()]),

@@ -75,19 +75,19 @@ def training(n: int, dtype: str, rounds: int, rng: np.random.Generator) -> tuple
     return seconds(backward, rounds) / seconds(lambda: a @ b, rounds), "\n".join(map(str, edges))
 
 
-def draw(sizes: list[int], speeds: dict[str, np.ndarray], most: float) -> Figure:
+def draw(sizes: list[int], speeds: dict[str, np.ndarray], peak: float) -> Figure:
     how_to_read = "on the left, one mark up is ten times as fast; on the right, × compares with the rung above."
     left, right = picture(13, 5.5, how_to_read).subplots(1, 2)
     for name, speed in speeds.items():
         colour, line, mark = MARKS[name]
         left.plot(sizes, speed, color=COLOURS[colour], linestyle=line, marker=mark, label=name)
-    left.axhline(most, color="#888888", linewidth=1, label="in registers")
+    left.axhline(peak, color="#888888", linewidth=1, label="in registers")
     left.set(xscale="log", yscale="log", xlabel="n", ylabel="GFLOP/s", title="product of two n × n matrices")
     left.set_xticks(sizes, [str(n) for n in sizes])
     left.tick_params(axis="x", which="minor", bottom=False)
     left.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     names = [name for name in speeds if name != "Python"]
-    shares = np.array([100 * speeds[name][-1] / most for name in names])
+    shares = np.array([100 * speeds[name][-1] / peak for name in names])
     right.barh(names, shares, color=[COLOURS[MARKS[name][0]] for name in names])
     for i, (share, before) in enumerate(zip(shares, [np.nan, *shares], strict=False)):
         right.text(share + 1, i, f"{share:.1f} %" + (f"   ×{share / before:.1f}" if i else ""), va="center")
@@ -134,7 +134,7 @@ def run(
     require(fits, f"--sizes: one or more, each from 1 to 4096, not {' '.join(map(str, sizes)) or 'none'}")
     require(rounds >= 1, f"--rounds: at least 1, not {rounds}")
     rng, sizes, one = np.random.default_rng(seed), sorted(set(sizes)), np.ones(512, dtype)
-    most = 2e-9 * 16_000 * one.size / seconds(lambda: products.in_registers(one, one[0] / 2, one[0] / 2), 3 * rounds)
+    peak = 2e-9 * 16_000 * one.size / seconds(lambda: products.in_registers(one, one[0] / 2, one[0] / 2), 3 * rounds)
     found = each(lambda n: climb(n, dtype, rounds, rng), sizes, "sizes")
     complete, sizes = len(found) == len(sizes), sizes[: len(found)]
     off = max(row["off"] for row in found)
@@ -142,9 +142,9 @@ def run(
     beside = climb(sizes[-1] + 8, dtype, rounds, rng)["speeds"]
     back, edges = training(sizes[-1], dtype, rounds, rng)
     rows = [[n, *(float(f"{x:.3g}") for x in speed)] for n, *speed in zip(sizes, *speeds.values(), strict=True)]
-    shares = [f"{speed[-1] / most:.1%}".replace("nan%", "—") for speed in speeds.values()]
+    shares = [f"{speed[-1] / peak:.1%}".replace("nan%", "—") for speed in speeds.values()]
     steps = [[name, change, share] for (name, (_, change)), share in zip(RUNGS.items(), shares, strict=True)]
-    text = f"""Products of two n × n matrices in {dtype}, GFLOP/s of one core; on registers alone it reaches {most:.3g}
+    text = f"""Products of two n × n matrices in {dtype}, GFLOP/s of one core; on registers alone it reaches {peak:.3g}
 
 {table(("n", *RUNGS), rows)}
 
@@ -155,5 +155,5 @@ All rungs give the same result up to rounding: at most {off:.0e} of the sum of a
 In training each product needs two more, one for each gradient:
 
 {edges}"""
-    numbers = {"sizes": sizes, "speeds": speeds, "in registers": most, "beside": beside, "backward": back, "off": off}
-    return Result(text, draw(sizes, speeds, most), numbers, claims(sizes, speeds, beside, back), complete)
+    numbers = {"sizes": sizes, "speeds": speeds, "in registers": peak, "beside": beside, "backward": back, "off": off}
+    return Result(text, draw(sizes, speeds, peak), numbers, claims(sizes, speeds, beside, back), complete)

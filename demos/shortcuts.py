@@ -25,7 +25,7 @@ QUICK = {"depth": 10, "epochs": 6}
 LINES = (":", "-", "--", "-.")
 HEADS = ("network", "decades", "90% within", "around", "σ min", "σ median", "σ max", "correct", "one less", "worst")
 KEY = """decades     log₁₀ ‖∂L/∂h₀‖/‖∂L/∂y‖, h₀ being what the first block receives and y the logits
-90% within  90% of ∂L/∂h₀ (of the sum of ‖part‖ by length of path) comes through the weights of at most so many blocks
+90% within  90% of ∂L/∂h₀ (of the sum of ‖part‖ by length of path) comes through the weights of at most this many blocks
 around      ‖part‖ that comes through the weights of none, relative to ‖∂L/∂h₀‖
 σ           singular values of ∂h/∂h₀ over all blocks, median of four images
 one less    share of held-out images correct with one block deleted: mean over all blocks, and the worst"""

@@ -27,7 +27,7 @@ STAGES, AFTER = 10, 20  # how many looks at the network; how many steps it then 
 HEADS = ("step", "learning", "held out", "words", "10 back", "all back", "it writes")
 WORD = "[A-Za-z]{3,}"
 KEY = """learning, held out: loss in nats per character │ words: share of the words it writes that occur in the text
-10 back, all back: ‖∂L/∂c‖ so many characters before the last, relative to the last; L is the loss of the last one alone
+10 back, all back: ‖∂L/∂c‖ 10 or all characters before the last, relative to the last; L is the last one's loss alone
 it writes: with the same random numbers each time, so that every change was learned"""
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from demos import accumulation, datasets
-from demos.accumulation import SCALES, WAYS, accumulated, network, taken, trained
+from demos.accumulation import SCALES, WAYS, accumulated, decayed_by, network, trained
 from demos.lesson import UserError, main
 from optim import SGD, Adam, AdamW
 
@@ -86,8 +86,8 @@ def test_what_decay_takes(result):
 def test_without_noise_decay_is_exact(monkeypatch):
     monkeypatch.setattr(accumulation, "SCALES", np.zeros(2))
     for kind in (SGD, AdamW):
-        assert np.allclose(taken(kind, 0), 1 - (1 - 0.003) ** 100, rtol=1e-12)
-    assert np.all((taken(Adam, 0) > 0.26) & (taken(Adam, 0) < 0.3))  # at most lr a step
+        assert np.allclose(decayed_by(kind, 0), 1 - (1 - 0.003) ** 100, rtol=1e-12)
+    assert np.all((decayed_by(Adam, 0) > 0.26) & (decayed_by(Adam, 0) < 0.3))  # at most lr a step
 
 
 # What is shown
