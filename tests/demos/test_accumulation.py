@@ -44,7 +44,7 @@ def test_accumulated_gradient_equals_the_batch(result):
     added, equal, unequal, weighed, mixed = result.numbers["ways"].values()
     assert equal < 1e-14
     assert weighed < 1e-14
-    assert added == pytest.approx(3, rel=1e-12)  # four times as long
+    assert added == pytest.approx(3, rel=1e-12)  # (4g − g)/g: four parts were added, not averaged
     assert unequal > 0.1
     assert 1e-3 < mixed < 0.5
 
@@ -77,9 +77,9 @@ def test_limits_are_their_formulas(result):
 
 def test_what_decay_takes(result):
     decays = result.numbers["decays"]
-    assert np.allclose(decays["SGD"][:9], 1 - (1 - 0.003) ** 100, rtol=0.05)  # noise cancels out
+    assert np.allclose(decays["SGD"][:9], 1 - (1 - 0.003) ** 100, rtol=0.05)  # the noise cancels out
     assert np.allclose(decays["AdamW"], 1 - (1 - 0.003) ** 100, rtol=0.05)
-    assert decays["Adam"][0] == pytest.approx(0.3, rel=0.1)  # every step is lr long, whatever it comes from
+    assert decays["Adam"][0] == pytest.approx(0.3, rel=0.1)  # every step has length lr, however small the decay
     assert decays["Adam"][-1] < 0.2 * decays["Adam"][0]
 
 
@@ -101,7 +101,7 @@ def test_the_tables_show_the_numbers(result):
     for line, (name, value) in zip(runs[2:], result.numbers["runs"].items(), strict=True):
         assert line.split("  ")[0] == name
         assert float(line.split()[-1]) == pytest.approx(value, rel=0.06)
-    assert len(arrived) == 1 + 5 + 1  # four parts and a penalty, and their sum
+    assert len(arrived) == 1 + 5 + 1  # a title, four parts and a penalty, and their sum
     assert arrived[0].startswith("W1 (layers.0.weight)")
 
 

@@ -20,7 +20,7 @@ def images():
 
 
 def test_the_jacobian_against_small_steps():
-    """In units of γ/s: (x − μ)/s of the stepped batch, once with the batch's statistics and once with fixed ones."""
+    """Differences of (x − μ)/s, in units of γ/s: with the statistics of the moved batch, and with fixed ones."""
     found = jacobian(4)
     x = np.random.default_rng(4).normal(3, 2, (8, 1))
     s = np.sqrt(x.var() + 1e-5)
@@ -39,7 +39,7 @@ def test_two_directions_are_lost_in_training(result):
     square = result.numbers["jacobian"]
     sizes = np.linalg.svd(square["training"])[1]
     assert np.allclose(sizes[:6], 1, atol=1e-12)
-    assert sizes[6] < 1e-4  # not 0: eps is in the root
+    assert sizes[6] < 1e-4  # not exactly 0, because of the eps in the root
     assert sizes[7] < 1e-14
     assert np.allclose(square["training"] @ np.ones(8), 0, atol=1e-14)
 
@@ -99,7 +99,7 @@ def test_batch_statistics_need_large_mixed_batches(result):
     assert use["mixed"][0] < 0.7
     assert use["mixed"][-1] == pytest.approx(use["running"], abs=0.03)
     assert max(use["sorted"][:4]) < 0.4
-    assert use["sorted"][-1] == use["mixed"][-1]  # the same images, in another order
+    assert use["sorted"][-1] == use["mixed"][-1]  # the last batch is all images, and their order does not matter
     assert use["mixed"][0] < use["mixed"][2] < use["mixed"][-1]
 
 
@@ -112,7 +112,7 @@ def test_asking_does_not_move_the_running_statistics(images):
 
 
 def test_correct_by_hand(images):
-    """Batches of 120 by their own statistics, in NumPy."""
+    """In NumPy: batches of about 120, each normalised with its own statistics."""
     model = network(Tanh, True, np.random.default_rng(1))
     w1, w2, w3 = (p.data for p in model.parameters() if p.ndim == 2)
     right = []

@@ -1,4 +1,4 @@
-"""The lesson on neurons in a row: its products against formulas taken on paper, its picture against its numbers."""
+"""The lesson on neurons in a row: its products against formulas derived on paper, its picture against its numbers."""
 
 import math
 
@@ -120,7 +120,7 @@ def test_the_picture_shows_the_numbers(result, rows):
     edges = band.collections[0].get_paths()[0].vertices
     assert 2 * edges[:, 0].max() == result.numbers["width"].max()
     assert edges[:, 1].min() >= 4
-    looks = {(line.get_linestyle(), line.get_marker()) for line in back.lines}  # without colour
+    looks = {(line.get_linestyle(), line.get_marker()) for line in back.lines}  # distinct without colour
     assert len(looks) == 8
     assert result.figure.get_supxlabel().startswith("How to read: ")
 

@@ -1,6 +1,6 @@
-"""The digits that are shipped, and MNIST's files: good ones, and every way in which a file can be bad.
+"""The digits that are shipped, and MNIST's and CIFAR-10's files: good ones, and every way in which one can be bad.
 
-The real MNIST files are tried where the environment variable MNIST_DIR names their folder.
+The real MNIST files are tested if the environment variable MNIST_DIR names their folder.
 """
 
 import gzip
@@ -65,7 +65,7 @@ def test_the_same_seed_holds_out_the_same_images():
 
 
 def test_no_image_is_on_both_sides():
-    """Every digit and its label is either learned from or held out, each as often as it is in the file."""
+    """The two sides together hold every digit with its label as often as the file does."""
     data = datasets.digits(0)
     with np.load(Path(datasets.__file__).parent / "data" / "digits.npz") as shipped:
         images, labels = shipped["images"].reshape(-1, 64), shipped["labels"]
@@ -91,7 +91,7 @@ def test_training_files_are_used_where_they_are(folder):
 
 
 def test_pixels_survive(folder):
-    """Undo the scaling: the numbers are those that were written."""
+    """With the scaling undone, the numbers are those that were written."""
     filled(folder, "train", 50)
     data = datasets.mnist(folder)
     written = np.random.default_rng(50).integers(0, 256, (50, 4, 4)).reshape(50, 16)

@@ -34,7 +34,7 @@ def test_with_any_seed(seed):
 
 
 def test_the_share_correct_is_that_of_images_it_has_not_seen(result, images):
-    """Counted again from the scores, on images that are not among those it learned from."""
+    """Counted again from the scores of the held-out images, none of which is a training image."""
     for row in result.numbers["epochs"]:
         right = np.argmax(row["scores"], axis=1) == images.y_held_out
         assert row["correct"] == np.mean(right)
@@ -47,7 +47,7 @@ def test_the_share_correct_is_that_of_images_it_has_not_seen(result, images):
 
 
 def test_it_learns_from_nothing_but_the_training_images(images):
-    """Other held-out labels change what is measured, and no step of training."""
+    """Other held-out labels change what is measured, but no training step."""
     shuffled = images._replace(y_held_out=images.y_held_out[::-1])
     runs = []
     for data in (images, shuffled):
@@ -83,7 +83,7 @@ def test_the_rate_falls_with_the_update_ratio(result):
     history = result.numbers["history"]
     ratios = history["update_ratio/layers.0.weight"]
     assert list(history["step"]) == list(range(0, 690, 5))
-    assert ratios[0] == pytest.approx(0.017, rel=0.1)  # 0.003/√(2/64): the first step of Adam is lr long everywhere
+    assert ratios[0] == pytest.approx(0.017, rel=0.1)  # 0.003/√(2/64): Adam's first step is lr for every weight
     assert ratios[-1] < ratios[0] / 100
 
 

@@ -1,4 +1,4 @@
-"""The lesson on descent: its steps against NumPy's, what rates do, and its picture against its numbers."""
+"""The lesson on descent: its steps against NumPy's, the effect of rates, and its picture against its numbers."""
 
 import math
 from functools import partial
@@ -48,7 +48,7 @@ def test_momentum_against_numpy():
 
 
 def test_on_the_quadratic_every_step_is_the_same_factor(numbers):
-    """What is left of the way after n steps is (1 − λh)ⁿ of it, for h = 1 and h = 25."""
+    """After n steps, (1 − λh)ⁿ of the distance is left, for the curvatures h = 1 and h = 25."""
     for way in numbers["descents"]["quadratic"]:
         n = np.arange(len(way.path))[:, None]
         factors = 1 - way.rate * np.array([1.0, 25.0])
@@ -133,7 +133,7 @@ def test_claims(result):
 
 @pytest.mark.slow
 def test_claims_of_a_full_run():
-    """On Rosenbrock's valley momentum arrives first, Adam second, SGD not at all."""
+    """In Rosenbrock's valley momentum arrives first, Adam second, SGD never."""
     result = gradient_descent.run(seed=3)
     sgd, momentum, adam = (best(result.numbers["races"]["Rosenbrock", optimizer]).arrived for optimizer in OPTIMIZERS)
     assert momentum < adam < sgd == math.inf
@@ -176,7 +176,7 @@ def test_the_tables_show_the_numbers(result, numbers):
 
 
 def test_ctrl_c_keeps_the_races_that_are_finished(monkeypatch):
-    """The second optimizer is stopped: the first one's races are shown, claims about all are not."""
+    """Stopped at the second optimizer, it shows the races of the first, but no claims about all of them."""
 
     def stopped(*args, **kwargs):
         raise KeyboardInterrupt

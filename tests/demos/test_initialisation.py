@@ -97,7 +97,7 @@ def test_constant_weights_leave_one_unit(result):
         assert result.numbers["rows"][activation, "constant 1/n"]["units"] == 1
     assert result.numbers["rows"]["tanh", "Xavier"]["units"] == 100
     assert result.numbers["constant"]["units"] == result.numbers["constant"]["trained"] == 1
-    assert result.numbers["rows"]["tanh", "constant 1/n"]["trained"] > 1  # the random top layer sets them apart
+    assert result.numbers["rows"]["tanh", "constant 1/n"]["trained"] > 1  # the random top layer makes them differ
 
 
 def test_distinct_counts_columns():
@@ -157,7 +157,7 @@ def test_claims(result):
 
 
 def test_how_far_chance_moves_relu():
-    """Var Σ relu(z)²/E Σ relu(z)² over n normal z is 5/n, a layer's share of the spread that claim 2 allows."""
+    """Var Σ relu(z)²/E Σ relu(z)² over n normal z is 5/n, what one layer adds to the spread that claim 2 allows."""
     z = np.maximum(np.random.default_rng(0).normal(size=(20_000, 100)), 0)
     assert np.var(2 * np.mean(np.square(z), axis=1)) == pytest.approx(5 / 100, rel=0.05)
 

@@ -1,4 +1,4 @@
-"""The command line and what lessons are put together from."""
+"""The command line, and the parts that lessons are made of."""
 
 import importlib
 import re
@@ -19,7 +19,7 @@ ROOT = Path(lesson.__file__).resolve().parents[1]
 
 @pytest.fixture
 def toy(monkeypatch):
-    """A lesson that hands back what it was asked for."""
+    """A lesson that returns its arguments."""
 
     def run(
         depth: Annotated[int, "layers"] = 50,
@@ -59,7 +59,7 @@ def test_without_a_name_the_lessons_are_listed(capsys):
 
 @pytest.mark.parametrize("name", lesson.LESSONS)
 def test_what_quick_stands_for_can_be_typed(name, monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "1000")  # a line for each option
+    monkeypatch.setenv("COLUMNS", "1000")  # each option on one line
     module = importlib.import_module(f"demos.{name}")
     with pytest.raises(SystemExit):
         lesson.options(name, module, ["--help"])

@@ -1,4 +1,4 @@
-"""The lesson on iterated functions: slopes against products taken on paper, the picture against the numbers."""
+"""The lesson on iterated functions: slopes against products derived on paper, the picture against the numbers."""
 
 import math
 
@@ -65,7 +65,7 @@ def test_slopes_explode_like_powers_where_x_is_0(found):
 
 
 def test_zeros_of_the_slope(found):
-    """Where an earlier value is 1/2: x = (1 ± √(1 − 4c/3.5))/2 leads to c in one step."""
+    """They are the x from which a later value is 1/2; x = (1 ± √(1 − 4c/3.5))/2 leads to c in one step."""
     root = math.sqrt(1 - 2 / 3.5)
     assert found[CURVE][2]["zeros"] == pytest.approx([(1 - root) / 2, 0.5, (1 + root) / 2], abs=2.5e-4)
     assert [len(found[CURVE][n]["zeros"]) for n in TIMES] == [1, 3, 7, 13, 23, 37]

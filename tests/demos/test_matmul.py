@@ -31,7 +31,7 @@ def test_a_rung_writes_the_product(name):
 
 
 def test_the_ladder_goes_up(result):
-    """Where each rung is many times as fast as another one, half of that is asked for."""
+    """Where one rung is many times as fast as another, half of the measured ratio is required."""
     speeds = result.numbers["speeds"]
     assert speeds["definition"][0] > 20 * speeds["Python"][0]
     assert speeds["rows"][-1] > 3 * speeds["definition"][-1]

@@ -1,4 +1,4 @@
-"""The first lesson: its engine, its mistakes and minigrad against derivatives taken on paper."""
+"""The first lesson: its engine, its mistakes and minigrad against derivatives found on paper."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_expression_by_both_engines(result):
 
 
 def test_the_two_mistakes_give_wrong_numbers(result):
-    """a gets 6 + 9·2 instead of 6 + 15·2 if c goes first, and only the last of two contributions if they overwrite."""
+    """∂e/∂a is 6 + 9·2 instead of 6 + 15·2 if c is visited too early, and the last part alone if parts overwrite."""
     columns = result.numbers["expression"]
     assert columns["wrong order"] == [24, 27, 15, 6, 1]
     assert columns["overwriting"] == [12, 18, 6, 6, 1]
@@ -32,7 +32,7 @@ def test_the_two_mistakes_give_wrong_numbers(result):
 def test_neuron_against_the_formula():
     numbers = mechanics.run(seed=3).numbers["neuron"]
     w = np.random.default_rng(3).normal(size=9)
-    x = np.array([1.0, -2.0, 1.0])  # with the 1 that a bias sees
+    x = np.array([1.0, -2.0, 1.0])  # the last 1 is the input of the bias
     h = np.tanh([w[:3] @ x, w[3:6] @ x])
     slope = 1 - np.tanh(w[6] * h[0] + w[7] * h[1] + w[8]) ** 2
     first, second = (slope * w[6 + j] * (1 - h[j] ** 2) * x for j in (0, 1))
@@ -76,7 +76,7 @@ def test_the_report_steps_through_the_backward_pass(result):
         result.table.index("a = 3 × upstream 15 = 45, added to b"),
     )
     assert steps[0] < steps[1]
-    assert "= 9, added to w" in result.table  # 1 + 3 + 5: broadcasting sums
+    assert "= 9, added to w" in result.table  # 1 + 3 + 5: the gradient of a broadcast input is a sum
     assert "minigrad/graph.py" in result.table
 
 

@@ -1,4 +1,4 @@
-"""The lesson on memory: its networks and its probe against NumPy, what learns the task, its picture, its options."""
+"""The lesson on memory: its networks and its probe against NumPy, which networks learn, its picture, its options."""
 
 import math
 
@@ -77,13 +77,13 @@ def test_a_simple_recurrent_net_multiplied_out_by_hand():
         g = g @ w_hidden.T
     assert np.allclose(found["by time"], by_time, rtol=1e-10, atol=1e-300)
     assert found["radius"] == pytest.approx(1)
-    assert found["by path"].tolist() == [*(steps - 1) * [0], 1]  # its only way passes W_hidden at every step
+    assert found["by path"].tolist() == [*(steps - 1) * [0], 1]  # its only path passes W_hidden at every step
     assert math.isnan(found["direct"])
     assert found["around"] == 0
 
 
 def test_the_way_around_in_an_lstm_is_the_product_of_its_forget_gates():
-    """With W_hidden = 0 there is no other way: ∂c_T/∂c_1 = diag(Π f)."""
+    """With W_hidden = 0 there is no other path: ∂c_T/∂c_1 = diag(Π f)."""
     model = network("lstm b=3", 4, seed=0)
     cell = model[0].layers[0]
     cell.w_hidden.data *= 0
@@ -135,12 +135,12 @@ def test_what_is_left_of_a_state(rows):
     assert left["lstm b=0"] < left["lstm"] / 100
     assert left["lstm"] < left["lstm b=3"]
     assert left["shortcut"] > 10
-    assert left["gru"] < 1e-2 < rows["gru"]["trained"]["left"]  # vanished at first, and yet it learned
+    assert left["gru"] < 1e-2 < rows["gru"]["trained"]["left"]  # it vanished at first, but the network learned
 
 
 @pytest.mark.slow
 def test_a_hundred_steps():
-    """In as much training as the LSTM needs, which is about half of the lesson's, the RNN learns nothing."""
+    """In the training that the LSTM needs, about half of the lesson's, the RNN learns nothing."""
     errors = {}
     for name in ("rnn", "lstm"):
         found = train(network(name, 32, seed=0), length=100, steps=1250, limit=1.0, seed=0)
@@ -175,7 +175,7 @@ def test_the_picture_shows_the_numbers(result, rows):
             line = next(lines)
             assert np.array_equal(line.get_ydata(), rows[name]["runs"][how]["errors"])
             assert np.array_equal(line.get_xdata(), rows[name]["runs"][how]["steps"])
-    for title in ("parts of ∂L/∂W_hidden", "∂L/∂s_1 by paths", "error while learning"):  # without colour
+    for title in ("parts of ∂L/∂W_hidden", "∂L/∂s_1 by paths", "error while learning"):  # distinct without colour
         looks = [(line.get_linestyle(), line.get_marker()) for line in axes[title].lines]
         assert len(set(looks)) == len(looks)
     assert result.figure.get_supxlabel().startswith("How to read: ")
@@ -207,7 +207,7 @@ def test_the_chains_show_each_kind_of_step(result):
 
 
 def known(rnn=0.17, shortcut=0.2, lstm=0.002, gru=0.001, radius=30.0, b3=10.0, new=1e-9, trained=0.5):
-    """Rows as a run of a hundred steps gives them."""
+    """Rows like those of a run over a hundred steps."""
     left = {"rnn ρ=0.7": 1e-17, "rnn ρ=1.4": radius, "lstm b=0": 1e-12, "lstm": 0.03, "lstm b=3": b3}
     looks = {name: {"left": left.get(name, 1e-5), "direct": 0.7, "around": new} for name in NETWORKS}
     errors = {"rnn": rnn, "shortcut": shortcut, "lstm": lstm, "gru": gru}

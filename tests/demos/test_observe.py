@@ -25,7 +25,7 @@ def rows(result):
 
 
 def test_the_diagnosis_against_numpy():
-    """The stuck net multiplied out by hand, with σ' as it is, 1/4 and 1 on the way back."""
+    """The stuck net multiplied out by hand, with the true σ', 1/4 and 1 in the backward pass."""
     found = diagnose(depth=4, seed=6)
     rng = np.random.default_rng(6)
     images = datasets.digits(rng)
@@ -146,7 +146,7 @@ def test_the_picture_shows_the_numbers(result, rows):
         np.average(np.arange(54), weights=axes.collections[0].get_array().reshape(54, -1)[:, -1])
         for axes in (low, high)
     ]
-    assert middle[1] - middle[0] > 10  # octaves
+    assert middle[1] - middle[0] > 10  # octaves apart
     assert result.figure.get_supxlabel().startswith("How to read: ")
 
 

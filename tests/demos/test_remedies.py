@@ -1,4 +1,4 @@
-"""The comparison of remedies: the same bits wherever it runs, its numbers against NumPy, its verdicts, its picture."""
+"""The comparison of remedies: the same bits in every process, its numbers against NumPy, its verdicts, its picture."""
 
 import contextlib
 import os
@@ -74,7 +74,7 @@ def test_the_best_remedy_reads_mnist():
 
 
 def test_the_same_run_has_the_same_bits_wherever_it_is_computed():
-    """Here, in threads, in other processes: also where a process starts with another dtype than this one."""
+    """Here, in threads, and in other processes, even if these start with another default dtype."""
     tasks = [SMALL._replace(remedy=remedy, seed=seed) for remedy in ("all", "plateau") for seed in (1, 2)]
     tasks.append(SMALL._replace(place=("digits", None, 0, "float32")))
     here = spread(measure, tasks)
@@ -120,7 +120,7 @@ def test_what_each_network_consists_of():
 
 
 def test_measurements_against_numpy(monkeypatch):
-    """The weights that are left after training, looked at without the engine."""
+    """Computed from the weights after training, without the engine."""
     models = []
     monkeypatch.setattr(runs, "network", lambda *xs: models.append(network(*xs)) or models[-1])
     found = measure(SMALL._replace(remedy="He"))
@@ -288,7 +288,7 @@ def test_processes_never_hear_of_ctrl_c_from_their_start_on():
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
 @pytest.mark.parametrize("whole_terminal", [False, True])
 def test_ctrl_c_on_the_command_with_processes(tmp_path, whole_terminal):
-    """In a terminal all processes get the signal; those that compute leave it to the first one, and end with it."""
+    """In a terminal all processes get the signal. The workers ignore it; they end when the first process does."""
     out = tmp_path / "pictures"
     options = ["--depth", "1", "--width", "4", "--epochs", "100000", "--workers", "2", "--out", str(out)]
     running = subprocess.Popen(
@@ -298,11 +298,11 @@ def test_ctrl_c_on_the_command_with_processes(tmp_path, whole_terminal):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what runs in the background ignores it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background process would ignore it
     )
     try:
         deadline = time.monotonic() + 120
-        while not out.exists() and time.monotonic() < deadline:  # made just before the lesson starts
+        while not out.exists() and time.monotonic() < deadline:  # the folder is made just before the lesson starts
             time.sleep(0.05)
         time.sleep(0.3)
         (os.killpg if whole_terminal else os.kill)(running.pid, signal.SIGINT)

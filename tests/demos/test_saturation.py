@@ -1,4 +1,4 @@
-"""The lesson on saturation: activations against formulas, four kinds of nothing, and what revives which."""
+"""The lesson on saturation: activations against formulas, four kinds of zero gradient, and what revives each."""
 
 import math
 
@@ -53,7 +53,7 @@ def test_saturated_is_a_tenth_of_the_largest_slope(numbers):
 
 
 def test_where_slopes_are_0_in_float32(numbers):
-    """1 − σ rounds to 0 where e⁻ᶻ < 2⁻²⁵, and e⁻ᶻ itself is below the smallest number from z = 104 on."""
+    """1 − σ rounds to 0 where e⁻ᶻ < 2⁻²⁵; σ itself rounds to 0 where eᶻ < 2⁻¹⁵⁰, below z = −104."""
     shapes = numbers["shapes"]
     assert shapes["sigmoid"]["above"] == pytest.approx(-math.log(2.0**-25), abs=0.8)
     assert shapes["sigmoid"]["below"] == pytest.approx(math.log(2.0**-150), abs=0.1)
@@ -128,7 +128,7 @@ def test_the_picture_shows_the_numbers(result, numbers):
         assert ax.get_title(loc="left") == name
         assert np.array_equal(ax.collections[0].get_array(), np.array([*layers.values()]))
         assert not any("How to read" in text.get_text() for text in ax.texts)
-        assert ax.collections[0].colorbar is None  # taken away whole: else Matplotlib 3.10 leaves room for what is gone
+        assert ax.collections[0].colorbar is None  # or Matplotlib 3.10 would keep room for the removed one
     assert list(numbers["units"]) == list(MAPS)
     assert result.figure.get_supxlabel().startswith("How to read: ")
 

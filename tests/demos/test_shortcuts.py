@@ -1,4 +1,4 @@
-"""The lesson on shortcuts: its networks and its probe against NumPy, what deleting a block does, picture, options."""
+"""The lesson on shortcuts: its networks and its probe against NumPy, deleting a block, its picture, its options."""
 
 import math
 
@@ -71,7 +71,7 @@ def test_a_deleted_block_is_one_whose_weights_are_zero(name, images):
     without = Sequential(*model[:2], deleted(1), *model[3:])
     for p in model[2].parameters():
         p.data *= 0
-    x = relu(images.x[:5])  # of a residual-relu block h is never negative, but for the first
+    x = relu(images.x[:5])  # ≥ 0, as the h of every residual-relu block but the first
     assert np.allclose(model(x).numpy(), without(x).numpy(), rtol=1e-12, atol=1e-12)
 
 
@@ -97,7 +97,7 @@ def test_a_plain_network_multiplied_out_by_hand(images):
 
 
 def test_the_way_around_residual_blocks(images):
-    """What came past all blocks is ∂L/∂h as the last block received it; all paths together are the gradient."""
+    """Around all blocks comes ∂L/∂h as the last block received it; all paths together are the gradient."""
     model, _ = network("residual", depth=3, width=7, rng=np.random.default_rng(2))
     found = probe(model, images)
     x, y = images.x[:64], images.y[:64]
@@ -147,10 +147,10 @@ def test_paths_through_few_blocks_bring_the_gradient(rows):
 def test_directions_survive_a_free_way_around(rows):
     for when in ("new", "trained"):
         smallest = {name: row[when]["extent"][0] for name, row in rows.items()}
-        assert smallest["dense"] >= 1  # h₀ itself is part of what comes out
+        assert smallest["dense"] >= 1  # the output contains h₀ itself
         assert smallest["residual"] > 0.05
         assert smallest["plain"] == smallest["residual-relu"] == 0
-    assert abs(rows["plain"]["new"]["decades"]) < 1  # and yet the norm of the gradient is kept
+    assert abs(rows["plain"]["new"]["decades"]) < 1  # although the norm of the gradient is kept
     assert np.sum(rows["plain"]["new"]["all blocks"] > 0.01) < 16
 
 

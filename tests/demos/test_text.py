@@ -1,4 +1,4 @@
-"""The lesson on text: what it reads and writes, that training goes on from a file, its picture, its options."""
+"""The lesson on text: what it reads and writes, resuming from a file, its picture, its options."""
 
 import math
 import sys
@@ -52,7 +52,7 @@ def test_windows_are_followed_by_the_next_character(abc):
 
 
 def test_guesses_on_a_text_that_repeats(abc):
-    """Letters are equally frequent, so frequency says nothing; pairs say all but for what was added to the counts."""
+    """All letters are equally frequent, so frequency says nothing; pairs say all, up to the 1 added to each count."""
     found = guesses(read(abc))
     assert found["any character"] == pytest.approx(math.log(3))
     assert found["frequent ones"] == pytest.approx(math.log(3), abs=1e-4)
@@ -64,7 +64,7 @@ def test_a_trained_network_writes_what_it_read(abc):
     model, optimizer = writer(source, 8, 150, seed=0)
     losses = learn(model, optimizer, source, length=12, until=150, seed=0)
     assert losses[0] == pytest.approx(math.log(3), abs=0.3)
-    assert held_out(model, source, 12) < 0.15  # nearly all of it from the first letter, before which it knows nothing
+    assert held_out(model, source, 12) < 0.15  # nearly all from the first letter, which it cannot predict
     written = sample(model, source, 300, seed=0)
     assert len(written) == 300
     assert sum(pair in written for pair in ("ab", "bc", "ca")) == 3
@@ -73,7 +73,7 @@ def test_a_trained_network_writes_what_it_read(abc):
 
 
 def test_samples_have_the_probabilities_of_the_softmax(abc):
-    """A network that does not look back: each letter it writes is drawn from the same softmax."""
+    """With zero weights in its head the network draws every letter from the same softmax."""
     source = read(abc)
     model, _ = writer(source, 4, 10, seed=0)
     model[2].weight.data[:] = 0
@@ -173,7 +173,7 @@ def test_it_learns_more_than_pairs_of_letters(result, rows):
     assert result.numbers["new"] == pytest.approx(result.numbers["guesses"]["any character"], abs=0.1)
     assert last["held out"] < 2.25 < result.numbers["guesses"]["pairs"] < result.numbers["guesses"]["frequent ones"]
     assert last["learning"] < rows[25]["learning"] - 1
-    assert max(row["words"] for row in rows.values()) > rows[25]["words"]  # its last may all be none
+    assert max(row["words"] for row in rows.values()) > rows[25]["words"]  # the last sample may have none
 
 
 def test_the_gradient_fades_on_its_way_back(rows):
@@ -192,7 +192,7 @@ def test_going_on_needs_what_the_optimizer_remembers(result):
 
 @pytest.mark.slow
 def test_the_full_run_reads_below_one_point_six():
-    """Before a quarter of its steps."""
+    """In less than a quarter of its steps."""
     pytest.importorskip("pydoc_data.topics")
     source = read(None)
     model, optimizer = writer(source, 128, 2000, seed=0)

@@ -1,4 +1,4 @@
-"""Training with everything written down: rates, penalties, angles and lost units against what they must be."""
+"""The training loop of the lessons: the rates, penalties, angles and lost units that it records."""
 
 import math
 
@@ -21,7 +21,7 @@ def network(activation="relu", **options):
 
 
 def test_a_plateau_lowers_the_rate_after_whole_epochs(images):
-    """Nothing is learned at a rate of almost 0, so each epoch of 23 steps is one without progress."""
+    """Nothing is learned at a rate of almost 0, so no epoch of 23 steps makes progress."""
     way = Way(optim.ReduceOnPlateau(1e-12, factor=0.5, patience=1, threshold=0.5, eps=0))
     rates = train(network(), images, way, 5 * 23, np.random.default_rng(0))["rate"]
     assert [rates[23 * epoch] / 1e-12 for epoch in range(5)] == [1, 1, 1, 0.5, 0.5]

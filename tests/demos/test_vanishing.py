@@ -80,7 +80,7 @@ def test_what_a_dense_block_and_lsuv_build(images):
     shapes = [p.shape for p in nets.network("dense-block", 9, np.random.default_rng(0)).parameters() if p.ndim == 2]
     assert shapes == [*((64 + 12 * k, 12) for k in range(9)), (64 + 12 * 9, 10)]
     signal = nets.probe("elu-lsuv")["signal"]
-    assert signal.min() > 1 - 1e-12  # the variance is 1, and the mean of z is not quite 0
+    assert signal.min() > 1 - 1e-12  # the variance is 1, but the mean of z is not quite 0
     assert signal.max() < 1.1
     first, *_ = (p.data for p in nets.network("tanh-orthogonal", 9, np.random.default_rng(0)).parameters())
     assert np.allclose(first.T @ first, np.eye(16))
@@ -95,11 +95,11 @@ def test_fifty_layers_keep_the_gradient_in_the_newer_ways(images):
 
 @pytest.mark.slow
 def test_fifty_layers_with_shortcuts_learn_and_sigmoids_do_not():
-    """At the lesson's depth and width; what learns in eight epochs has learned in three."""
+    """At the lesson's depth and width; three of its eight epochs are enough."""
     rows = vanishing.run(epochs=3, rows=("sigmoid-xavier", "residual", "dense-block", "elu-lsuv")).numbers["rows"]
     assert min(rows[name]["correct"] for name in ("residual", "dense-block", "elu-lsuv")) >= 0.9
     assert rows["residual"]["correct"] >= 0.95
-    assert rows["sigmoid-xavier"]["correct"] < 0.15  # one in ten
+    assert rows["sigmoid-xavier"]["correct"] < 0.15  # a guess is right one time in ten
     assert max(rows["sigmoid-xavier"]["raised"].values()) < 0.3
     assert rows["sigmoid-xavier"]["decades"] < -25
 
@@ -140,7 +140,7 @@ def test_the_picture_shows_the_numbers(result):
         "by depth": axes["‖∂L/∂z1‖ against ‖∂L/∂y‖"],
     }
     for quantity in ("gradient", "signal"):
-        assert list(shown[quantity].get_xticks()) == [0, 1, 2, 3, 4, 5, 6]  # a layer's number is whole
+        assert list(shown[quantity].get_xticks()) == [0, 1, 2, 3, 4, 5, 6]  # whole numbers only
     for quantity, ax in shown.items():
         lines = {line.get_label(): line for line in ax.lines}
         assert set(lines) == set(RECIPES)
@@ -265,7 +265,7 @@ def test_chosen_rows_only():
 
 
 def test_one_unit_and_dead_networks_are_shown_too():
-    """Fifty ReLUs in a row, one unit wide: the gradient is exactly 0, minus infinity decades."""
+    """Fifty ReLU layers of one unit: the gradient is exactly 0, which is −∞ decades."""
     result = vanishing.run(depth=50, width=1, epochs=1, rows=("relu-he", "sigmoid-batchnorm", "residual"))
     assert result.numbers["rows"]["relu-he"]["decades"] == -math.inf
     assert "—" in result.table
@@ -312,15 +312,15 @@ def test_ctrl_c_on_the_command(tmp_path):
     running = subprocess.Popen(
         command,
         cwd=ROOT,
-        env=os.environ | {"MINIGRAD_KERNELS": "numpy"},  # it trains at once, and compiles nothing first
+        env=os.environ | {"MINIGRAD_KERNELS": "numpy"},  # training starts at once, nothing is compiled first
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what runs in the background ignores it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background process would ignore it
     )
     try:
         deadline = time.monotonic() + 120
-        while not out.exists() and time.monotonic() < deadline:  # made just before the lesson starts
+        while not out.exists() and time.monotonic() < deadline:  # the folder is made just before the lesson starts
             time.sleep(0.05)
         time.sleep(0.3)
         running.send_signal(signal.SIGINT)
