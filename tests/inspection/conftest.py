@@ -55,7 +55,7 @@ def build(kind, seed=0, dtype=np.float64, activations=SMOOTH):
 
 @pytest.fixture(autouse=True)
 def _with_kernels():
-    """Whatever the environment says: with definitions in place of kernels there is nothing to open."""
+    """Never run definitions in place of kernels, whatever the environment says: there would be nothing to open."""
     if mg.kernels.choice() != "definition":
         yield
     else:
@@ -87,5 +87,5 @@ def net(request, kind, dtype):
 
 @pytest.fixture
 def tolerance(dtype):
-    """How exactly what is equal on paper is equal."""
+    """The relative error allowed where two results are equal on paper."""
     return 1e-12 if dtype is np.float64 else 1e-5

@@ -274,7 +274,7 @@ def of_a_contribution(x):
 
 @pytest.mark.parametrize("fault", [of_a_value, of_a_contribution])
 def test_a_finding_holds_nothing_once_it_was_dealt_with(fault):
-    """A loop that skips such a batch would keep every graph until Python looks for cycles, as with gc.disable()."""
+    """Otherwise a loop that skips such batches would keep their graphs until the garbage collector runs, if ever."""
     gc.collect()
     gc.disable()
     try:

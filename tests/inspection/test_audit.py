@@ -1,4 +1,4 @@
-"""An audit finds nothing in what is right, and exactly the op that is wrong in what is not."""
+"""An audit finds nothing where all derivatives are right, and exactly the faulty op where one is wrong."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from layers import Dense, Residual, Sequential
 
 
 def loss_of(op, inputs, params):
-    """Σ c·op(inputs), for a c that says something about every element."""
+    """Σ c·op(inputs) with a random c, so that every element has a weight of its own."""
     xs = [mg.tensor(x, requires_grad=x.dtype.kind == "f") if isinstance(x, np.ndarray) else x for x in inputs]
     y = op(*xs, **params)
     return mg.sum(y * np.random.default_rng(3).uniform(0.5, 2, y.shape))
@@ -32,7 +32,7 @@ def with_factor(rule, factor):
 
 
 def scaled(x, factor):
-    if callable(x):  # a product that is put off
+    if callable(x):  # a product that is computed later
         return lambda: factor * x()
     return None if x is None else factor * x
 
@@ -292,7 +292,7 @@ def test_a_changed_value_is_refused(make_net):
 
 @pytest.mark.parametrize("f", [lambda x: x**3, lambda x: mg.sin(x) - x, mg.prod])
 def test_a_derivative_of_exactly_0(f):
-    """The difference falls with the step, and is nothing beside the longer ones."""
+    """The differences are not 0, but fall with the step, far below those of longer steps."""
     x = mg.tensor([0.0, 0.0, 0.0], requires_grad=True)
     assert mg.trace(mg.sum(f(x))).audit().ok
 

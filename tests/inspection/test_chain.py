@@ -62,7 +62,7 @@ def test_the_expected_gains_of_a_sample_are_its_own():
 
 
 def test_behind_a_batch_norm_the_gradient_of_a_sample_is_one_of_all_rows():
-    """Nothing is lengthened by more than max."""
+    """No factor lengthens the gradient by more than its `max`."""
     model = Sequential(Dense(3, 4, rng=0), BatchNorm(4), Dense(4, 1, "tanh", rng=1))
     trace = mg.trace(mg.sum(model(np.random.default_rng(1).normal(size=(5, 3)))))
     for sample in range(5):
@@ -77,7 +77,7 @@ def test_rows_of_a_weight_are_no_samples():
     trace = mg.trace(mg.sum(np.random.default_rng(1).normal(size=(5, 3)) @ mg.tanh(w)))
     rows = [str(trace.chain(to=w, sample=sample)).split("\n")[-3].split() for sample in (None, 0, 4)]
     assert [row[1] for row in rows] == ["diag(tanh'(w))"] * 3
-    assert rows[0][5:7] == rows[1][5:7] == rows[2][5:7]  # expected and max
+    assert rows[0][5:7] == rows[1][5:7] == rows[2][5:7]  # the columns expected and max
 
 
 def test_single_numbers_have_no_samples():
@@ -104,7 +104,7 @@ def test_a_sample_is_the_net_run_on_it_alone():
 
 @pytest.mark.parametrize("single", [mg.sum, lambda y: y], ids=["number", "array"])
 def test_a_number_in_the_middle_belongs_to_all_samples(single):
-    """x/max(x): what comes back through the maximum goes to the largest, whichever sample it came from."""
+    """x/max(x): the gradient through the maximum goes to the largest element, whichever sample it comes from."""
     x = mg.tensor([1.0, 4.0, 2.0], requires_grad=True)
     y = single(mg.tanh(x / mg.max(x)))
     trace = mg.trace(y, np.ones(y.shape))
@@ -184,7 +184,7 @@ def test_a_step_of_an_lstm_is_one_factor():
 
 
 def test_branches_that_branch_again_are_told_apart():
-    """What they do alone is written out, and behind it where they branch."""
+    """A symbol names the branch's own factors, then the part in which it branches again."""
     layer = LSTM(2, 3, rng=0)
     trace = mg.trace(mg.sum(layer(np.random.default_rng(1).normal(size=(4, 4, 2)))))
     (whole,) = [factor for factor in trace.chain(to=layer.layers[0].w_hidden).factors if factor.branches]
@@ -226,7 +226,7 @@ def test_a_ledger_adds_up():
     ],
 )
 def test_an_activation_that_is_flat_at_0_is_all_operating_point(forward, derivative):
-    """Of x³ the type was −23 decades, of one that is constant around 0 it was −∞, and the total not a number."""
+    """Slopes around 0 say nothing about its type: −23 decades for x³, −∞ if it is constant there (total NaN)."""
     flat = mg.elementwise("flat", forward, [derivative], ["φ'"], kind="activation")
     x = mg.tensor([0.7, -1.2, 0.9], requires_grad=True, name="x")
     chain = mg.trace(mg.sum(flat(flat(x)))).chain(to=x)
@@ -291,8 +291,8 @@ def test_a_broadcast_minus_one_sums():
 
 
 @pytest.mark.parametrize(("factor", "gain"), [(1.00001, 1.00001), (mg.tensor([3.0, 4.0], name="I"), 5 / 2**0.5)])
-def test_a_factor_that_is_written_like_one_is_none(factor, gain):
-    """What is left out of a product is what multiplies nothing, whatever its name."""
+def test_a_factor_that_only_looks_like_one_is_kept(factor, gain):
+    """Left out of a product are the factors that are 1, not those that print as 1 or have the name I."""
     x = mg.tensor([1.0, 2.0], requires_grad=True, name="x")
     trace = mg.trace((x * factor).sum())
     chain = trace.chain(to=x)

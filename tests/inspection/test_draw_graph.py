@@ -115,7 +115,7 @@ def test_a_layer_has_its_result_its_parameters_and_the_gain_of_its_factors(mlp):
     assert list(drawn) == ["layers.0", "layers.1", "layers.2", "L = mse(y, t)"]
     gain = np.prod(mlp.chain(to="W1").gains[2:4])  # σ' and W2ᵀ
     assert drawn["layers.1"][-1] == f"gain {text.fixed(gain)} ▼"
-    assert drawn["layers.0"][-1] == "gain —"  # the input asks for no gradient
+    assert drawn["layers.0"][-1] == "gain —"  # the input requires no gradient
     for line, name in zip(drawn["layers.1"][1:4], ("h2", "W2", "b2"), strict=True):
         node = mlp[name]
         assert line.split() == [name, text.shape(node.shape), rms(node.value), "│", rms(node.grad)]
@@ -167,7 +167,7 @@ def test_the_steps_of_a_recurrence_are_one_box(lstm):
     c = next(line for line in lines if line.startswith("c[0] … c[19]"))
     assert c.endswith(f"│ {rms(lstm['c[0]'].grad)} … {rms(lstm['c[19]'].grad)}")
     f = next(line for line in lines if line.startswith("f[0] … f[19]"))
-    assert f.split("│")[1].split()[0] == "0"  # there is no c[−1] to forget: computed, and exactly zero
+    assert f.split("│")[1].split()[0] == "0"  # c[−1] = 0, so the gradient of f[0] is exactly 0
     ratio = lstm["h[0]"].norm / lstm["h[19]"].norm
     assert lines[-1] == f"grad of h[0] … h[19]: ratio {text.fixed(ratio)}, ×{text.fixed(ratio ** (1 / 19))} per step ▼"
 
@@ -209,7 +209,7 @@ def test_a_loop_over_a_cell_is_rolled(rng):
     view = GraphView(mg.trace(mg.square(loop(x)).mean()))
     assert [box.repeats for box in view.boxes] == [9, 1, 1]
     whole = next(iter(boxes(mg.trace(mg.stack(Steps(loop)(x)).sum()).to_svg()).values()))
-    assert len(whole) == 6  # a head, nine states as one line, three parameters, the gain
+    assert len(whole) == 6  # a title, nine states as one line, three parameters, the gain
     outside = GraphView(mg.trace(mg.square(loop.forward(x)).mean()))  # no module is called: op by op, from step 1 on
     assert [frame.repeats for frame in outside.frames] == [8]
 
@@ -229,7 +229,7 @@ def test_blocks_whose_values_are_used_elsewhere_are_not_folded(rng):
 
 def test_a_block_is_as_long_as_it_reaches_back():
     a, b = (mg.tensor(x, requires_grad=True, name=name) for x, name in ((1.0, "a"), (2.0, "b")))
-    for _ in range(20):  # Fibonacci's numbers: each is made of two
+    for _ in range(20):  # Fibonacci's numbers: each is the sum of the last two
         a, b = b, a + b
     view = GraphView(mg.trace(b))
     assert [len(frame.boxes) for frame in view.frames] == [2]
@@ -258,7 +258,7 @@ def test_not_computed_is_no_zero():
     lost = mg.trace(mg.relu(-x) * 1.0)
     assert boxes(lost.to_svg())["x"] == ["data 2 │ grad 0"]
     assert any(lines[-1] == "gain 0.000 ▼" for lines in boxes(lost.to_svg()).values())
-    assert any(lines[-1] == "gain —" for lines in boxes(lost.to_svg()).values())  # 0 arrives: no gain
+    assert any(lines[-1] == "gain —" for lines in boxes(lost.to_svg()).values())  # a gradient of 0 has no gain
 
 
 def test_each_use_of_a_leaf_is_a_line():
@@ -389,7 +389,7 @@ def test_boxes_do_not_overlap_and_lines_lead_down(n):
     sizes = [(random.uniform(30, 300), random.uniform(20, 90)) for _ in range(n)]
     start = time.process_time()
     placed = layout(sizes, sources)
-    assert time.process_time() - start < 0.5 * (1 + 4 * (sys.gettrace() is not None))  # slower when coverage looks on
+    assert time.process_time() - start < 0.5 * (1 + 4 * (sys.gettrace() is not None))  # slower under coverage
     rows = {}
     for (x, y), (width, height) in zip(placed.corners, sizes, strict=True):
         rows.setdefault(y, []).append((x, x + width, y + height))
@@ -420,7 +420,7 @@ def test_lines_that_pass_a_row_go_round_its_boxes(residual):
 
 
 def tangled(rng):
-    """Values with many users, so that shares crowd where the lines to them leave."""
+    """Values with many users, so that many shares are written where their lines begin."""
     values = [mg.tensor(rng.normal(size=(2, 3)), requires_grad=True) for _ in range(4)]
     for a, b in ("43", "32", "21", "11", "14", "34", "33", "43", "33", "34", "24", "31"):
         values.append(mg.maximum(values[-int(a)], values[-int(b)]))
@@ -428,7 +428,7 @@ def tangled(rng):
 
 
 def far(rng):
-    """Shortcuts over more rows than a line goes round boxes."""
+    """Shortcuts over so many rows that their lines are drawn behind the boxes instead of around them."""
     blocks = (Residual(Dense(4, 4, "tanh", rng=i), BatchNorm(4), Dense(4, 4, rng=9 + i)) for i in range(3))
     return trace_of(Sequential(*blocks, Dense(4, 1, rng=7)), rng)
 

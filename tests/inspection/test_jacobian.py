@@ -8,7 +8,7 @@ from layers import LSTM, BatchNorm, Dense, Residual, Sequential
 
 
 def test_of_every_net_by_its_input(net, tolerance):
-    """Row by row the gradient of one output."""
+    """Each row is the gradient of one output."""
     trace = mg.trace(net.loss)
     y = next(edge.input for edge in trace.edges() if edge.input.op == "add")  # what the last layer adds its bias to
     found = trace.jacobian(y, net.x)
@@ -95,7 +95,7 @@ def test_a_step_of_an_lstm_takes_h_and_c_together():
     np.testing.assert_allclose(step[hidden:, hidden:], np.diag(kept.local.diagonal[1]), rtol=1e-12)  # δc ⊙ f
     np.testing.assert_array_equal(trace.jacobian(state(3), state(3), 1), np.eye(2 * hidden))
     back = trace["h[5]"].grad[1] @ trace.jacobian("h[5]", state(2), sample=1)
-    np.testing.assert_allclose(back[:hidden], trace["h[2]"].grad[1], rtol=1e-10)  # all that arrives at h[2]
+    np.testing.assert_allclose(back[:hidden], trace["h[2]"].grad[1], rtol=1e-10)  # the whole gradient of h[2]
 
 
 def test_many_units_are_taken_in_portions():

@@ -1,4 +1,4 @@
-"""A local derivative is one linear map, however it is looked at: as rule, matrix, diagonal or by its gains."""
+"""A local derivative is one linear map, however one looks at it: as a rule, matrix, diagonal or by its gains."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def test_every_view_of_a_derivative_is_the_same_map(op_example):
         np.testing.assert_allclose(local.max_gain, exact[0], rtol=1e-12, atol=1e-15)
         found = local.singular_values()
         assert np.all(np.diff(found) <= 0)
-        copies = exact.size // found.size  # a matrix product has the values of the matrix, once per row
+        copies = exact.size // found.size  # x·W has the singular values of W, once per row of x
         np.testing.assert_allclose(np.repeat(found, copies)[: exact.size], exact, rtol=1e-9, atol=1e-12)
 
 

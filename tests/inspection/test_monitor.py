@@ -1,4 +1,4 @@
-"""GradientMonitor: what it records is what happened, it changes nothing, and it forgets nothing by dying."""
+"""GradientMonitor: it records what happened, changes nothing, and loses nothing when a run dies."""
 
 import csv
 import os
@@ -38,7 +38,7 @@ def network(*activations, width=8, features=6, classes=3, seed=0, init="he_norma
 
 
 def train(model, optimizer, steps, monitor=None, clip=None, x=None, labels=None):
-    """The loop of the textbooks."""
+    """The usual training loop."""
     if x is None:
         x, labels = data()
     for _ in range(steps):
@@ -59,7 +59,7 @@ def norm(x):
 
 
 DERIVATIVES = {
-    "sigmoid": lambda z: 4 / (np.exp(z / 2) + np.exp(-z / 2)) ** 2,  # relative to the largest
+    "sigmoid": lambda z: 4 / (np.exp(z / 2) + np.exp(-z / 2)) ** 2,  # relative to its maximum, 1/4
     "tanh": lambda z: 1 / np.cosh(z) ** 2,
     "softsign": lambda z: 1 / (1 + np.abs(z)) ** 2,
     "hard_tanh": lambda z: np.abs(z) < 1,
@@ -89,7 +89,7 @@ def test_layers_agree_with_a_direct_computation(dtype, kernels):
         else:
             assert f"saturated/{path}" not in saw
         h = y.numpy()
-    assert 0.2 < monitor.history["activation_zeros/layers.1"][0] < 0.8  # ReLU: the zeros were not counted in vain
+    assert 0.2 < monitor.history["activation_zeros/layers.1"][0] < 0.8  # ReLU: about half are zeros
     for name, parameter in model.named_parameters():
         np.testing.assert_allclose(monitor.history[f"gradient_norm/{name}"], [norm(parameter.grad)], **close)
         np.testing.assert_allclose(monitor.history[f"weight_norm/{name}"], [norm(parameter.data)], **close)
@@ -260,7 +260,7 @@ def test_modules_of_every_kind_have_a_row_and_the_loss_has_none():
         monitor.step()
     expected = ["layers.0", "layers.1", "layers.2", "layers.3.body.0", "layers.3", "layers.4", "layers.5"]
     assert list(monitor.history.of("activation_rms")) == expected
-    assert monitor.history["activation_zeros/layers.4"][0] > 0.3  # what Dropout left out
+    assert monitor.history["activation_zeros/layers.4"][0] > 0.3  # the units that Dropout zeroed
 
 
 def test_a_model_that_is_one_layer_and_one_that_holds_its_loss():
@@ -299,7 +299,7 @@ def test_a_step_of_the_optimizer_belongs_to_the_step_that_was_recorded():
     optimizer = SGD(model.parameters(), lr=0.1)
     with mg.GradientMonitor(model, optimizer, every=2) as monitor:
         CrossEntropy()(model(x), labels).backward()
-        monitor.step()  # recorded, but the weights stay
+        monitor.step()  # recorded, but without a step of the optimizer
         train(model, optimizer, 1, monitor)
         assert "update_ratio/layers.0.weight" not in monitor.history
         train(model, optimizer, 1, monitor)
@@ -384,7 +384,7 @@ def test_a_healthy_he_net_has_no_dead_unit(seed):
     shares = monitor.history.of("dead")
     assert len(shares) == 3
     assert max(share.max() for share in shares.values()) == 0
-    assert min(monitor.history[f"activation_zeros/{name}"].min() for name in shares) > 0.4  # sparse, and alive
+    assert min(monitor.history[f"activation_zeros/{name}"].min() for name in shares) > 0.4  # sparse, but alive
 
 
 def test_units_that_are_dead_from_birth():
@@ -414,7 +414,7 @@ def test_without_a_window_a_unit_dies_by_the_reset():
 def test_small_batches_wait_for_256_samples():
     shares, _ = dead(network("relu", width=10), [data(n=32, seed=i) for i in range(20)], window=2, kill={10: [0]})
     assert np.isnan(shares[:7]).all()
-    np.testing.assert_array_equal(shares[7:], [0] * 10 + [0.1] * 3)  # 8 batches after its last activity
+    np.testing.assert_array_equal(shares[7:], [0] * 10 + [0.1] * 3)  # 256 samples, 8 batches, after its last activity
 
 
 def test_one_active_sample_is_life():
@@ -493,7 +493,7 @@ def test_two_models_in_one_graph_are_told_apart():
     assert of_generator.history["activation_norm/layers.1"] == [norm(made.numpy())]
     assert of_judge.history["activation_norm/layers.1"] == [norm(judge(made).numpy())]
     assert "activation_zeros/layers.0" in of_judge.history
-    assert of_generator.history["activation_zeros/layers.0"] == [0]  # tanh: the zeros of the judge's ReLU are not here
+    assert of_generator.history["activation_zeros/layers.0"] == [0]  # tanh: not the zeros of the judge's ReLU
 
 
 def test_threads_do_not_hear_each_other():
@@ -635,7 +635,7 @@ def test_a_history_is_bounded_and_keeps_the_means():
 
 
 def test_reading_a_column_leaves_the_table_alone():
-    """Every column entered the whole last step again: the time grew with the square of the layers."""
+    """If each read wrote the last step into the table again, time would grow with the square of the layers."""
     history = History()
     for step in range(3):
         history.begin(step)
@@ -699,7 +699,7 @@ def test_a_step_lets_go_of_the_graph():
     with mg.GradientMonitor(model, optimizer) as monitor:
         train(model, optimizer, 3, monitor)
         assert monitor.walk.looks == []
-        for _ in range(3):  # without step(): what is held does not pile up
+        for _ in range(3):  # without step(), only the last pass is held
             CrossEntropy()(model(data()[0]), data()[1]).backward()
         assert len(monitor.walk.looks) == 3
 
@@ -792,7 +792,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     history = History()
     history.begin(0)
     history.put("not a number", 1.0)
-    monkeypatch.setattr(os, "replace", lambda new, old: 1 / 0)  # the only thing that touches the old file
+    monkeypatch.setattr(os, "replace", lambda new, old: 1 / 0)  # the only call that touches the old file
     with pytest.raises(ZeroDivisionError):
         history.to_csv(path)
     assert path.read_text() == "old"
@@ -838,7 +838,7 @@ def test_csv(recorded, tmp_path):
     columns = dict(zip(head, zip(*rows, strict=True), strict=True))
     for key, values in recorded.history.items():
         np.testing.assert_array_equal([float(cell or "nan") for cell in columns[key]], values)
-    assert columns["dead/layers.0"][:2] == ("", "")  # fewer than 256 samples: nothing, not 0
+    assert columns["dead/layers.0"][:2] == ("", "")  # fewer than 256 samples: empty, not 0
 
 
 def events(folder):
@@ -897,7 +897,7 @@ def test_marks_need_three_steps_in_a_row():
     assert lines["layers.0"].endswith("!!")  # vanished
     assert lines["layers.11"].endswith("0.00")  # the last hidden layer
     assert lines["layers.0.weight"].endswith("!!")  # does not move
-    assert lines["layers.0.bias"].endswith("—")  # from 0: no ratio
+    assert lines["layers.0.bias"].endswith("—")  # it started at 0: no ratio
 
 
 def test_a_healthy_net_has_no_marks():
@@ -926,7 +926,7 @@ def test_plot(layers, lines, tmp_path):
     assert ratios.get_yscale() == norms.get_yscale() == "log"
     assert "How to read" in figure.get_supxlabel()
     assert len(ratios.lines) >= lines - 1
-    if layers == 3:  # few are told apart in grey, too
+    if layers == 3:  # so few are distinct even in grey
         for ax in (ratios, norms):
             assert len({line.get_linestyle() for line in ax.lines if "weight" in str(line.get_label())}) == 3
 

@@ -1,4 +1,4 @@
-"""A trace reads what lies in a pack as itself: every state gets its own gradient, and no path goes through storage."""
+"""A trace opens packs: every packed value gets its own gradient, and no path goes through storage."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def packs_in(trace):
 
 
 def assert_as_backward(loss, tensors):
-    """The trace brings every tensor the gradient that backward() brings, and so does `backward=True`."""
+    """`backward=True` stores the gradients of backward(), and the contributions in the trace add up."""
     found = []
     for backward in (loss.backward, lambda: mg.trace(loss, backward=True)):
         for x in tensors:

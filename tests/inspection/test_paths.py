@@ -11,7 +11,7 @@ from layers import GRU, LSTM, BatchNorm, Dense, Residual, Sequential
 
 
 def random_dag(seed, size=12):
-    """A graph of at most 12 ops on a few numbers, of which some meet the same value twice."""
+    """A graph of at most 12 ops, some of which take the same value twice."""
     rng = np.random.default_rng(seed)
     x = mg.tensor(rng.normal(size=3), requires_grad=True, name="x")
     values = [x]
@@ -191,7 +191,7 @@ def test_the_strongest_paths(blocks):
     found = mg.trace(y).paths(to=x, k=8)
     assert found.exact == (2**blocks <= 10_000)
     assert found.total == 2**blocks
-    largest = np.sort(a)[-8:]  # the strongest eight use none but the strongest factors
+    largest = np.sort(a)[-8:]  # the eight strongest paths use only the eight largest factors
     products = [math.prod(some) for n in range(9) for some in itertools.combinations(largest, n)]
     np.testing.assert_allclose([path.norm for path in found], sorted(products)[::-1][:8], rtol=1e-12)
     assert ("all compared" in str(found)) == found.exact
@@ -242,7 +242,7 @@ def test_a_long_table_is_folded():
 
 
 def test_of_parts_that_cancel_but_for_rounding_there_are_no_shares():
-    """The gradient of a bias before BatchNorm: it was −5e+16 % and 5e+16 %, and the check failed."""
+    """The gradient of a bias before BatchNorm is only rounding error: shares of it would be ±5e+16 %."""
     model = Sequential(Dense(3, 4, rng=0), BatchNorm(4), Dense(4, 1, rng=1))
     trace = mg.trace(mg.sum(mg.tanh(model(np.random.default_rng(0).normal(size=(5, 3))))))
     bias = model[0].bias
@@ -290,7 +290,7 @@ def test_the_pure_cell_path_is_the_product_of_the_forget_gates():
             pure = pure * kept.local.diagonal  # the forget gate
         np.testing.assert_allclose(parts[0], pure, rtol=1e-9)
         assert parts.counts[0] == 1
-        assert np.linalg.norm(pure) < 0.5 * trace["c[0]"].norm  # not the whole story
+        assert np.linalg.norm(pure) < 0.5 * trace["c[0]"].norm  # most of it comes by other paths
         norms.append(np.linalg.norm(pure))
     assert norms[0] < 1e-10
     assert norms[1] / norms[0] > 1e3

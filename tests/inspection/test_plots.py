@@ -13,7 +13,7 @@ from layers import GRU, LSTM, RNN, Dense, Residual, Sequential
 from optim import SGD
 
 draw = pytest.importorskip("minigrad.inspection.draw")
-from matplotlib.colors import to_rgb  # noqa: E402  (after the room has been found)
+from matplotlib.colors import to_rgb  # noqa: E402  (only where the room is there)
 from matplotlib.figure import Figure  # noqa: E402  (as above)
 
 from minigrad.inspection import text  # noqa: E402  (as above)
@@ -221,7 +221,7 @@ def test_flow():
     for container in bars.containers:
         column = container.get_label().rsplit(" ", 1)[0]
         np.testing.assert_allclose([bar.get_height() for bar in container], [row[column] for _, row in rows])
-    for k, (_, row) in enumerate(rows):  # stacked without a gap, down from 0 and up from 0
+    for k, (_, row) in enumerate(rows):  # stacked without gaps, up and down from 0
         pieces = [(c[k].get_y(), c[k].get_height()) for c in bars.containers]
         assert sum(h for _, h in pieces if h < 0) == pytest.approx(min(min(y + h, 0) for y, h in pieces))
         assert sum(h for _, h in pieces) == pytest.approx(sum(row.values()))
@@ -242,7 +242,7 @@ def test_zero_is_marked_and_not_drawn():
     np.testing.assert_array_equal(np.isnan(line(ax, "gradient, RMS")), [True, True, False])
     assert texts(ax) == ["0", "0"]
     (ax,) = trace.chain(to=model[0].weight).plot().axes
-    assert texts(ax) == ["0"] * 4  # σ' of the dead layer and all behind it
+    assert texts(ax) == ["0"] * 4  # φ' of the dead layer and the factors after it
     assert ax.get_title("left").endswith("‖gradient‖ × 0")
     assert "nan" not in "".join(text.get_text() for text in ax.get_legend().texts)
 
@@ -333,7 +333,7 @@ def test_spectrum():
 
 @pytest.mark.parametrize("batch", [4, 5])
 def test_the_spectrum_of_layers_that_share_a_weight(batch):
-    """The weight is where the chain ends, and no layer, even if it has as many rows as the batch."""
+    """The weight that ends the chain counts as no layer, even with as many rows as the batch."""
     layer = Dense(4, 4, "tanh", rng=0)
     trace = mg.trace(mg.sum(Sequential(layer, layer, layer, Dense(4, 1, rng=1))(np.ones((batch, 4)))))
     (ax,) = draw.spectrum(trace, sample=3).axes
@@ -355,7 +355,7 @@ def test_lens():
     curve = next(line for line in ax.get_lines() if line.get_label() == "|w·φ'(z)| = 1")
     s = 1 / (1 + np.exp(-curve.get_xdata()))
     np.testing.assert_allclose(curve.get_ydata() * s * (1 - s), 1)
-    assert min(curve.get_ydata()) == pytest.approx(4)  # Nielsen: |w| ≥ 4, or no gradient is strengthened
+    assert min(curve.get_ydata()) == pytest.approx(4)  # Nielsen: no gradient grows unless |w| ≥ 4
     dots = [line for line in ax.get_lines() if line.get_marker() == "o"]
     for k, name in enumerate(["z1", "z2", "z3"]):
         z = trace[name].value

@@ -43,7 +43,7 @@ def test_a_chain_telescopes_and_multiplies_out(net, tolerance):
         assert chain.product.shape == node.shape
         np.testing.assert_allclose(chain.running, np.cumprod(chain.gains), rtol=1e-12)
         np.testing.assert_allclose(chain.decades, np.cumsum(np.log10(chain.gains)), atol=1e-12 * len(chain))
-        if node.norm > 1e-6:  # a bias before a norm has no gradient but rounding errors
+        if node.norm > 1e-6:  # the gradient of a bias before a norm is only rounding error
             assert chain.running[-1] == pytest.approx(node.norm / length(trace.seed), rel=tolerance)
         total = chain.ledger().total["total"]
         assert total == pytest.approx(chain.decades[-1], abs=1e-9)
@@ -134,7 +134,7 @@ def test_no_norm_of_a_deep_net_in_float32_is_a_false_zero():
     assert np.all(single > 0)
     np.testing.assert_allclose(single, double, rtol=1e-3)
     naive = [np.sqrt(np.sum(node.grad**2)) for node in trace.nodes if node.grad is not None]
-    assert np.sum(np.equal(naive, 0)) > 50  # what a sum of squares in float32 makes of them
+    assert np.sum(np.equal(naive, 0)) > 50  # their squares underflow in float32
     assert "0" not in [row.split()[-1] for row in trace.summary().split("\n")]
 
 

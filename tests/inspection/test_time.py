@@ -62,7 +62,7 @@ def test_a_loop_over_cells_is_in_order_of_time_too():
 def test_early_steps_vanish_or_not_with_the_spectral_radius(scale, low, high):
     rng = np.random.default_rng(1)
     net = RNN(4, 32, rng=rng)
-    net.layers[0].w_hidden.data *= scale  # orthogonal before
+    net.layers[0].w_hidden.data *= scale  # it was orthogonal: its spectral radius is now `scale`
     h = net(rng.normal(size=(16, 40, 4)))
     parts = mg.trace(mg.mean(mg.square(Dense(32, 1, rng=rng)(h)))).by_time(net.layers[0].w_hidden)
     assert low < np.linalg.norm(parts[-21]) / np.linalg.norm(parts[-1]) < high

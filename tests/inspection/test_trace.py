@@ -408,7 +408,7 @@ def test_an_op_without_formulas_prints_its_name():
 
 
 def test_of_two_models_each_computed_its_own():
-    """Both have a layers.0, and both are at the top."""
+    """Both have a layers.0, and neither is a part of the other."""
     first, second = (Sequential(Dense(2, 2, "tanh", rng=rng), Residual(Dense(2, 2, rng=rng))) for rng in (0, 1))
     x = mg.tensor(np.ones((3, 2)), requires_grad=True)
     trace = mg.trace(mg.sum(second(first(x))))
@@ -437,7 +437,7 @@ def test_layers_that_are_used_twice_in_turn_keep_their_numbers():
 
 
 def test_a_frozen_layer_keeps_its_number():
-    """Also where only the input is left to require a gradient."""
+    """Even if only the input still requires a gradient."""
     model = Sequential(Dense(2, 2, "tanh", rng=0), Dense(2, 2, "tanh", rng=1), Dense(2, 1, rng=2))
     for p in model[1].parameters():
         p.requires_grad = False
@@ -463,7 +463,7 @@ def test_the_edges_of_a_graph_are_not_called_x():
     edges, w = np.ones((3, 3)), mg.tensor(np.ones((2, 2)), requires_grad=True)
     chain = mg.trace(mg.sum(edges @ mg.tanh(edges @ (np.ones((3, 2)) @ w)))).chain(to=w)
     assert chain.symbols == ["xᵀ", "arrayᵀ", "diag(tanh'(matmul))", "arrayᵀ", "sum"]
-    chain = mg.trace(mg.sum(np.ones((3, 2)) @ w.T)).chain(to=w)  # here x does meet the weight
+    chain = mg.trace(mg.sum(np.ones((3, 2)) @ w.T)).chain(to=w)  # here the array is multiplied by the weight
     assert chain.symbols == ["transpose", "xᵀ", "sum"]
 
 
@@ -509,7 +509,7 @@ def test_what_is_in_a_trace():
 
 
 def test_what_is_printed_is_found_under_that_name():
-    """The second add is the first that is called so: the one before adds a bias, and is z1."""
+    """The symbol `add` names the second add: the first adds a bias, and is called z1."""
     w, b = (mg.tensor(x, requires_grad=True) for x in (np.eye(2), np.ones(2)))
     h = mg.tanh(np.ones((3, 2)) @ w + b) + mg.tensor(np.ones((3, 2)))
     trace = mg.trace(mg.sum(mg.sigmoid(h) + mg.tensor(np.ones((3, 2)))))
@@ -519,7 +519,7 @@ def test_what_is_printed_is_found_under_that_name():
 
 
 def test_a_node_is_found_without_going_through_all():
-    """In a loop over the layers of a deep net every look-up would otherwise pay for all of them."""
+    """Otherwise a loop over the layers of a deep net would search all nodes at every look-up."""
     x = h = mg.tensor(0.5, requires_grad=True)
     for i in range(300):
         h = mg.tanh(h)
@@ -535,7 +535,7 @@ def test_a_node_is_found_without_going_through_all():
 
 
 class Watched(list):
-    """A list that says when somebody goes through it."""
+    """A list that notes when it is iterated over."""
 
     def __init__(self, items, visited):
         super().__init__(items)
