@@ -55,9 +55,9 @@ def test_the_file_holds_the_cases_of_the_table_and_no_others(stored):
 
 def test_every_op_that_pytorch_knows_has_a_case():
     unknown = {
-        "astype",  # nothing but 1 to differentiate
+        "astype",  # its derivative is 1
         "dropout",  # PyTorch draws other random numbers
-        "gru_gates",  # a part of a GRU: see the layer
+        "gru_gates",  # tested as a part of the GRU layer
     }
     modules = (import_module(f"minigrad.ops.{module.name}") for module in iter_modules(mg.ops.__path__))
     public = {name for module in modules for name in getattr(module, "__all__", ())}

@@ -69,7 +69,7 @@ def assert_trained_alike(case, arrays, model, optimizer, penalty=lambda: 0):
 
 def model_of(case, arrays):
     model = MODELS[case.model]()
-    model.load_state_dict(below("initial/", arrays), strict=case.model != "batch norm")  # running ones start anew
+    model.load_state_dict(below("initial/", arrays), strict=case.model != "batch norm")  # with new running statistics
     return model
 
 

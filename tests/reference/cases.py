@@ -1,9 +1,9 @@
-"""The table of cases: which function or layer, of which inputs. The maker and the tests read it, and nothing else.
+"""The table of cases: functions and layers with their inputs. Only `make_reference.py` and the tests read it.
 
-An input is `real(3, 4)` or its like, which the maker draws and stores; a list or an array, which it stores as it
-is; or a number or None, which stands for itself. Arrays of floats are differentiated, others are not.
+An input is `real(3, 4)` or similar, for which `make_reference.py` draws and stores numbers; a list or an array, which
+it stores as it is; or a number or None, which stands for itself. Arrays of floats are differentiated, others are not.
 
-Names of functions, layers and arguments are minigrad's; how PyTorch spells them is in `make_reference.py`.
+Names of functions, layers and arguments are minigrad's; `make_reference.py` knows what PyTorch calls them.
 """
 
 from typing import Any, NamedTuple
@@ -58,7 +58,7 @@ def size(value):
     return "x".join(map(str, shape)) or "0d"
 
 
-NAMES = {  # of the inputs; x if there is one, a, b, c elsewhere
+NAMES = {  # of the inputs; elsewhere x if there is one, otherwise a, b, c
     "clip": "x low high",
     "where": "condition a b",
     "cross_entropy": "logits labels",
@@ -131,7 +131,7 @@ elementwise = [
     # where exponentials overflow
     *each("sigmoid tanh softplus silu gelu elu softsign", LARGE, note="of large numbers"),
     op("logaddexp", LARGE, LARGE[::-1], note="of large numbers"),
-    # at kinks, where both take the same side
+    # at kinks, where minigrad and PyTorch take the same side
     *each("abs relu leaky_relu elu hard_tanh softsign", [-1.0, 0.0, 1.0], note="at kinks"),
     op("clip", [-1.0, 0.0, 1.0], -1.0, 1.0, note="at its bounds"),
     *each("maximum minimum", [1.0, 2.0, 3.0], [1.0, 3.0, 2.0], note="with a tie"),
@@ -397,7 +397,7 @@ LAYERS = [
         inputs=3, hidden=4,
     ),
     layer("GRUCell", {"x": real(2, 3), "h": real(2, 4), **recurrent(3, 4, 3, path="")}, inputs=3, hidden=4),
-    # both sides say how these are built
+    # the tests and make_reference.py each say how these are built
     layer(
         "Residual", {"x": real(4, 3), "body.0.weight": real(3, 5), "body.0.bias": real(5), "body.1.weight": real(5, 3)}
     ),
@@ -427,7 +427,7 @@ MODELS = {
     "mlp": Model(real(8, 3), {"layers.0.weight": inside(3, 4), "layers.0.bias": inside(4), **HEAD}),
     "lstm": Model(real(8, 5, 2), {**recurrent(2, 4, 4, path="layers.0.layers.{}."), **HEAD}),
     "gru": Model(real(8, 5, 2), {**recurrent(2, 4, 3, path="layers.0.layers.{}."), **HEAD}),
-    **{  # what is added before a BatchNorm has the gradient 0, and Adam would scale its rounding error up: no bias
+    **{  # no bias before a BatchNorm: its gradient is 0, and Adam would amplify the rounding error
         norm: Model(
             real(8, 3),
             {
@@ -446,7 +446,7 @@ STEPS = 25
 
 
 class Training(NamedTuple):
-    """An optimizer by name, its settings, and groups of parameters, which are counted from 0."""
+    """An optimizer by name, its settings, and groups of parameters by their positions."""
 
     name: str
     optimizer: str

@@ -1,6 +1,6 @@
 """What the reference tests share: a case's arrays from `reference.npz`, and minigrad compared with them.
 
-Each array of a case has to be used, and each case of the file to be in the table.
+Each array of a case must be used, and each case of the file must be in the table.
 """
 
 import runpy
@@ -44,7 +44,7 @@ def inputs_of(case, arrays):
 
 
 def flat(y):
-    """The parts of an output, in the order of an outline."""
+    """The parts of an output that may be nested, in order."""
     return [part for group in y for part in flat(group)] if isinstance(y, (list, tuple)) else [y]
 
 

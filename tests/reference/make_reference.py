@@ -3,7 +3,7 @@
     python tests/reference/make_reference.py            # write the file
     python tests/reference/make_reference.py --check    # compute everything again and compare with the file
 
-It needs PyTorch and `cases.py`, and nothing of minigrad: here stands how PyTorch spells each case.
+It needs PyTorch and `cases.py`, but nothing of minigrad, and says how each case is written in PyTorch.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def spread(function):
 
 
 def prod(x, axis=None, keepdims=False):
-    """torch.prod knows one axis only: one after the other."""
+    """torch.prod takes one axis: one after the other."""
     axes = [i % x.ndim for i in np.atleast_1d(over(axis, x)).astype(int)]
     for i in sorted(axes, reverse=True):
         x = torch.prod(x, dim=i, keepdim=keepdims)
@@ -78,7 +78,7 @@ def cumsum(x, axis=None):
 
 
 def pad(x, pad_width, mode="constant", constant_values=0):
-    """F.pad takes the last axis first, and all modes but constant for the last axis of a batch only."""
+    """F.pad takes the last axis first; modes other than constant pad only the last axis of a batch."""
     widths = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
     if mode == "constant":
         return F.pad(x, np.ravel(widths[::-1]).tolist(), value=constant_values)
@@ -143,15 +143,15 @@ ACTIVATIONS = {
     "relu": F.relu,
     "leaky_relu": leaky_relu,
     "elu": F.elu,
-    "softplus": lambda x: F.softplus(x, threshold=100),  # beyond it gives x, by default from 20 on
+    "softplus": lambda x: F.softplus(x, threshold=100),  # above the threshold, by default 20, it is x
     "silu": F.silu,
     "gelu": F.gelu,
     "softsign": F.softsign,
     "hard_tanh": F.hardtanh,
 }
 
-# Recurrent layers. Weights are (outputs, inputs) in PyTorch, hence transposed; of its two biases the second one is 0.
-# Gates have one order: i, f, g, o and r, z, n; PyTorch's GRU applies r behind the product, too.
+# Recurrent layers. Weights are (outputs, inputs) in PyTorch, hence transposed; the second of its two biases is 0.
+# The order of the gates is the same, i, f, g, o and r, z, n; both GRUs apply r after the matrix product.
 
 LOOPS = {"LSTM": torch.lstm, "GRU": torch.gru, "RNN": torch.rnn_tanh, "RNN relu": torch.rnn_relu}
 CELLS = {"LSTM": torch.lstm_cell, "GRU": torch.gru_cell, "RNN": torch.rnn_tanh_cell, "RNN relu": torch.rnn_relu_cell}
@@ -244,7 +244,7 @@ OPS = {
 
 
 def op(case):
-    """The case as a function of its inputs; where nothing is said above, PyTorch has the name and the arguments."""
+    """The case as a function of its inputs; what is not in OPS has the same name and arguments in PyTorch."""
     function = OPS.get(case.call) or getattr(torch, case.call)
     return lambda *inputs: function(*inputs, **case.options)
 
@@ -253,7 +253,7 @@ def op(case):
 
 
 def recurrent(kind):
-    """As the layers do: the output, and behind it the last states if the first ones were given."""
+    """As minigrad's layers: the output, followed by the final states if initial ones were given."""
 
     def call(x, *rest, inputs, hidden, layers, return_sequence, activation="tanh"):
         count = len(rest) - 3 * layers
@@ -304,7 +304,7 @@ LAYERS = {
     **{kind: recurrent(kind) for kind in cases.GATES},
     **{f"{kind}Cell": cell(kind) for kind in cases.GATES},
 }
-BUILT = {  # with the activations that the tests give their parts
+BUILT = {  # as in test_reference_layers.py
     "Residual": lambda x, w0, b0, w1: torch.relu(x + dense(dense(x, w0, b0, "tanh"), w1, None)),
     "Residual with a shortcut": lambda x, w, b, around: F.linear(x, around.T) + dense(x, w, b, "tanh"),
     "DenseBlock": lambda x, w0, b0, w1: dense_block(x, dense(x, w0, b0, "sigmoid"), w1),
@@ -351,7 +351,7 @@ def derivatives(case, function):
 
 
 def gradients_by(leaves, y):
-    """Gradients of y by all leaves, which can be differentiated again; zeros where it does not depend on them."""
+    """Differentiable gradients of y by all leaves; zeros for a leaf that y does not depend on."""
     if not y.requires_grad:  # the gradient of a linear function
         return {name: torch.zeros_like(x) for name, x in leaves.items()}
     found = torch.autograd.grad(y, leaves.values(), create_graph=True, materialize_grads=True)
@@ -359,7 +359,7 @@ def gradients_by(leaves, y):
 
 
 def named_outputs(y):
-    """("y", y) of a single output, ("y0", …), ("y1", …) … of several, in the order of an outline."""
+    """("y", y) of a single output, ("y0", …), ("y1", …) … of several, which may be nested."""
     if isinstance(y, torch.Tensor):
         return [("y", y)]
     flat = [part for group in y for part in (group if isinstance(group, (list, tuple)) else [group])]
@@ -416,7 +416,7 @@ def first_rate(lr):
 
 
 def rates(name, settings):
-    """The learning rate of each step, and the metric that a plateau is seen in."""
+    """The learning rate of each step, and the metrics that ReduceOnPlateau sees."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], first_rate((name, settings)))
     scheduler, found = schedule(name, settings, optimizer), []
     metrics = np.round(generator(cases.schedule_name((name, settings))).uniform(0.5, 1, cases.RATES), 2)
@@ -444,7 +444,7 @@ def optimizer_and_scheduler(case, parameters):
 
 
 def relative(lr):
-    """A schedule's rates over its first one, by the step."""
+    """Step → the rate of a schedule divided by its first rate."""
     if not isinstance(lr, tuple):
         return lambda t: 1.0
     found = rates(*lr)["rates"] / first_rate(lr)
@@ -452,7 +452,7 @@ def relative(lr):
 
 
 def logits(model, x, p, buffers):
-    """The models of `cases.MODELS`, in functions of PyTorch."""
+    """The models of `cases.MODELS`, written with PyTorch's functions."""
     if model == "mlp":
         return dense(dense(x, p[0], p[1], "tanh"), p[2], p[3])
     if model in ("lstm", "gru"):
@@ -514,7 +514,7 @@ def clipped(name, limit):
 
 
 def clip_norm(parameters, limit):
-    """PyTorch divides by ‖g‖ + 1e-6; it is handed a norm that is so much smaller, and divides by ‖g‖."""
+    """PyTorch divides by ‖g‖ + 1e-6, so it is given a norm that is 1e-6 smaller."""
     norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
     torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm - 1e-6)
 
