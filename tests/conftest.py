@@ -1,4 +1,4 @@
-"""Example inputs for every op: what the checks of all ops, of mutated ops and of kernels run on."""
+"""Example inputs for every op, on which the checks of ops, of mutated ops and of kernels run."""
 
 import importlib
 import pkgutil
@@ -13,7 +13,7 @@ draw = np.random.default_rng(7)
 
 
 def numbers(*shape, low=-2.0, high=2.0):
-    """Numbers of two decimals that are not round, so that none lies at a kink."""
+    """Random multiples of 0.01 plus 0.003, so that none lies at a kink."""
     return np.floor(draw.uniform(low, high, shape) * 100) / 100 + 0.003
 
 
@@ -22,7 +22,7 @@ def positive(*shape):
 
 
 def every_op():
-    """Name → op, for all that the modules of minigrad.ops hold, in the order of definition."""
+    """Name → op for all ops in the modules of minigrad.ops, in the order of definition."""
     modules = [importlib.import_module(f"minigrad.ops.{m.name}") for m in pkgutil.iter_modules(minigrad.ops.__path__)]
     return {op.name: op for module in modules for op in vars(module).values() if isinstance(op, Op)}
 

@@ -1,4 +1,4 @@
-"""The house holds: files stay short, imports point one way, the rooms can be left out."""
+"""The architecture: files stay short, imports point one way, the rooms can be left out."""
 
 import ast
 import re
@@ -11,12 +11,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ["minigrad", "layers", "optim", "demos"]
 
-# At most so many lines, docstrings included; the first pattern that matches counts.
+# The most lines that a file may have, docstrings included; the first pattern that matches counts.
 BUDGETS = {
     "minigrad/graph.py": 160,
     "minigrad/tensor.py": 260,  # the three files of the engine share 600 lines: op.py needs fewer
     "minigrad/op.py": 220,
-    "minigrad/define.py": 175,  # what a rule is handed is tried where it is defined
+    "minigrad/define.py": 175,  # a rule's parameters are checked where it is defined
     "minigrad/fused.py": 60,
     "minigrad/arrays.py": 80,
     "minigrad/errors.py": 60,
@@ -54,7 +54,7 @@ BUDGETS = {
     "demos/*.py": 160,
 }
 
-# Who may import whom: the modules that the core is built of, each with all it may know of minigrad.
+# The modules of the core, each with the modules of minigrad that it may import.
 MAY_IMPORT = {
     "settings": set(),
     "errors": set(),
@@ -81,7 +81,7 @@ def source_files():
 
 
 def imported(path):
-    """All modules that a file imports, in full; not those for type checkers only."""
+    """The full names of all modules that a file imports, except for type checkers only."""
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):

@@ -1,4 +1,4 @@
-"""The examples of CONTRIBUTING.md run, and print what stands below them."""
+"""The examples of CONTRIBUTING.md run, and print what is shown below them."""
 
 import contextlib
 import io
@@ -13,7 +13,7 @@ EXAMPLES = re.findall(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", SECTION, 
 
 
 def printed(code, names):
-    """What the code prints when it runs with, and adds to, these names."""
+    """What the code prints; it uses these names and adds its own."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         exec(code, names)
@@ -30,7 +30,7 @@ def test_a_new_op_can_be_made_as_it_is_shown(clean):
 def test_a_definition_takes_at_most_nine_lines():
     definitions = re.findall(r"^\w+ = mg\.(?:elementwise|primitive)\(.*?\)$", SECTION, re.M | re.S)
     assert len(definitions) == 5
-    assert max(len(definition.splitlines()) for definition in definitions) + 1 <= 9  # and its name in __all__
+    assert max(len(definition.splitlines()) for definition in definitions) + 1 <= 9  # 1 for its name in __all__
 
 
 WITH_TESTS = re.findall(r"^## (A new (?:layer|optimizer|schedule))$.*?^```python\n(.*?)^```$", PAGE, re.M | re.S)

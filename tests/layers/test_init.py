@@ -69,7 +69,7 @@ def test_orthogonal_has_singular_values_of_gain(shape):
 
 @pytest.mark.parametrize("shape", [(2, 2), (5, 3), (3, 5)])
 def test_orthogonal_is_the_factor_beside_a_positive_diagonal(shape):
-    """Of all QR factors of normal numbers, this one is uniform among orthogonal matrices (Mezzadri, 2007)."""
+    """The Q of normal numbers whose R has a positive diagonal is uniform among orthogonal matrices (Mezzadri, 2007)."""
     for seed in range(20):
         q = init.orthogonal(shape, seed)
         q = q if shape[0] >= shape[1] else q.T
@@ -80,7 +80,7 @@ def test_orthogonal_is_the_factor_beside_a_positive_diagonal(shape):
 def test_orthogonal_is_as_likely_to_turn_one_way_as_the_other():
     signs = [np.sign(np.linalg.det(init.orthogonal((3, 3), seed))) for seed in range(400)]
     corner = [init.orthogonal((3, 3), seed)[0, 0] for seed in range(400)]
-    assert abs(np.mean(signs)) < 5 / 20  # 5 standard errors; without the signs of r every draw has the same one
+    assert abs(np.mean(signs)) < 5 / 20  # 5 standard errors; without the signs of R all have one sign
     assert abs(np.mean(corner)) < 5 / math.sqrt(3 * 400)
 
 
@@ -154,7 +154,7 @@ def test_lsuv_gives_every_dense_layer_unit_variance_before_its_activation():
         singular = np.linalg.svd(layer.weight.data, compute_uv=False)
         np.testing.assert_allclose(singular, singular[0], rtol=1e-12)  # orthogonal, but for the scale
     alike = np.corrcoef(model[1].weight.data.ravel(), model[2].body[0].weight.data.ravel())[0, 1]
-    assert abs(alike) < 0.1  # one seed, and layers of one shape that differ
+    assert abs(alike) < 0.1  # one seed, but layers of one shape get different weights
 
 
 def test_lsuv_leaves_other_layers_and_gradients_alone():

@@ -1,4 +1,4 @@
-"""Every layer: its gradients, its behaviour where it has some, and what it refuses."""
+"""Every layer: its gradients, what it does beyond its ops, and what it refuses."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ LAYERS = {
 
 
 def warmed(layer):
-    """`layer` after some batches, so that its running statistics are not those it started with."""
+    """`layer` after some batches, which have moved its running statistics."""
     for seed in range(3):
         layer(np.random.default_rng(seed).normal(2, 3, size=(6, 4)))
     return layer

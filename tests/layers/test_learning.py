@@ -22,7 +22,7 @@ class Reader(Module):
 
 
 def train(model, draw, loss_of, steps, lr, enough):
-    """Train on fresh batches; every 100 steps measure on a thousand new samples, and stop once that is `enough`."""
+    """Train on fresh batches; every 100 steps measure the loss on 1,000 new samples, and stop below `enough`."""
     optimizer, measured = Adam(model.parameters(), lr), np.inf
     for step in range(1, steps + 1):
         x, y = draw(32)
@@ -42,10 +42,10 @@ def train(model, draw, loss_of, steps, lr, enough):
 
 @pytest.mark.parametrize(("kind", "length"), [(LSTM, 100), (GRU, 40)])
 def test_a_recurrent_layer_learns_the_adding_problem(kind, length):
-    """The sum of the two marked ones among so many numbers (Hochreiter and Schmidhuber, 1997).
+    """The sum of the two marked numbers in a sequence (Hochreiter and Schmidhuber, 1997).
 
-    Each number is U(0, 1), so the sum has variance 2/12: always saying 1 has an error of 0.1667, and knowing
-    only the number that was marked last 0.0833. Below 0.01 both were remembered, the first for up to all steps.
+    Each number is U(0, 1), so the sum has variance 2/12: always answering 1 has an error of 0.1667, and knowing
+    only the last marked number 0.0833. Below 0.01 both are remembered, the first one for up to the whole sequence.
     """
     mg.set_default_dtype("float32")
     rng = np.random.default_rng(0)
@@ -75,7 +75,7 @@ def spirals(rng):
 
 
 def test_a_dense_block_tells_two_spirals_apart():
-    """No straight line does better than about ln 2 = 0.69, nor a guess; 0.02 means that all but a few are right."""
+    """A guess has a loss of ln 2 = 0.69, a straight line little less; at 0.02 all but a few points are right."""
     block = DenseBlock(Dense(2, 16, "tanh"), Dense(18, 16, "tanh"), Dense(34, 16, "tanh"))
     draw = spirals(np.random.default_rng(0))
     linear = Sequential(Dense(2, 2))

@@ -1,4 +1,4 @@
-"""Modules: what they find, what they are called, and how they fail."""
+"""Modules: the parameters they find, the paths they have, and how they fail."""
 
 import copy
 import gc
@@ -43,7 +43,7 @@ class Tree(Module):
 
 
 def scopes(y):
-    """Where y was computed, in forward order; several nodes of one call count once."""
+    """The scopes in which y was computed, in forward order; several nodes of one call count once."""
     return [scope for scope, _ in itertools.groupby(node.scope for node in reversed(mg.graph.order(y.node)))]
 
 
@@ -198,7 +198,7 @@ def test_a_layer_called_by_a_holder_further_out_has_its_full_path():
             self.encoder = Sequential(Dense(2, 2), Dense(2, 2))
 
         def forward(self, x):
-            for layer in self.encoder:  # not through the Sequential
+            for layer in self.encoder:  # without calling the Sequential
                 x = layer(x)
             return x
 

@@ -49,7 +49,7 @@ def sequence(seed=0, dtype=float, time=TIME):
 
 
 def initial(layer, seed=1):
-    """A random state for `layer`, as it takes it."""
+    """A random initial state in the form that `layer` takes."""
     rng, count = np.random.default_rng(seed), len(layer.layers)
     states = [mg.tensor(rng.normal(size=(count, BATCH, HIDDEN)), requires_grad=True) for _ in layer.layers[0].states]
     return tuple(states) if len(states) > 1 else states[0]

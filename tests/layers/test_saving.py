@@ -1,4 +1,4 @@
-"""States: through a dict, through a file, and all that a wrong one is told."""
+"""States: saved in a dict or a file and loaded again, and the errors for one that does not fit."""
 
 import os
 import pickle

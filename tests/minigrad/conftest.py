@@ -7,7 +7,7 @@ import minigrad as mg
 from minigrad import Tensor
 
 STEP = 1e-5
-VIEWS = {  # the same numbers in memory that is laid out otherwise
+VIEWS = {  # the same numbers in other memory layouts
     "reversed": lambda t: t[(slice(None, None, -1),) * t.ndim][(slice(None, None, -1),) * t.ndim],
     "transposed": lambda t: mg.reshape(t.T, (1, *t.T.shape))[0].T,
     "strided": lambda t: mg.repeat(t, 2, axis=0)[::2] if t.ndim else t,
@@ -59,12 +59,12 @@ def close(dtype):
 def agrees(dtype, close):
     """`agrees(f, reference, *xs)`: values, gradients and second derivatives of f are those of NumPy's `reference`.
 
-    xs are float64 arrays; what else is among them (integers, numbers, None) is handed on. f runs in `dtype`,
+    xs are float64 arrays; anything else (integers, numbers, None) is passed on as it is. f runs in `dtype`,
     the reference and its differences in float64, and the upstream gradients are random.
     """
     rng = np.random.default_rng(0)
 
-    def gradients(f, xs, number, views=None):
+    def on_leaves(f, xs, number, views=None):
         """The output of f on fresh leaves, and those leaves."""
         leaves = [mg.tensor(x, requires_grad=True, dtype=number) if differentiable(x) else x for x in xs]
         inputs = [views(t) if views and isinstance(t, Tensor) else t for t in leaves]
@@ -82,7 +82,7 @@ def agrees(dtype, close):
         for x, copy in zip(arrays, before, strict=True):
             np.testing.assert_array_equal(x, copy)
         expected = np.asarray(flat(reference(*xs)))
-        y, wanted = gradients(f, xs, dtype)
+        y, wanted = on_leaves(f, xs, dtype)
         assert y.shape == expected.shape
         assert y.dtype == dtype == plain.dtype
         close(y.data, expected, scale)
@@ -97,7 +97,7 @@ def agrees(dtype, close):
             assert g.dtype == dtype
             close(g.data, n, scale)
         for name, view in VIEWS.items():
-            seen, leaves = gradients(f, xs, dtype, view)
+            seen, leaves = on_leaves(f, xs, dtype, view)
             np.testing.assert_allclose(seen.data, y.data, rtol=1e-5, atol=1e-6, err_msg=name)
             for g, again in zip(first, mg.grad(seen, leaves, upstream.astype(dtype)), strict=True):
                 np.testing.assert_allclose(g.data, again.data, rtol=1e-4, atol=1e-5, err_msg=name)
@@ -106,8 +106,8 @@ def agrees(dtype, close):
         weights = [rng.normal(size=xs[i].shape) for i in places]
 
         def slope(*moved):
-            """Σ w·∂y/∂x as a number: what the second derivatives are the derivatives of."""
-            y, leaves = gradients(f, moved, np.float64)
+            """Σ w·∂y/∂x as a number, whose derivatives are the second derivatives."""
+            y, leaves = on_leaves(f, moved, np.float64)
             found = mg.grad(y, leaves, upstream)
             return sum(np.sum(w * g.data) for w, g in zip(weights, found, strict=True))
 

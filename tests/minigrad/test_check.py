@@ -11,7 +11,7 @@ from minigrad.op import Elementwise
 
 @pytest.fixture(autouse=True)
 def _kernels():
-    """These tests define kernels of their own and look at what becomes of them, whatever the environment says."""
+    """These tests define kernels of their own, which must run whatever the environment says."""
     with mg.kernels.use("auto"):
         yield
 
@@ -37,10 +37,10 @@ def test_every_op_has_an_example(op_examples):
 
 
 def test_every_op_passes(op_example):
-    """Finite differences of both orders with a random upstream gradient; float32 stays float32; and the rest."""
+    """Gradients of both orders agree with finite differences, float32 stays float32, and all else that is checked."""
     op, inputs, params = op_example
     report = mg.check_op(op, *inputs, **params)
-    expected = ["float32 and float64 kept"] if op.name == "astype" else []  # it is there to change it
+    expected = ["float32 and float64 kept"] if op.name == "astype" else []  # it exists to change the dtype
     assert failing(report) == expected, str(report)
     assert report.notes == []
 
@@ -74,7 +74,7 @@ def test_gradcheck_passes_what_is_right(f, inputs):
 
 def test_gradcheck_shows_the_worst_element():
     def f(x):
-        return x * x + mg.tensor(x.data) * np.array([0.0, 0.5, 0.0])  # a path that no gradient takes
+        return x * x + mg.tensor(x.data) * np.array([0.0, 0.5, 0.0])  # a path without gradient
 
     with pytest.raises(AssertionError) as caught:
         mg.gradcheck(f, [1.0, 2.0, 3.0])
@@ -86,7 +86,7 @@ def test_gradcheck_shows_the_worst_element():
 
 def test_a_slight_error_looks_like_no_slip():
     log = mg.elementwise("log", np.log, [lambda y, x: 1 / x + 1e-5 * (x > 1)], ["1/x"])
-    with pytest.raises(AssertionError, match=r"1 of 3 elements differ$"):  # and not: it is transposed
+    with pytest.raises(AssertionError, match=r"1 of 3 elements differ$"):  # and no guess why
         mg.gradcheck(log, [0.5, 0.7, 2.0], rtol=1e-6)
 
 
@@ -156,7 +156,7 @@ def test_a_curve_too_strong_for_the_step_is_no_error():
 
 @pytest.mark.parametrize("offset", [1e9, 1e12])
 def test_rounding_excuses_nothing(offset):
-    """Differences of large numbers are rough, but not as a kink is."""
+    """Differences of large numbers are inexact, but must not pass for a kink."""
     wrong = mg.elementwise("wrong", lambda x: x + offset, [lambda y, x: 1.5 + 0 * x], ["?"])
     with pytest.raises(AssertionError, match="differ"):
         mg.gradcheck(wrong, np.linspace(0.1, 1, 20))
@@ -195,7 +195,7 @@ def test_a_wrong_rule_is_told_where_the_op_does_not_take_its_own_output():
 
 
 def test_a_strong_curve_does_not_excuse_a_wrong_rule():
-    """Slopes at steps of 0.1, 0.05 and 0.025 are −3.01, −3.0025 and −3.0006: on their way to −3, not to −3.015."""
+    """Slopes at steps of 0.1, 0.05 and 0.025 are −3.01, −3.0025 and −3.0006: they tend to −3, not to −3.015."""
     wrong = mg.elementwise("wrong", lambda x: -x * x * x, [lambda y, x: -3.015 * x * x], ["?"])
     with pytest.raises(AssertionError, match="1 of 1 elements differ"):
         mg.gradcheck(wrong, 1.0, eps=0.1)
@@ -326,7 +326,7 @@ def test_a_rule_that_is_not_a_number_is_the_worst():
 
 
 def test_second_derivatives_by_two_inputs_do_not_cancel():
-    """∂f/∂a + ∂f/∂b is 0 for an f of a − b, whatever becomes of its derivatives."""
+    """For a function of a − b, ∂f/∂a + ∂f/∂b is 0, even where second derivatives are lost."""
     lost = elementwise(
         lambda a, b: (a - b) ** 3,
         lambda y, a, b: 3 * np.square(mg.data.array(a) - mg.data.array(b)),
@@ -438,7 +438,7 @@ def product(x, mask):
     [
         (elementwise(product, lambda y, x, mask: mask, None), [X, np.abs(X)]),
         (elementwise(product, lambda y, x, mask: mask, None), [X, 0 * X]),
-        (elementwise(product, lambda y, x, mask: mask, None), []),  # here examples are made up, True and False
+        (elementwise(product, lambda y, x, mask: mask, None), []),  # the made-up masks are True and False
         (primitive(lambda x, mask: x @ mask, lambda g, y, x, mask: g @ mask.T, None), [X, W]),
     ],
 )

@@ -44,7 +44,7 @@ UNARY = {  # name → NumPy's function, and where it is smooth
     "softsign": (lambda x: x / (1 + np.abs(x)), 0.1, 3),
     "hard_tanh": (lambda x: np.clip(x, -1, 1), -0.9, 0.9),
 }
-BINARY = {  # name → NumPy's function, where a is and where b is
+BINARY = {  # name → NumPy's function, the range of a and that of b
     "add": (np.add, (-2, 2), (-2, 2)),
     "subtract": (np.subtract, (-2, 2), (-2, 2)),
     "multiply": (np.multiply, (-2, 2), (-2, 2)),
@@ -205,7 +205,7 @@ def test_parameters_keep_the_dtype(dtype, name):
         assert np.result_type(local, dtype) == dtype
 
 
-# Kinks: what the docstrings say
+# Kinks: the derivatives that the docstrings name
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ def test_gradients_of_ties_add_up_to_one():
     np.testing.assert_array_equal(a + b, [1, 1, 1])
 
 
-# Infinity: what is not chosen brings nothing
+# Infinity: a branch that is not chosen contributes nothing
 
 
 @pytest.mark.parametrize(
@@ -431,7 +431,7 @@ def layer_of_relu(x):
     "f", [mg.relu, mg.hard_tanh, lambda x: mg.maximum(x, 0.5), lambda x: mg.minimum(0.5, x), layer_of_relu]
 )
 def test_no_choice_turns_nan_into_a_gradient_of_zero(f, choice):
-    """Where a sum has overflowed, the layers before it must not look as if nothing arrived there."""
+    """After an overflow, the layers before it must not look as if no gradient reached them."""
     x = mg.tensor([[np.nan, -2.0, 0.1]], requires_grad=True)
     with mg.kernels.use(choice):
         y = f(x)

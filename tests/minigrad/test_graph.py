@@ -140,7 +140,7 @@ def test_what_is_kept_and_what_is_let_go():
 
 
 def test_what_gets_no_gradient_is_not_walked():
-    """where passes nothing to its condition, so nothing behind the condition is asked."""
+    """`where` passes no gradient to its condition, so no rule before the condition is called."""
     x = leaf([1.0, -1.0])
     asked = []
     spy = mg.primitive("spy", lambda x: x * 1, [lambda g, y, x: asked.append(1) or g])
@@ -195,7 +195,7 @@ def test_deep_second_derivatives():
     ],
 )
 def test_nodes_hold_no_cycles(compute):
-    """Whatever was computed is freed by counting references: the collector finds nothing."""
+    """Reference counting frees everything that was computed: the garbage collector finds nothing."""
     x = leaf(np.random.default_rng(0).normal(size=(2, 3)))
     loss = compute(x)
     loss.backward(retain_grad=True)

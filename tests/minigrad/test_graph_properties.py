@@ -36,7 +36,7 @@ BINARY = ["add", "subtract", "multiply", "divide", "power", "maximum", "minimum"
 
 
 def added_up(g, shape):
-    """Entry by entry, what a broadcast array's gradient must be."""
+    """The gradient of a broadcast array of this shape, added up entry by entry."""
     total = np.zeros(shape)
     for place in np.ndindex(g.shape):
         own = place[len(place) - len(shape) :]
@@ -190,7 +190,7 @@ def test_a_reduction_is_one_row_at_a_time(name, case, keepdims, dtype, seed):
         np.testing.assert_allclose(g.data[tuple(index)].ravel(), by_row, **TOLERANCE[dtype])
 
 
-# Linear ops: ⟨g, A·x⟩ = ⟨Aᵀ·g, x⟩, to the last bit in whole numbers
+# Linear ops: ⟨g, A·x⟩ = ⟨Aᵀ·g, x⟩, exactly in whole numbers
 
 
 def adjoint(f, x, rng):
@@ -385,7 +385,7 @@ def test_losses_add_up_in_any_order(program, seed, order):
         np.testing.assert_allclose(x.grad, g.data, rtol=1e-9, atol=1e-12)
 
 
-# One value in several slots, and arrays that are nobody's but the leaf's
+# One value as several inputs, and gradients that share no memory
 
 SLOTS = [
     lambda a, b: a + b,
@@ -522,7 +522,7 @@ FREED = {
 
 @pytest.mark.parametrize("kind", FREED)
 def test_nothing_is_left_for_the_collector(kind):
-    FREED[kind](leaf([[0.5, 0.25], [0.125, 0.75]]))  # whatever is cached the first time
+    FREED[kind](leaf([[0.5, 0.25], [0.125, 0.75]]))  # fills the caches
     gc.collect()
     gc.disable()
     try:

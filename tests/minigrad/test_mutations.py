@@ -1,7 +1,7 @@
 """Every derivative rule of every op is made wrong in the ways people make them wrong; check_op must notice.
 
-A mutant that passes has the same rule as before in other words, or shows a hole in the check. The survivors
-are listed with the reason why each is right after all.
+A mutant that passes either computes the same as the right rule or shows a hole in the check. The survivors are
+listed with the reason why each is right after all.
 """
 
 import copy
@@ -28,7 +28,7 @@ def factor_2(rule, g, y, xs):
 
 
 def factor_missing(rule, g, y, xs):
-    """The upstream gradient itself, laid out as the input."""
+    """The upstream gradient itself, in the shape of the input."""
     shape = rule(g, y, xs).shape
     if np.prod(shape) > g.size:
         return np.broadcast_to(g, shape)
@@ -67,7 +67,7 @@ def no_unbroadcast(rule, g, y, xs):
 
 
 def mutations(op, inputs, i):
-    """Those that could make another function of the rule for input i; views take no derivative of anything."""
+    """The mutations that can change the rule for input i; the rule of a view uses no values."""
     several = len(inputs) > 1
     yield from (sign, factor_2, factor_missing, upstream_written)
     if not several and op.kind != "view":
@@ -106,18 +106,18 @@ def mutant(op, i, mutation):
 
 
 def rules(op, inputs):
-    """The inputs that a derivative is taken by."""
+    """The inputs that have a derivative."""
     for i, x in enumerate(inputs):
         if x is not None and x.dtype.kind == "f" and (isinstance(op, Fused) or callable(op.rules) or op.rules[i]):
             yield i
 
 
-# All that check_op asks for, after what takes least of its time: most mutants fail that already
+# Second derivatives take most of the time, and most mutants fail without them; then all properties are checked
 STAGES = [{name: test for name, test in check.PROPERTIES.items() if name != "second derivative"}, check.PROPERTIES]
 
 
 def failing(op, examples, properties):
-    """The first example of which one of check_op's properties fails, and which ones do."""
+    """The first example for which properties of check_op fail, and these properties."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(check, "PROPERTIES", properties)
         for k, (inputs, params) in enumerate(examples):

@@ -224,7 +224,7 @@ def test_the_moments_of_a_long_float32_batch_are_summed_in_float64(kernels):
         followed = running_moments(x, zero, zero, 1.0)
     np.testing.assert_allclose(followed, [mean, variance * 1e5 / (1e5 - 1)], rtol=2e-7)
     assert y.dtype == np.float32
-    np.testing.assert_allclose(y, (x - mean) / np.sqrt(variance + 1e-5), atol=4e-5)  # 1000 has steps of 6e−5
+    np.testing.assert_allclose(y, (x - mean) / np.sqrt(variance + 1e-5), atol=4e-5)  # float32 near 1000: steps of 6e−5
 
 
 @pytest.mark.parametrize("kernels", ["numpy", "auto"])
@@ -235,7 +235,7 @@ def test_the_gradients_of_gamma_and_beta_over_a_long_float32_batch_lose_no_digit
     with mg.kernels.use(kernels):
         mg.batch_norm(x, gamma, beta).backward(g)
     normal = (x - x.mean(axis=0, dtype=float)) / np.sqrt(x.var(axis=0, dtype=float) + 1e-5)
-    np.testing.assert_allclose(beta.grad, g.sum(axis=0, dtype=float), rtol=2e-6)  # one after the other: 3e-5 off
+    np.testing.assert_allclose(beta.grad, g.sum(axis=0, dtype=float), rtol=2e-6)  # added one after the other: 3e-5 off
     np.testing.assert_allclose(gamma.grad, (g * normal).sum(axis=0, dtype=float), rtol=2e-6)
 
 

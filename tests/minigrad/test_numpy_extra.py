@@ -24,7 +24,7 @@ def leaf(x, dtype=None):
     return mg.tensor(x, requires_grad=True, dtype=dtype)
 
 
-CASES = [  # a call of NumPy, and what it is called with
+CASES = [  # a function of NumPy, and its arguments
     (np.exp2, R(3)),
     (np.cbrt, np.array([-2.0, -0.5, 0.3, 8.0])),
     (np.logaddexp2, R(2, 3), R(3)),
@@ -149,7 +149,7 @@ if hasattr(np, "cumulative_sum"):
 def test_a_function(agrees, dtype, case):
     f, *xs = case
     if f is np.float_power:
-        f = lambda a, b: np.float_power(a, b).astype(dtype)  # noqa: E731 (float64 whatever comes in)
+        f = lambda a, b: np.float_power(a, b).astype(dtype)  # noqa: E731 (it returns float64 for every dtype)
         agrees(f, lambda a, b: np.float_power(a, b), *xs)
     else:
         agrees(f, f, *xs)
@@ -184,7 +184,7 @@ def outputs(y):
 
 
 def varies(ufunc):
-    """Whether some output changes with some input, where no input crosses a step."""
+    """Whether any output changes with any input, away from the function's jumps."""
     xs = arguments_of(ufunc)
     step = 1e-6
     moved = [[x + step * (i == j) if x.dtype.kind == "f" else x for j, x in enumerate(xs)] for i in range(ufunc.nin)]
@@ -251,7 +251,7 @@ def test_nan_is_passed_over(dtype):
 def test_weights_of_a_count_are_floats_and_labels_may_be_a_tensor():
     labels, weights = np.array([0, 2, 0]), leaf([1.0, 2.0, 3.0], "float32")
     y = np.bincount(labels, weights)
-    labels[:] = 1  # it has counted
+    labels[:] = 1  # too late to change the counts
     assert y.dtype == np.float64
     np.testing.assert_array_equal(y.data, [4, 0, 2])
     np.testing.assert_array_equal(mg.grad(y, weights, np.array([1.0, 5.0, 7.0]))[0].data, [1, 7, 1])
@@ -326,7 +326,7 @@ def test_the_modulo_operator():
 
 
 def test_a_remainder_is_numpys_to_the_last_digit(dtype):
-    """Of a − ⌊a/b⌋·b as it stands little is left where ⌊a/b⌋·b is rounded."""
+    """Computed as a − ⌊a/b⌋·b, it would lose most of its digits where ⌊a/b⌋·b is rounded."""
     rng = np.random.default_rng(0)
     a, b = (np.array(rng.normal(size=200) * 10 ** rng.uniform(-3, 4, 200), dtype) for _ in range(2))
     b[0] = np.inf

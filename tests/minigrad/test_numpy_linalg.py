@@ -11,7 +11,7 @@ rng = np.random.default_rng(3)
 
 
 def matrices(*shape):
-    """Some that have an inverse, their determinants of either sign."""
+    """Invertible matrices, with determinants of both signs."""
     return rng.normal(size=shape) + 3 * rng.choice([-1, 1], (*shape[:-1], 1)) * np.eye(shape[-1])
 
 

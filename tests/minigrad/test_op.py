@@ -1,4 +1,4 @@
-"""Defining ops: elementwise, primitive and fused, what a call does, and what a wrong rule is told."""
+"""Defining ops: elementwise, primitive and fused, what a call does, and the errors for wrong rules."""
 
 import copy
 import inspect
@@ -15,7 +15,7 @@ import minigrad as mg
 
 @pytest.fixture(autouse=True)
 def _kernels():
-    """These tests define kernels of their own and look at what becomes of them, whatever the environment says."""
+    """These tests define kernels of their own, which must run whatever the environment says."""
     with mg.kernels.use("auto"):
         yield
 
@@ -130,14 +130,14 @@ def test_the_sum_over_many_rows_loses_no_digits_of_a_float32(shape):
     b, x = leaf(np.ones(shape, "float32")), np.full((5000, 2, 3), 0.1, "float32")
     (b * x).sum().backward()
     expected = x.astype(float).sum() / b.size
-    np.testing.assert_allclose(b.grad, np.full(shape, expected), rtol=5e-6)  # one after the other: 3e-5 off
+    np.testing.assert_allclose(b.grad, np.full(shape, expected), rtol=5e-6)  # added one after the other: 3e-5 off
 
 
 def test_the_sum_over_many_numbers_loses_no_digits_of_a_float32():
-    """NumPy adds them in pairs: 2.4 is off by 6e-8, 2.2 by 8e-7."""
+    """NumPy adds them pairwise: version 2.4 is off by 6e-8, 2.2 by 8e-7."""
     b, x = leaf(np.ones((), "float32")), np.full((1000, 1000), 0.1, "float32")
     (b * x).sum().backward()
-    np.testing.assert_allclose(b.grad, x.sum(dtype=float), rtol=2e-6)  # by parts of 256, as rows are: 4e-6 off
+    np.testing.assert_allclose(b.grad, x.sum(dtype=float), rtol=2e-6)  # added in parts of 256, as rows are: 4e-6 off
 
 
 def test_the_sum_over_many_rows_may_be_differentiated():
@@ -167,7 +167,7 @@ def test_a_rule_runs_on_tensors_where_a_graph_is_wanted():
 
 
 def test_a_condition_selects():
-    """A Boolean derivative is a choice: an infinite upstream where it does not hold sends 0, not 0·∞."""
+    """A Boolean derivative selects: where it is False, an infinite upstream gradient contributes 0, not 0·∞."""
     x = leaf([-1.0, 2.0])
     y = mg.relu(x)
     y.backward([np.inf, 3.0])
@@ -243,7 +243,7 @@ def test_an_input_that_is_left_out():
 
 
 def test_a_rule_may_return_its_upstream_a_view_or_a_broadcast_array():
-    """None of them is added into: what two inputs are handed may be one array."""
+    """None of them is added to in place: two inputs may get the same array."""
     same = mg.primitive("same", lambda a, b: a + b, [lambda g, y, a, b: g, lambda g, y, a, b: g])
     x, z = leaf(X), leaf(X)
     y = same(x, z)
@@ -254,7 +254,7 @@ def test_a_rule_may_return_its_upstream_a_view_or_a_broadcast_array():
     np.testing.assert_array_equal(g, np.ones_like(X))
 
 
-# What a wrong rule is told
+# Errors for wrong rules
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_a_rule_that_returns_a_wrong_shape(op, inputs, message):
 
 
 def test_only_axes_that_the_op_broadcast_are_summed():
-    """A vector's gradient of shape (1, 3) is not quietly fitted to (3,)."""
+    """A vector's gradient of shape (1, 3) is not silently reshaped to (3,)."""
     op = mg.primitive("wrong", lambda x: x[None] * 2, [lambda g, y, x: 2 * g])
     with pytest.raises(mg.GraphError, match=r"returned shape \(1, 3\), where shape \(3,\) was expected"):
         op(leaf(np.ones(3))).sum().backward()
@@ -408,7 +408,7 @@ def test_higher_derivatives_go_through_the_definition():
 
 
 def test_an_input_of_a_fused_op_made_from_another_one_counts_once():
-    """b = f(x): the definition is differentiated by x and by b apart, not by x through b."""
+    """b = f(x): the definition is differentiated by x and by b separately, not by x through b."""
     op = mg.fused(
         "product", lambda a, b: (a * b, None), lambda g, y, s, a, b: (g * b, g * a), lambda a, b: a * b, ["g·b", "g·a"]
     )
@@ -590,14 +590,14 @@ def test_a_backward_that_fails_says_whose_it_is(backward, message):
 
 
 def test_a_fused_forward_may_return_the_output_alone():
-    """An output of two rows was taken for output and saved."""
+    """An output of two rows must not be taken for the pair (output, saved)."""
     x = mg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
     double = fused_double(forward=lambda a: 2 * a)
     np.testing.assert_array_equal(double(x).data, 2 * x.data)
     assert mg.check_op(double, x.data).ok
 
 
-# Who computes
+# Kernels or definitions
 
 
 @pytest.mark.parametrize(("value", "expected"), [("numpy", "numpy"), ("", "auto"), (None, "auto")])
@@ -632,7 +632,7 @@ def test_an_unknown_choice_says_where_it_came_from():
     ],
 )
 def test_none_is_no_input(way, name, call):
-    """What a forward without `return` hands on."""
+    """None is what a forward without `return` returns."""
     with mg.kernels.use(way), pytest.raises(TypeError, match=f"^{name}: None is not an array; did the function"):
         call()
 
@@ -664,7 +664,7 @@ def test_python_can_say_how_an_op_is_called():
 
     assert shown(mg.tanh) == "(x)"
     assert shown(mg.dense) == "(x, w, b, activation=None)"
-    assert shown(mg.tensor([1.0]).sum) == "(axis=None, keepdims=False)"  # a method has its first input
+    assert shown(mg.tensor([1.0]).sum) == "(axis=None, keepdims=False)"  # a method's first input is its object
     total = mg.primitive("total", lambda *xs, scale=1: scale * sum(xs), lambda i, g, y, *xs, scale: scale * g)
     assert shown(total) == "(*xs, scale=1)"
     slope = mg.elementwise("slope", lambda x, by: by * x, [lambda y, x, by: by], ["by"])

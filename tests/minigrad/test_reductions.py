@@ -328,7 +328,7 @@ def test_no_extreme_of_nothing(name):
 
 @pytest.mark.parametrize("op", [mg.max, mg.min])
 def test_the_extreme_of_numbers_in_another_byte_order(op):
-    """As files keep them that come from another kind of machine."""
+    """As in a file that was written on a machine of the other byte order."""
     x = mg.tensor(np.array([1.0, 3.0, 3.0, 1.0], ">f4"), requires_grad=True)
     op(x).backward()
     np.testing.assert_array_equal(x.grad, np.where(x.data == op(x.data), 0.5, 0))

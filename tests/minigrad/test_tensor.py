@@ -673,9 +673,9 @@ def test_a_write_to_what_a_view_shows_is_noticed(view):
 
 
 def test_a_write_to_a_result_is_noticed():
-    """exp' is written by its own result: with that array changed, the gradient would be wrong."""
+    """exp' is computed from the result of exp: with that array changed, the gradient would be wrong."""
     x = leaf([1.0, 2.0])
-    x.data += 1  # counted, and no harm yet
+    x.data += 1  # counted, but harmless before x is used
     y = np.exp(x)
     y.data -= 1
     with changed():
@@ -688,7 +688,7 @@ def test_a_write_to_a_view_of_a_result_is_noticed():
     x = leaf([1.0, 2.0])
     y = np.exp(x)
     loss = y.sum()
-    y.reshape(2, 1).detach().data[...] = 0  # through NumPy's array: cannot be seen
+    y.reshape(2, 1).detach().data[...] = 0  # a write through NumPy's array cannot be noticed
     y.reshape(2, 1).data -= 1
     with changed():
         loss.backward()

@@ -175,7 +175,7 @@ def test_norms_are_summed_in_float64():
     w.grad = 1e-3
     expected = float(np.float32(1e-3)) * math.sqrt(100_000)
     assert clip_by_global_norm([w], math.inf) == pytest.approx(expected, rel=1e-13)
-    w.grad = 1e30  # its square is not a float32
+    w.grad = 1e30  # its square overflows float32
     assert clip_by_global_norm([w], 1.0) == pytest.approx(1e30 * math.sqrt(100_000), rel=1e-6)
     np.testing.assert_allclose(w.grad, 1 / math.sqrt(100_000), rtol=1e-6)
 

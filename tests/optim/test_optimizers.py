@@ -170,7 +170,7 @@ def test_a_gradient_too_long_to_be_measured_is_refused(kind):
 @pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
 @every_kind
 def test_a_parameter_that_is_not_finite_is_named_and_not_its_gradient(kind):
-    """A rate too high has carried it off in the step before."""
+    """The step before, with a rate too high, has made it infinite."""
     w = mg.tensor(np.ones(2, np.float32), requires_grad=True, name="w")
     optimizer = kind([w], lr=1e300)
     for word in ("nothing", f"^{kind.__name__}: parameter 'w' is not finite; nothing changed"):
@@ -193,7 +193,7 @@ def test_gradients_too_long_only_together_move_nothing():
 @pytest.mark.parametrize("kernels", ["numpy", "numba"])
 @pytest.mark.parametrize("kind", [Adagrad, RMSprop, Adam, AdamW])
 def test_a_gradient_whose_square_overflows_moves_nothing(kind, kernels):
-    """As in PyTorch: its running square is infinite, and what is divided by the root of that is 0."""
+    """As in PyTorch: the running square is infinite, and a step divided by its root is 0."""
     w = mg.tensor([1.0, -2.0, 3.0], dtype=np.float32, requires_grad=True)
     decay = {"weight_decay": 0.0} if kind is AdamW else {}
     with mg.kernels.use(kernels):
@@ -226,7 +226,7 @@ def test_adam_corrects_its_means_by_the_steps_of_each_parameter():
     for _ in range(10):
         optimizer.step()
     late.grad = 5.0
-    optimizer.step()  # its first
+    optimizer.step()  # its first step
     assert late.item() == pytest.approx(0.9, abs=1e-8)
 
 

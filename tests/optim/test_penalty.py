@@ -47,7 +47,7 @@ def test_what_penalties_refuse(penalty):
 
 
 def trained(make, penalised, steps=20):
-    """Where w ends; its two elements meet gradients of very different size."""
+    """w after training in which its two elements get gradients of very different size."""
     w = mg.tensor([1.0, 1.0], requires_grad=True)
     optimizer, rng = make([w]), np.random.default_rng(0)
     for _ in range(steps):
@@ -75,10 +75,10 @@ def test_for_adam_weight_decay_is_the_l2_penalty_too_and_adamw_differs():
 
 
 def shrunk(make):
-    """By what factor one step changes two equal weights, when the gradients before were 100 and 0.01 and now are 0."""
+    """The factors by which a step with gradient 0 shrinks two weights, after gradients of ±100 and ±0.01."""
     w = mg.tensor([1.0, 1.0], requires_grad=True)
     optimizer = make([w])
-    for sign in [1, -1] * 50:  # they cancel in the mean, and stay in the squares
+    for sign in [1, -1] * 50:  # they cancel in the running mean, but not in the running square
         w.grad = np.array([100.0, 0.01]) * sign
         optimizer.step()
     w.data, w.grad = 1.0, 0.0

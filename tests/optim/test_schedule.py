@@ -55,7 +55,7 @@ def test_values(schedule, step, rate):
 
 
 class Own(Schedule):
-    """A schedule that is a formula and nothing else."""
+    """A schedule that is only a formula."""
 
     def __init__(self, at):
         self.at = at
@@ -162,7 +162,7 @@ def rates(schedule, metrics):
 def test_plateau_waits_for_more_than_patience():
     schedule = ReduceOnPlateau(1.0, factor=0.5, patience=2)
     assert schedule(0) == 1
-    assert rates(schedule, [3, 3, 3]) == [1, 1, 1]  # the first is progress, then two failures are borne
+    assert rates(schedule, [3, 3, 3]) == [1, 1, 1]  # the first is progress, then two failures are tolerated
     assert rates(schedule, [3, 3, 3]) == [0.5, 0.5, 0.5]
     assert rates(schedule, [2, 2, 2, 2]) == [0.5, 0.5, 0.5, 0.25]
 
@@ -190,7 +190,7 @@ def test_plateau_does_not_make_changes_below_eps():
 def test_plateau_takes_a_nan_as_failure_and_a_tensor_as_a_number():
     schedule = ReduceOnPlateau(1.0, patience=0)
     assert rates(schedule, [mg.tensor(2.0), math.nan]) == [1, 0.1]
-    assert type(schedule.state["best"]) is float  # no Tensor, with all the graph it came from
+    assert type(schedule.state["best"]) is float  # not a Tensor, which would keep its graph alive
 
 
 def test_plateau_in_an_optimizer_under_a_warmup():

@@ -36,7 +36,7 @@ def test_betas_of_a_group():
     slow.grad = fast.grad = -2.0
     before = slow.item(), fast.item()
     optimizer.step()
-    assert fast.item() - before[1] == pytest.approx(0.1)  # no memory: a sign
+    assert fast.item() - before[1] == pytest.approx(0.1)  # without memory a step is lr·sign(g)
     assert slow.item() - before[0] < 0.05
 
 
@@ -60,7 +60,7 @@ def test_a_schedule_is_asked_for_each_step_from_0_on(schedule):
     rates = [0.4, 0.2, 0.1]
     for rate in rates:
         assert optimizer.lr == pytest.approx(rate)
-        assert optimizer.lr == pytest.approx(rate)  # to ask changes nothing
+        assert optimizer.lr == pytest.approx(rate)  # reading it changes nothing
         assert stepped(optimizer, w) == [rate]
 
 
@@ -98,7 +98,7 @@ def test_meters_hear_how_long_the_gradient_and_each_move_are(kernels):
     optimizer.meters.append(lambda *move: heard.append(move))
     w.grad, b.grad = [3.0, -4.0], 12.0
     with mg.kernels.use(kernels):
-        optimizer.step(clip=6.5)  # half of what there is
+        optimizer.step(clip=6.5)  # half of the norm
     assert [p for p, *_ in heard] == [w, b]
     assert [move[1:] for move in heard] == [pytest.approx((5**0.5, 2.5, 1.25)), pytest.approx((3, 6, 3))]
 

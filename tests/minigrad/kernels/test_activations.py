@@ -22,7 +22,7 @@ UNUSUAL = [np.nan, np.inf, -np.inf, 0.0, 1e-30, -1e-30]
 
 
 def layouts(x):
-    """The same numbers, laid out otherwise in memory, or not to be written to."""
+    """The same numbers in other memory layouts, and read-only."""
     x = np.asarray(x)
     yield x
     yield np.array(x, order="F")
@@ -35,7 +35,7 @@ def layouts(x):
 
 
 def close(actual, expected, scale=1.0):
-    """Equal as far as the dtype allows; `scale` is the size of what was subtracted on the way."""
+    """Equal as far as the dtype allows; `scale` is the size of the numbers that were subtracted."""
     assert actual.dtype == expected.dtype
     assert actual.shape == expected.shape
     rtol = {"float32": 1e-5, "float64": 1e-12}[actual.dtype.name]
@@ -126,7 +126,7 @@ def test_a_parameter_may_be_an_array(choice):
         np.testing.assert_allclose(mg.leaky_relu(x, slope), np.where(x > 0, x, slope * x))
 
 
-# How exact they are. The truth is NumPy's with 64 bits (`longdouble`), written so that it loses none of them.
+# Accuracy. The truth is computed by NumPy with 64-bit mantissas (`longdouble`), by formulas that lose none of the bits.
 
 
 def logistic(x):
@@ -144,7 +144,7 @@ TRUTH = {  # name → (values, slopes by x), the largest errors of both in units
 
 
 def everywhere(dtype, step):
-    """Numbers of every size that the dtype has, and many of those where functions bend."""
+    """Numbers of every magnitude that the dtype has, and many where the functions bend."""
     if dtype == np.float32:
         bits = np.arange(0, 2**32, step, dtype=np.uint64).astype(np.uint32).view(np.float32)
     else:
@@ -156,7 +156,7 @@ def everywhere(dtype, step):
 
 
 def in_last_places(actual, truth):
-    """|actual − truth| in units of the truth's last place; an overflow to infinity is right."""
+    """|actual − truth| in units of the truth's last place; an overflow to infinity counts as exact."""
     numbers = np.finfo(actual.dtype)
     _, exponent = np.frexp(np.clip(np.abs(truth), numbers.tiny, numbers.max))
     error = np.abs(actual.astype(np.longdouble) - truth) / np.ldexp(np.longdouble(1), exponent - numbers.nmant - 1)
@@ -195,7 +195,7 @@ def test_slopes_from_outputs_are_exact_to_a_few_last_places(dtype):
 @needs_longdouble
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_silu_is_exact_to_a_few_last_places_where_the_logistic_function_is(dtype):
-    """Below, σ itself has few digits left; the slope is compared with its own terms, which cancel at −1.28."""
+    """Further below, σ itself has few digits. Errors of the slope are relative to its terms, which cancel at −1.28."""
     x = everywhere(dtype, step=20_011)
     x = x[x > np.log(np.finfo(dtype).tiny)]
     exact = x.astype(np.longdouble)
@@ -231,7 +231,7 @@ def test_gelu_is_exact_in_float32_and_as_exact_as_erfc_in_float64():
     ],
 )
 def test_the_helpers_are_exact_to_a_few_last_places(name, truth, low, high, worst, dtype):
-    """They are run by Python here, number by number: what they compute does not depend on who runs them."""
+    """Python runs them here, number by number; compiled, they compute the same."""
     x = everywhere(dtype, step=20_000_003)[::211]
     x = x[(x >= low) & (x <= high)]
     with np.errstate(all="ignore"):
@@ -264,7 +264,7 @@ def test_the_exponential_knows_infinity_and_nan(dtype):
 @pytest.mark.parametrize("number", [1.5, 2, np.float32(1.5), np.float64(1.5), np.array([1.5]), mg.tensor(1.5)])
 @pytest.mark.parametrize("op", [mg.leaky_relu, mg.elu])
 def test_the_dtype_of_a_parameter_counts_whatever_the_size(op, number):
-    """NumPy's rule: beside float32 a number of Python has no dtype, and np.float64 has one."""
+    """NumPy's rule: beside float32, a Python number has no dtype of its own, but np.float64 has one."""
     small, large = (np.linspace(-1, 1, n, dtype=np.float32) for n in (11, 2001))
     assert op(large, number).dtype == op(small, number).dtype
     np.testing.assert_allclose(op(large, number)[::200], op(small, number), rtol=1e-5, atol=1e-6)

@@ -1,4 +1,4 @@
-"""The passes beside the products of a dense layer: with kernels, with NumPy, as defined, and mixed."""
+"""What a dense layer does beside its matrix products: with kernels, with NumPy, by definition, and mixed."""
 
 import itertools
 
@@ -57,8 +57,8 @@ def test_both_ways_equal_numpys_lines(activation, dtype, layout):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", [*activations, None])
 @pytest.mark.parametrize(("batch", "inputs", "outputs"), [((6,), 5, 7), ((0,), 2, 3), ((2, 3), 4, 64), ((), 3, 20)])
-def test_whoever_goes_there_and_whoever_comes_back(activation, dtype, batch, inputs, outputs):
-    """What one hands back the other can go on with."""
+def test_any_backward_pass_follows_any_forward_pass(activation, dtype, batch, inputs, outputs):
+    """Kernels and NumPy save the same arrays, so each can go back from where the other went forward."""
     rng = np.random.default_rng(1)
     arrays = [rng.normal(size=shape).astype(dtype) for shape in ((*batch, inputs), (inputs, outputs), (outputs,))]
     upstream = rng.normal(size=(*batch, outputs)).astype(dtype)
@@ -85,7 +85,7 @@ def test_the_gradient_of_a_bias_over_many_rows_loses_no_digits_of_a_float32(acti
         y.backward(np.full(y.shape, 0.1))
     one = mg.tensor(b.data, requires_grad=True, dtype=float)
     mg.dense(x[:1].astype(float), w.data.astype(float), one, activation).backward(np.full((1, 3), 0.1))
-    np.testing.assert_allclose(b.grad, 20_001 * one.grad, rtol=5e-6)  # one after the other: 1e-4 off
+    np.testing.assert_allclose(b.grad, 20_001 * one.grad, rtol=5e-6)  # added one after the other: 1e-4 off
 
 
 def test_only_the_products_that_are_needed_are_computed(monkeypatch):

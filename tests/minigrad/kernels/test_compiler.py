@@ -1,4 +1,4 @@
-"""Compiled once, kept on disk, and compiled again when any file that a kernel may be made of has changed."""
+"""A kernel is compiled once, kept on disk, and compiled again when any file that it may be made of has changed."""
 
 import subprocess
 import sys

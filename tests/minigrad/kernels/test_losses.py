@@ -27,7 +27,7 @@ def examples(shape, dtype, kind, seed=0):
 
 
 def there_and_back(logits, labels, kernels, reduction="mean"):
-    """The loss and the gradients, of the labels too where they are numbers."""
+    """The loss and the gradients, including that of the labels if these are probabilities."""
     x = mg.tensor(logits, dtype=logits.dtype, requires_grad=True)
     t = mg.tensor(labels, dtype=labels.dtype, requires_grad=True) if labels.dtype.kind == "f" else labels
     with mg.kernels.use(kernels):

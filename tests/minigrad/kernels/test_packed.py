@@ -28,14 +28,14 @@ LAYOUTS = ["rows", "columns", "every other row", "backwards", "both backwards", 
 
 @pytest.fixture
 def width(request, monkeypatch):
-    """The product compiled for vectors of so many bytes: of another processor than this one, perhaps."""
+    """The product compiled for vectors of this many bytes, which may be narrower than the processor's own."""
     monkeypatch.setattr(product, "vector_bytes", lambda: request.param)
     monkeypatch.setattr(product, "cores", {})
     return request.param
 
 
 def laid_out(a, layout):
-    """An array equal to a that lies in memory in another way."""
+    """An array equal to a in another memory layout."""
     m, n = a.shape
     if layout == "columns":
         return np.asfortranarray(a)
@@ -61,7 +61,7 @@ def numbers(rng, m, n, dtype):
 
 
 def assert_product(c, a, b):
-    """Equal to the sum of products, relative to the sum of their sizes: 1e-5 in float32, 1e-12 in float64."""
+    """c equals a @ b, with errors relative to |a| @ |b|: 1e-5 in float32, 1e-12 in float64."""
     exact = a.astype(np.float64) @ b.astype(np.float64)
     sizes = np.abs(a).astype(np.float64) @ np.abs(b).astype(np.float64)
     assert c.dtype == a.dtype
@@ -70,16 +70,16 @@ def assert_product(c, a, b):
 
 
 def shapes(rng, count):
-    """Of all sizes up to a few hundred: 0, 1, primes, one below, at and above every edge of tiles and panels."""
+    """Shapes up to a few hundred: 0, 1, primes, and one below, at and above every edge of tiles and panels."""
     edges = [0, 1, 2, 3, 5, 6, 7, 15, 16, 17, 31, 32, 33, 61, 63, 64, 65, 95, 96, 97, 127, 128, 131, 383, 384, 385]
     for _ in range(count):
         yield tuple(int(rng.choice(edges) if rng.random() < 0.6 else rng.integers(1, 150)) for _ in range(3))
 
 
 def check_shapes(rng, count, dtype, layouts):
-    """Operands in every pair of layouts; an output in any where theirs are strided, as numba.typeof calls them all.
+    """Operands in random layouts; the output has one, too, if both operands are strided, otherwise contiguous rows.
 
-    Numba compiles anew for every combination of contiguous rows, columns, strides and read-only arrays.
+    This saves time: Numba compiles again for every combination of contiguous, strided and read-only arrays.
     """
     for m, k, n in shapes(rng, count):
         a, b = numbers(rng, m, k, dtype), numbers(rng, k, n, dtype)
@@ -104,7 +104,7 @@ def test_products_of_many_shapes(dtype, width):
 @pytest.mark.parametrize("width", WIDTHS, indirect=True)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_products_of_a_thousand_shapes_in_all_layouts(dtype, width):
-    """For other processors only as whole rows, whole columns and neither: strides are read alike for all widths."""
+    """Vectors of other processors take three layouts only, since all widths read strides in the same way."""
     layouts = LAYOUTS if width == HOST else ["rows", "columns", "gaps"]
     check_shapes(np.random.default_rng(width), 1000, dtype, layouts)
 
@@ -145,7 +145,7 @@ def test_every_edge_of_the_tile(dtype):
     for m in range(1, 14):
         for n in range(1, 131, 3):
             a, b = numbers(rng, m, 5, dtype), numbers(rng, 5, n, dtype)
-            around = np.full((m + 2, n + 2), 7, dtype)  # nothing beside the product is written
+            around = np.full((m + 2, n + 2), 7, dtype)  # nothing around the product may be written
             packed.matmul(a, b, out=around[1:-1, 1:-1])
             assert_product(around[1:-1, 1:-1], a, b)
             around[1:-1, 1:-1] = 7
@@ -184,8 +184,8 @@ def test_a_prepared_operand_is_a_copy():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_same_bits_whoever_asks(dtype):
-    """From run to run, for any number of threads, for a prepared operand, and for any rows beside them."""
+def test_the_bits_depend_on_the_operands_alone(dtype):
+    """They are the same in every call, for any layout and number of threads, for a prepared operand, for some rows."""
     rng = np.random.default_rng(4)
     for m, k, n in [(300, 300, 300), (64, 900, 512), (710, 300, 40)]:
         a, b = numbers(rng, m, k, dtype), numbers(rng, k, n, dtype)
@@ -241,7 +241,7 @@ def test_other_numbers_are_left_to_numpy():
 
 
 def test_python_threads_at_the_same_time():
-    """Each of them, and the pool that they share, get their own products."""
+    """Each gets the right products, although all share one pool."""
     rng = np.random.default_rng(6)
     pairs = [(numbers(rng, 210, 210, np.float32), numbers(rng, 210, 210, np.float32)) for _ in range(4)]
     expected = [packed.matmul(a, b) for a, b in pairs]
@@ -325,7 +325,7 @@ def test_the_rule_knows_shapes_and_threads():
     assert not packed.wins(128, 784, 512, False, np.int64)
     assert not packed.wins(128, 784, 512, False, np.float32, blas_threads=2)
     with mg.kernels.threads(2):
-        assert not packed.wins(256, 256, 256, False, np.float32, blas_threads=2)  # too short to wake a thread for
+        assert not packed.wins(256, 256, 256, False, np.float32, blas_threads=2)  # too small to wake a thread for
         assert packed.wins(128, 784, 512, False, np.float32, blas_threads=2)
         assert not packed.wins(128, 128, 128, False, np.float32, blas_threads=2)  # too small for two of ours
     assert isinstance(packed.wins(128, 784, 512, False, np.float32), bool)

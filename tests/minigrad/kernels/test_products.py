@@ -9,7 +9,7 @@ from minigrad.kernels import matrices
 products = pytest.importorskip("minigrad.kernels.products")
 
 RUNGS = [products.by_definition, products.by_rows, products.by_panels, products.by_fours]
-EDGES = [0, 1, 2, 3, 4, 5, 7, 17, 95, 96, 97, 100, 255, 256, 257, 260]  # of a four, of a panel's depth and width
+EDGES = [0, 1, 2, 3, 4, 5, 7, 17, 95, 96, 97, 100, 255, 256, 257, 260]  # around 4, and a panel's depth and width
 RELATIVE = {"float32": 1e-5, "float64": 1e-12}
 rng = np.random.default_rng(0)
 SHAPES = [(1, 1, 1), (97, 193, 257), *(tuple(rng.choice(EDGES, 3)) for _ in range(60))]
@@ -21,7 +21,7 @@ def dtype(request):
 
 
 def close(c, a, b):
-    """c is a @ b up to rounding, in parts of what the terms of each sum add up to without their signs."""
+    """c equals a @ b, with errors relative to |a| @ |b|."""
     assert c.dtype == a.dtype
     assert c.shape == (len(a), b.shape[1])
     exact, terms = a.astype("float64") @ b.astype("float64"), np.abs(a) @ np.abs(b)
@@ -53,7 +53,7 @@ def test_nan_and_infinity_stay_in_their_rows_and_columns(rung, dtype):
     rung(a, b, c)
     with np.errstate(invalid="ignore"):
         np.testing.assert_allclose(c, a @ b, rtol=1e-5)
-    a, b = pair(6, 2, 3, dtype)  # two of four: what fills them up must not meet an infinity
+    a, b = pair(6, 2, 3, dtype)  # a depth of 2 padded to 4: the padding must not meet an infinity
     a[:] = np.inf
     c = np.zeros((6, 3), dtype)
     rung(a, np.abs(b), c)
@@ -92,7 +92,7 @@ def test_matmul_of_any_layout(monkeypatch, layout, room, dtype):
 
 
 def test_only_two_compiled_versions(monkeypatch):
-    """One for each dtype: no layout makes another one."""
+    """One for each dtype, whatever the layout."""
     monkeypatch.setattr(matrices, "packed", None)
     a = rng.normal(size=(4, 5))
     for layout in LAYOUTS.values():
@@ -101,7 +101,7 @@ def test_only_two_compiled_versions(monkeypatch):
 
 
 class Room:
-    """In place of the packed product: it notes what it is asked, and wins where it is told to."""
+    """A stand-in for the packed product, which notes the calls and wins if told to."""
 
     def __init__(self, winning=False):
         self.asked, self.multiplied, self.winning = [], [], winning
@@ -127,7 +127,7 @@ class Room:
 
 @pytest.fixture
 def fours(monkeypatch):
-    """The shapes of what the plain loops were asked for."""
+    """The shapes of the products that the plain loops were asked for."""
     asked = []
     monkeypatch.setattr(products, "by_fours", lambda a, b, c: asked.append(c.shape))
     return asked
@@ -145,7 +145,7 @@ def test_the_loops_multiply_when_kernels_are_asked_for_by_name(monkeypatch, four
     assert fours == []
     with mg.kernels.use("numba"):
         mg.matmul(a, b)
-        mg.matmul(a, b[:, 0])  # no two matrices: NumPy again
+        mg.matmul(a, b[:, 0])  # not two matrices of floats: NumPy again
         mg.matmul(np.ones((2, 3, 4)), np.ones((4, 5)))
         mg.matmul(np.ones((2, 3)), np.ones((3, 2), int))
         mg.matmul(np.ones((2, 3), int), np.ones((3, 2), int))
@@ -173,7 +173,7 @@ def test_under_auto_the_shapes_decide(monkeypatch, winning):
         mg.matmul(a, b.T.copy().T)
         mg.matmul(a, b.astype("float32"))
         mg.matmul(a, b[:, 0])
-        mg.matmul(a[:64, :64], b[:64, :64])  # over before a rule has been asked
+        mg.matmul(a[:64, :64], b[:64, :64])  # so small that no rule is asked
         times = matrices.product_with(b, rows=200)
         times(a, np.empty((200, 100)))
     matrices.blas_threads.cache_clear()

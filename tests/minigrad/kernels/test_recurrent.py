@@ -35,7 +35,7 @@ def close(found, expected):
 
 
 def both(twin, *arrays):
-    """The arrays after the kernel's call and after the line's: outputs are written in place."""
+    """All arrays after the call of the kernel and of the line, which write their outputs in place."""
     sides = []
     for function in (twin.kernel, twin.line):
         mine = [x.copy() if isinstance(x, np.ndarray) else x for x in arrays]
@@ -93,7 +93,7 @@ def test_gates_of_a_gru(dtype, special):
 
 
 def layouts(x):
-    """The same numbers in memory that is laid out otherwise."""
+    """The same numbers in other memory layouts."""
     yield np.frombuffer(x.tobytes(), x.dtype).reshape(x.shape)  # read-only
     yield x.T.copy().T
     yield np.repeat(x, 2, axis=-1)[..., ::2]
@@ -120,7 +120,7 @@ def arguments(op, batch, time, inputs, n, dtype):
 
 
 def gradients(op, xs, g, choice, frozen=()):
-    """The output and the gradient of each input, by whom `choice` says."""
+    """The output and the gradient of each input, computed as `choice` says."""
     with mg.kernels.use(choice):
         leaves = [mg.tensor(x, requires_grad=i not in frozen, dtype=x.dtype) for i, x in enumerate(xs)]
         y = OPS[op][0](*leaves)
@@ -155,8 +155,8 @@ def test_inputs_and_gradients_of_any_layout(op, dtype):
 
 
 @pytest.mark.parametrize("op", ["rnn", "lstm"])
-def test_who_went_forward_does_not_matter(op, dtype):
-    """What is saved has one layout: NumPy goes back from where a kernel went forward, and the other way round."""
+def test_either_backward_pass_follows_either_forward_pass(op, dtype):
+    """Both save the same arrays: NumPy goes back from where a kernel went forward, and the other way round."""
     xs, g = arguments(op, 3, 4, 2, 5, dtype), numbers(3, 4, 5 * OPS[op][2], dtype=dtype)
     expected = gradients(op, xs, g, "numpy")
     for there, back in (("numba", "numpy"), ("numpy", "numba")):
@@ -218,8 +218,8 @@ def test_small_sequences_wait_for_no_compiler(monkeypatch):
     assert loaded == []
 
 
-def test_who_does_all_steps(monkeypatch):
-    """One call for a sequence that is long enough, unless BLAS has more threads for products that are large."""
+def test_when_one_call_does_all_steps(monkeypatch):
+    """If the sequence is long enough, unless the products are large and BLAS has more threads for them."""
     twin = mg.kernels.twins["lstm_steps"]
     monkeypatch.setattr(matrices, "has_packed", lambda: True)
 

@@ -68,13 +68,13 @@ def run(code, folder=ROOT, fresh=None, timeout=300, **environment):
 
 
 def said(result):
-    """What is on stderr beside the notice that kernels are being compiled."""
+    """The lines on stderr except the notice that kernels are being compiled."""
     return [line for line in result.stderr.splitlines() if not line.startswith("minigrad: compiling kernels")]
 
 
 @pytest.fixture
 def installed(tmp_path):
-    """A copy of minigrad into whose folder of kernels nothing can be written, whoever tries: a file is in the way."""
+    """A copy of minigrad that nobody can write a kernel cache into, not even root: a file is in its place."""
     pytest.importorskip("numba")
     shutil.copytree(ROOT / "minigrad", tmp_path / "minigrad", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "minigrad/kernels/__pycache__").write_text("in the way")
@@ -104,7 +104,7 @@ def test_a_damaged_cache_is_compiled_again(tmp_path, monkeypatch, capfd, part, d
     from minigrad.kernels import activations, compiler
 
     def hits():
-        """How often the cache has a kernel that this process seems to meet for the first time."""
+        """How often the cache has a kernel that looks new to this process."""
         kernel, y = compiler.compiled(activations.sigmoid_values.py_func), np.empty(3, np.float32)
         kernel(np.zeros(3, np.float32), y)
         assert y.tolist() == [0.5, 0.5, 0.5]
@@ -122,7 +122,7 @@ def test_a_damaged_cache_is_compiled_again(tmp_path, monkeypatch, capfd, part, d
 
 @pytest.fixture(scope="module")
 def eight_threads(tmp_path_factory):
-    """What a process says in which eight threads want the same kernels at once, and the cache that it fills."""
+    """A finished process in which eight threads needed the same kernels at once, and the cache that it filled."""
     pytest.importorskip("numba")
     code = """
 from concurrent.futures import ThreadPoolExecutor
@@ -186,7 +186,7 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 def test_a_forked_child_computes(tmp_path, before, kernels):
     pytest.importorskip("numba")
     code = "import numpy as np, minigrad as mg\n" + FORK.format(before=before, kernels=kernels)
-    run(code, fresh=tmp_path, PYTHONWARNINGS="ignore::DeprecationWarning")  # of forking where there are threads
+    run(code, fresh=tmp_path, PYTHONWARNINGS="ignore::DeprecationWarning")  # about forking with threads
 
 
 @pytest.mark.slow
@@ -237,7 +237,7 @@ def integer_operands():
 @pytest.mark.parametrize("operand", integer_operands())
 @pytest.mark.parametrize("choice", ["auto", "numba"])
 def test_integers_beside_floats_are_left_to_numpy(operand, choice):
-    """A kernel that took its dtype from them cut off what is behind the point."""
+    """A kernel that took its dtype from the integers would cut off fractions."""
     op, arrays = integer_operands()[operand]
     found = []
     for way in (choice, "definition"):

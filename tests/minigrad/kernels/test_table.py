@@ -20,7 +20,7 @@ DTYPES = ["float32", "float64"]
 
 
 def arrays(nested):
-    """All arrays and numbers in tuples and dicts of whatever, in order."""
+    """All arrays and numbers in nested tuples and dicts, in order."""
     if isinstance(nested, (np.ndarray, np.generic, int, float)):
         return [nested]
     if isinstance(nested, dict):
@@ -33,7 +33,7 @@ def test_every_kernel_has_an_example():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", [name for name in EXAMPLES if name in twins])  # some belong to rooms
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name in twins])  # some rooms may be missing
 def test_kernel_and_line_agree_on_the_examples(name, dtype):
     pytest.importorskip("numba")
     rng, tolerance = np.random.default_rng(0), 100 * np.finfo(dtype).eps
@@ -45,10 +45,10 @@ def test_kernel_and_line_agree_on_the_examples(name, dtype):
                     pytest.skip("this kernel needs what this machine has not")
             results, given = [], []
             for run in (twins[name].line, twins[name].kernel):
-                given.append(copy.deepcopy(arguments))  # some write into what they are given
+                given.append(copy.deepcopy(arguments))  # some write into their arguments
                 results.append(run(*given[-1], **parameters))
             if results[0] is None or (isinstance(results[0], tuple) and results[0][0] is None):
-                results = given  # where nobody wants to hear what was written
+                results = given  # nothing is returned: compare what was written into the arguments
             compared = list(zip(*map(arrays, results), strict=True))
             assert compared
             for expected, actual in compared:
@@ -87,7 +87,7 @@ def test_ratios_stand_in_the_table(capsys):
 
 @pytest.mark.slow
 def test_the_command_compiles_and_measures_everything(monkeypatch, capsys):
-    """In this process: what other tests have compiled is not compiled again."""
+    """In this process, so that kernels which other tests compiled are not compiled again."""
     pytest.importorskip("numba")
     from minigrad.kernels import updates
 
@@ -97,7 +97,7 @@ def test_the_command_compiles_and_measures_everything(monkeypatch, capsys):
     assert {line.split()[0] for line in lines if line} >= set(twins)
     assert "–" not in "".join(lines)  # every one was measured
     assert lines[-1].startswith("compiled or loaded in ")
-    for dtype in DTYPES:  # those of the optimizers, too
+    for dtype in DTYPES:  # the kernels of the optimizers, too
         assert any(dtype in str(signature) for signature in updates.adam_pass.signatures)
     assert list(Path(updates.adam_pass.stats.cache_path).glob("*adam_pass*.nbc"))
 
@@ -113,7 +113,7 @@ def test_a_question_is_answered_before_anything_is_compiled(monkeypatch, capsys,
 
 
 def test_the_command_without_numba():
-    """As it is called, in a new process."""
+    """In a new process, as a user calls it."""
     code = "import runpy, sys; sys.modules['numba'] = None; runpy.run_module('minigrad.kernels', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")

@@ -1,4 +1,4 @@
-"""Optimizers with kernels take the same steps as by their `change`, to the bit; norms are right at every scale."""
+"""Optimizers take the same steps with kernels as by their `change`, to the bit; norms are right at every scale."""
 
 import math
 
@@ -33,7 +33,7 @@ def steps(kernels, kind, settings, dtype, listener=None, count=5, clip=math.inf,
     """Parameters and state after some steps with random gradients; every other one skips the first parameter."""
     rng = np.random.default_rng(3)
     params = [mg.tensor(rng.normal(size=shape), dtype=dtype, requires_grad=True) for shape in SHAPES]
-    params[-3].data = rng.normal(size=(5, 13)).astype(dtype).T  # another order of elements
+    params[-3].data = rng.normal(size=(5, 13)).astype(dtype).T  # column by column in memory
     if spoil is not None:
         params[-2].data[3, 4] = spoil
     optimizer = kind(params, lr=0.05, **settings)
@@ -94,7 +94,7 @@ def test_listeners_hear_the_same_and_change_nothing(kind, settings, dtype):
 @every_case
 def test_meters_hear_the_lengths_of_what_listeners_hear(kind, settings, dtype):
     lengths, arrays = [], []
-    for scale in (1.0, 1e-180):  # squares that are 0 in float64
+    for scale in (1.0, 1e-180):  # squares of the second underflow in float64
         params = [mg.tensor(np.zeros(shape), dtype=dtype, requires_grad=True) for shape in SHAPES]
         optimizer = kind(params, lr=0.1, **settings)
         optimizer.meters.append(lambda p, weight, gradient, change: lengths.append((gradient, change)))
