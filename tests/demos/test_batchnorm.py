@@ -69,7 +69,7 @@ def test_large_inputs(result):
     assert rows[ReLU, "× 1", "BatchNorm"]["correct"][2] > rows[ReLU, "× 1", "inputs normalised"]["correct"][2] + 0.3
 
 
-def test_inputs_of_many_sizes_are_not_mended_behind_the_first_weights(result):
+def test_batch_norm_behind_the_first_weights_does_not_mend_inputs_of_many_sizes(result):
     rows = result.numbers["rows"]
     for activation in PHI:
         once, uneven = ({how: rows[activation, to, how]["correct"] for how in KINDS} for to in ("× 1", "× 1/16 … 16"))

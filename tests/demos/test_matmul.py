@@ -64,7 +64,7 @@ def test_the_table_shows_the_numbers(result):
         assert np.allclose(shown, speeds, rtol=0.006, equal_nan=True)
 
 
-def test_a_product_brings_two_more(result):
+def test_the_backward_pass_of_a_product_is_two_products(result):
     assert "Bᵀ [256×256] × upstream" in result.table
     assert "Aᵀ [256×256] × upstream" in result.table
     assert 0.5 < result.numbers["backward"] < 10

@@ -195,7 +195,7 @@ def test_the_picture_shows_the_numbers(result, rows):
     assert result.figure.get_supxlabel().startswith("How to read: ")
 
 
-def test_nothing_that_arrives_can_be_drawn(result, rows):
+def test_a_vanished_gradient_can_be_drawn(result, rows):
     swept = result.numbers["swept"] | {("SGD", 1.0): rows["He", "SGD"] | {"decades": (-np.inf, np.nan)}}
     remedies.draw(rows, swept, mg.trace(mg.tensor(2.0, requires_grad=True) * 3)).draw_without_rendering()
 
@@ -279,7 +279,7 @@ def test_ctrl_c_keeps_what_is_finished(monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals differ")
-def test_processes_never_hear_of_ctrl_c_from_their_start_on():
+def test_worker_processes_block_ctrl_c_from_their_start():
     with executor(2) as pool:
         assert spread(partial(signal.pthread_sigmask, signal.SIG_BLOCK), [()], pool) == [{signal.SIGINT}]
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()

@@ -217,7 +217,7 @@ def test_an_audit_within_may_step_out_of_a_domain():
         assert mg.trace(mg.sum(slow_log(x)), expand=False).audit().ok
 
 
-def test_the_block_ends_whatever_happens():
+def test_the_block_ends_after_an_error_and_inside_another_block():
     x = mg.tensor(0.0, requires_grad=True)
     with pytest.raises(mg.GraphError), mg.detect_anomaly():
         mg.log(x)

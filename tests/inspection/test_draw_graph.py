@@ -251,7 +251,7 @@ def test_widths_are_shares_and_dashes_are_zeros(residual, rng):
     assert from_x == [True, False]
 
 
-def test_not_computed_is_no_zero():
+def test_a_gradient_that_was_not_computed_is_not_drawn_as_0():
     x, c = mg.tensor(2.0, requires_grad=True, name="x"), mg.tensor(3.0, name="c")
     svg = mg.trace(x * c).to_svg()
     assert boxes(svg)["c"] == ["data 3 │ grad —"]

@@ -110,7 +110,7 @@ def test_samples_are_counted_from_the_end_too():
     np.testing.assert_array_equal(trace.jacobian(states[2], states[0], -1), trace.jacobian(states[2], states[0], 2))
 
 
-def test_no_dependence_is_0():
+def test_without_dependence_the_jacobian_is_0():
     x = mg.tensor([1.0, 2.0], requires_grad=True, name="x")
     a, b = mg.tanh(x), mg.sin(x)
     trace = mg.trace(mg.sum(a * b))

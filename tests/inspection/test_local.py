@@ -124,7 +124,7 @@ def test_it_says_what_it_is():
 @pytest.mark.parametrize(
     "f", [mg.relu, mg.hard_tanh, lambda x: mg.maximum(x, 0.5), lambda x: mg.clip(x, -1, 1), mg.tanh]
 )
-def test_many_products_are_what_each_would_be_also_of_infinite_gradients(f):
+def test_many_products_at_once_equal_each_alone_even_of_infinite_gradients(f):
     x = mg.tensor([-20.0, -0.5, 0.6, 20.0], requires_grad=True)
     (edge,) = mg.trace(f(x), np.ones(4)).edges(into=x)
     gs = [np.full(4, g) for g in (np.inf, -np.inf, np.nan, 2.0)]

@@ -995,7 +995,7 @@ def test_a_step_that_nobody_asked_for_does_not_count():
     np.testing.assert_allclose(monitor.history["activation_norm/layers.1"], norms, rtol=1e-12)
 
 
-def test_after_the_optimizer_it_is_too_late():
+def test_a_monitor_refuses_to_record_after_the_step_of_the_optimizer():
     model, (x, labels) = network("relu"), data()
     optimizer = SGD(model.parameters(), lr=0.1)
     with mg.GradientMonitor(model, optimizer) as monitor:

@@ -241,7 +241,7 @@ def test_a_long_table_is_folded():
     assert int(np.argmax([np.linalg.norm(part) for part in parts.values()])) in alone
 
 
-def test_of_parts_that_cancel_but_for_rounding_there_are_no_shares():
+def test_parts_that_cancel_but_for_rounding_have_no_shares():
     """The gradient of a bias before BatchNorm is only rounding error: shares of it would be ±5e+16 %."""
     model = Sequential(Dense(3, 4, rng=0), BatchNorm(4), Dense(4, 1, rng=1))
     trace = mg.trace(mg.sum(mg.tanh(model(np.random.default_rng(0).normal(size=(5, 3))))))

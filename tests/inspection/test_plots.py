@@ -365,7 +365,7 @@ def test_lens():
     assert ax.get_title("left").endswith("0 of 18")
 
 
-def test_lens_counts_the_units_that_can():
+def test_lens_counts_the_units_that_can_strengthen_a_gradient():
     x, b = mg.tensor([[1.0]]), mg.tensor([0.0, 0.0, -20.0])
     w = mg.tensor([[3.0, 8.0, 20.0]], requires_grad=True)
     z = x @ w + mg.tensor(b.data - [3, 8, 0], requires_grad=True)  # all z = 0

@@ -407,7 +407,7 @@ def test_an_op_without_formulas_prints_its_name():
     assert str(mg.trace(double(x).sum()).edges()[1]) == "double × upstream [2, ‖·‖ 1.41] = [2, ‖·‖ 2.83], added to x"
 
 
-def test_of_two_models_each_computed_its_own():
+def test_each_of_two_models_finds_its_own_nodes():
     """Both have a layers.0, and neither is a part of the other."""
     first, second = (Sequential(Dense(2, 2, "tanh", rng=rng), Residual(Dense(2, 2, rng=rng))) for rng in (0, 1))
     x = mg.tensor(np.ones((3, 2)), requires_grad=True)

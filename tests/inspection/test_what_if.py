@@ -152,7 +152,7 @@ def test_the_later_key_counts_and_changes_add_up():
     np.testing.assert_array_equal(again["x"].grad, both["x"].grad)
 
 
-def test_of_a_kind_what_is_no_diagonal_stays():
+def test_a_kind_replaces_only_diagonal_derivatives():
     x = mg.tensor([[0.3, -0.2]], requires_grad=True, name="x")
     trace = mg.trace(mg.mse(mg.softmax(mg.tanh(x)), np.array([[0.0, 1.0]])))
     assert {node.op for node in trace.nodes if node.kind == "activation"} == {"tanh", "softmax"}

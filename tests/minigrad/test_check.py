@@ -370,7 +370,7 @@ def test_the_smallest_input_is_shown():
     ]
 
 
-def test_of_a_small_input_the_element_that_met_the_fault_is_shown():
+def test_a_broadcast_input_is_shown_at_the_element_that_met_the_fault():
     op = elementwise(lambda x, b: b * x * np.abs(x), lambda y, x, b: 2 * b * x, lambda y, x, b: x * np.abs(x))
     inputs = np.abs(X) * [[1, 1, 1], [1, 1, -1]], np.array([0.6, 0.8, 1.7])
     verdict = mg.check_op(op, *inputs).failures[0]

@@ -33,7 +33,7 @@ def test_grad_of_leaves_and_of_what_lies_between():
     assert not by_x.requires_grad
 
 
-def test_an_intermediate_input_and_what_lies_behind_it_both_get_all():
+def test_an_intermediate_input_and_its_own_input_both_get_their_whole_gradient():
     x = leaf(3.0)
     h = 2 * x
     by_h, by_x = mg.grad(h * x, [h, x])
@@ -370,7 +370,7 @@ def test_points_of_every_kind(x):
     equal(pullback([1, 10])[0], [2, 40])
 
 
-def test_an_outer_no_grad_is_no_concern_and_an_inner_one_is():
+def test_functions_at_a_point_ignore_an_outer_no_grad_but_not_an_inner_one():
     def f(x):
         with mg.no_grad():
             factor = x * x
@@ -420,7 +420,7 @@ def test_a_pullback_can_be_used_again_and_takes_its_own_copy():
         equal(pullback([1.0, 1.0])[0], [2, 4])
 
 
-def test_derivatives_by_nothing():
+def test_jacobians_of_empty_arrays():
     assert mg.jacobian(lambda x: x * 2, np.zeros((0, 2))).shape == (0, 2, 0, 2)
     assert mg.jacobian(lambda x: x[:0], np.ones(3)).shape == (0, 3)
 

@@ -130,7 +130,7 @@ def test_a_sum_is_written_into_only_where_the_walk_made_it():
         np.testing.assert_array_equal(contribution, before)
 
 
-def test_what_is_kept_and_what_is_let_go():
+def test_walk_returns_leaves_and_what_it_is_told_to_keep():
     x = leaf(2.0)
     h = x * x
     y = h * 3
@@ -230,7 +230,7 @@ def test_a_node_prints_its_op_shape_scope_and_number():
     assert repr(y.node) == f"Node(multiply, shape (2, 3), scope '', seq {y.node.seq})"
 
 
-def test_numbers_only_grow():
+def test_nodes_are_numbered_in_the_order_of_their_making():
     x = leaf(1.0)
     numbers = [(x * i).node.seq for i in range(5)]
     assert all(a < b for a, b in itertools.pairwise(numbers))

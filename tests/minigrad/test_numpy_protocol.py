@@ -96,7 +96,7 @@ def test_a_dtype_that_is_asked_for():
 
 
 @pytest.mark.parametrize("scalar", [np.float64(2), np.array(2.0)], ids=["scalar", "0-d array"])
-def test_numpys_numbers_are_strong(scalar):
+def test_numpys_numbers_promote_as_arrays_do(scalar):
     x = leaf([1.0], "float32")
     for y in (scalar * x, x * scalar, np.multiply(x, scalar), scalar + x, x - scalar):
         assert isinstance(y, mg.Tensor)
@@ -172,7 +172,7 @@ def test_what_has_no_derivative_gives_plain_arrays(name):
 
 
 @pytest.mark.parametrize("name", ["argmax", "argmin", "argsort", "all", "any", "nonzero", "round"])
-def test_so_do_methods_without_derivative(name):
+def test_methods_without_derivative_give_numpys_arrays(name):
     found, expected = getattr(leaf(X), name)(), getattr(X, name)()
     assert type(found) is type(expected)
     np.testing.assert_array_equal(found, expected)

@@ -540,7 +540,7 @@ def test_a_rule_that_fails_says_whose_it_is(derivative, message):
     assert x.grad is None
 
 
-def test_python_for_one_number_is_told_what_numpy_has_for_many():
+def test_an_error_of_python_for_one_number_names_numpys_function_for_arrays():
     x = mg.tensor([1.0, 2.0], requires_grad=True)
     with pytest.raises(TypeError, match=r"^mine: shape \(2,\): .*; np.tanh takes an array, math.tanh does not$"):
         mg.elementwise("mine", lambda x: math.tanh(x), [1], ["1"])(x)
@@ -556,7 +556,7 @@ def test_python_for_one_number_is_told_what_numpy_has_for_many():
         y.backward([1.0, 1.0])
 
 
-def test_what_numpy_has_is_said_once_however_deep_it_was_missed():
+def test_numpys_function_is_named_once_for_nested_ops():
     inner = mg.elementwise("inner", lambda x: x if x > 0 else 0 * x, [1], ["1"])
     outer = fused_double(forward=lambda a: (inner(a), None))
     with pytest.raises(ValueError, match=r"^mine: .*np\.where") as caught:

@@ -66,7 +66,7 @@ def test_integers_and_booleans_cannot_require_gradients(data):
         leaf(data)
 
 
-def test_nor_can_they_be_made_to_require_gradients():
+def test_integers_cannot_be_made_to_require_gradients_later():
     counts = mg.tensor(np.array([1, 2]))
     with pytest.raises(TypeError, match="only floating tensors can require gradients, not int64"):
         counts.requires_grad = True

@@ -204,7 +204,7 @@ assert "numba" not in sys.modules
 
 
 @pytest.mark.slow
-def test_the_same_losses_whoever_computes():
+def test_every_choice_of_kernels_trains_to_the_same_losses():
     code = """
 found = {}
 for choice in ("auto", "numba", "numpy", "definition"):
