@@ -84,7 +84,7 @@ def draw(sizes: list[int], speeds: dict[str, np.ndarray], peak: float) -> Figure
     left.axhline(peak, color="#888888", linewidth=1, label="in registers")
     left.set(xscale="log", yscale="log", xlabel="n", ylabel="GFLOP/s", title="product of two n × n matrices")
     left.set_xticks(sizes, [str(n) for n in sizes])
-    left.tick_params(axis="x", which="minor", bottom=False)
+    left.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
     left.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     names = [name for name in speeds if name != "Python"]
     shares = np.array([100 * speeds[name][-1] / peak for name in names])

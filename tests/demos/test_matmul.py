@@ -55,6 +55,7 @@ def test_the_picture_shows_the_numbers(result):
     shares = [100 * speed[-1] / result.numbers["in registers"] for speed in list(result.numbers["speeds"].values())[1:]]
     assert np.allclose([bar.get_width() for bar in right.patches], shares)
     assert len({line.get_linestyle() + line.get_marker() for line in left.lines}) == len(left.lines)
+    assert not any(label.get_visible() for label in left.get_xticklabels(minor=True))  # only the sizes are written
 
 
 def test_the_table_shows_the_numbers(result):
