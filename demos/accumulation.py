@@ -122,7 +122,7 @@ def claims(ways: dict, runs: dict, limits: dict, decays: dict) -> list[Claim]:
         ),
         Claim(
             "L2 regularisation is weight decay (Goodfellow et al., 2016; disputed by Loshchilov and Hutter, 2019)",
-            f"weights differ: SGD {decay:.0e}, AdamW {adamw:.0e}; at large gradients Adam decays {ratio:.0%} as much",
+            f"weights differ: SGD {decay:.0e}, AdamW {adamw:.0e}; Adam's decay is {ratio:.0%} of AdamW's at large ‖g‖",
             holds(max(decay, adamw) < 1e-4, decay < 1e-4, "the optimizer is SGD"),
         ),
         Claim(
@@ -151,9 +151,9 @@ def run(
     decays = {kind.__name__: decayed_by(kind, seed) for kind in (SGD, Adam, AdamW)}
     lines = [(name, RUNS[name][0], f"{x:.1e}") for name, x in runs.items()]
     text = [
-        table(("256 images in parts", "gradient differs by"), [(name, f"{x:.1e}") for name, x in ways.items()]),
+        table(("gradient of 256 images in parts", "relative error"), [(name, f"{x:.1e}") for name, x in ways.items()]),
         f"The gradient that arrives at the first weight from four parts and an L2 penalty:\n\n{arrived}",
-        table(("run", "compared with", f"weights differ by, after {steps} steps"), lines),
+        table(("run", "compared with", f"relative difference of weights after {steps} steps"), lines),
     ]
     said = claims(ways, runs, limits, decays) if len(weights) == len(RUNS) else []
     numbers = {"ways": ways, "runs": runs, "limits": limits, "decays": decays}

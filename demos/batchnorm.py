@@ -48,7 +48,7 @@ def network(activation: type, norm: bool, rng: np.random.Generator) -> Sequentia
 
 
 def scaled(images: Dataset, factor: float | np.ndarray, normalise: bool) -> Dataset:
-    """Pixels times `factor` (one for all, or one each), on request normalised to mean 0 and deviation 1."""
+    """Pixels times `factor` (one for all, or one each), on request with mean 0 and deviation 1 in training."""
     x, held_out = factor * images.x, factor * images.x_held_out
     if normalise:  # rarely set pixels have a tiny deviation; dividing by it would make them huge
         mean, deviation = x.mean(axis=0), np.maximum(x.std(axis=0), 0.1 * factor)
@@ -131,7 +131,7 @@ def claims(square: dict, rows: dict, use: dict) -> list[Claim]:
             holds(fast[0] > plain[0] + 0.03 and fast[1] > plain[1] + 0.03, fast[1] > plain[1] + 0.03, "φ is ReLU"),
         ),
         Claim(
-            "After training, batch statistics do as well as running ones (a forgotten eval())",
+            "After training, batch statistics do as well as running ones (code that forgets eval())",
             f"accuracy {mixed[0]:+.0%} in pairs, {by_digit[0]:+.0%} if sorted by digit, {mixed[-1]:+.1%} in one batch",
             holds(min(*mixed, *by_digit) > -0.02, mixed[-1] > -0.02, "batches are large and mixed"),
         ),

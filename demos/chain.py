@@ -98,7 +98,7 @@ def claims(rows: dict, powers: Sequence[float], w: np.ndarray, width: np.ndarray
     bounded = {a: all(np.abs(rows[name]["outputs"]).max() <= 1 for name in pairs[a]) for a in ACTIVATIONS}
     large, tanh = [pair[1] for pair in pairs.values()], pairs["tanh"][1]
     able, best = w[terms(w, 0 * w) >= 1].min(), np.argmax(width)
-    said = f"With w < 1 gradients vanish, with w > 1 they explode: {' and '.join(map(written, powers))} (many articles)"
+    said = f"Gradients vanish if w < 1, explode if w > 1: wⁿ = {' and '.join(map(written, powers))} (many articles)"
     nielsen = abs(width[best] - 0.45) < 0.005 and abs(w[best] - 6.9) < 0.05
     heavy = f"σ, w = 100: {lost[LARGE] if gradient[LARGE] else 'exactly 0'}; with z = 0: {lost[CENTRED]}"
     return [

@@ -66,7 +66,7 @@ def evaluate(model: Sequential, data: Dataset) -> dict:
 
 def draw(rows: list[dict], monitor: mg.GradientMonitor, mistakes: list[tuple]) -> Figure:
     """Loss, share correct and updates, and images that the net took for another digit."""
-    how_to_read = "held-out curves show how good it is; in the grey band updates are healthy; 8→1: an 8 taken for a 1."
+    how_to_read = "held-out curves show how good the net is; grey band: healthy updates; 8→1: an 8 taken for a 1."
     figure = picture(13, 6.5, how_to_read)
     axes = figure.subplot_mosaic([["loss", "correct", "updates"], 3 * ["mistakes"]], height_ratios=(1, 0.4))
     losses, epochs = np.concatenate([row["losses"] for row in rows]), [row["epoch"] for row in rows]

@@ -24,7 +24,7 @@ CURVES = {"coefficient": "‖g‖ after / before clipping", "rate": "rate", "gra
 BOUNDS = dict.fromkeys(("gradient", "change"), (1e-3, 1e8))  # an overflow would stretch the axis over 300 decades
 HEALTHY = {"ReLU, dead": ("relu", 1.0), "tanh, saturated": ("tanh", 0.7)}  # activation, factor on He's weights
 LINES = {"constant": "-", "exponential": "--", "clip global": "-.", "clip + decay": ":"}
-PAIR = ("scale up too", "clip global")  # trained from several starts: these differ more than the two ways do
+PAIR = ("scale up too", "clip global")  # trained from several starts, which differ more than these two ways do
 HEADS = ("", "‖g‖", "largest", "clipped to", "angle", "last rate", "longest step", "dead", "correct")
 KEY = """‖g‖: of the first gradient; clipped to: median of ‖g‖ after / before; angle: between the first gradient before
 and after; dead: ReLUs of the second layer that are always 0 in the end. clip global clips by the norm of all tensors
@@ -58,7 +58,7 @@ def draw(rows: dict[str, dict], units: dict[str, list[float]]) -> Figure:
     """Four curves for some ways to train, the effect of the threshold, and of one long step on the units."""
     how_to_read = (
         "clipping lowers the curve at the top left, a decaying rate the one beside it; both shorten the steps, but not "
-        "‖g‖. On the right, too low a threshold learns nothing; too high a one kills units, as one long step does."
+        "‖g‖. On the right, too low a threshold learns nothing; one too high kills units, as one long step does."
     )
     figure = picture(13, 7.5, how_to_read)
     axes = figure.subplot_mosaic([["coefficient", "rate", "sweep"], ["gradient", "change", "units"]])
@@ -99,7 +99,7 @@ def claims(rows: dict[str, dict], units: dict[str, list[float]], chain: Chain) -
     gains = 100 * np.subtract(*(rows[name]["each"] for name in PAIR))
     gain, error = gains.mean(), gains.std(ddof=1) / math.sqrt(len(gains))
     by = f"accuracy {gain:+.1f} ± {error:.1f} points, over {len(gains)} starts".replace("-", "−")
-    after = ", ".join(f"{name}: {shares[0]:.0%} → {shares[2]:.0%}" for name, shares in units.items())
+    after = "; ".join(f"{name}: {shares[0]:.0%} → {shares[2]:.0%}" for name, shares in units.items())
     rescued = holds(good["clip global"] and not good["constant"])
     straight = holds(max(angles.values()) < 1, angles["clip global"] < 1, "it clips the norm of all tensors together")
     robust = holds(len(kept) == len(SWEEP), len(kept) > 1, f"the threshold is between {kept[0]} and {kept[-1]}")

@@ -32,7 +32,7 @@ STARTS = {  # name → W as a function of its shape (n, m) and of random numbers
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 HEADS = ("φ", "start", "n·Var(W)", "z²", "predicted", "(∂L/∂z)²", "predicted", "units", "trained", "correct")
 KEY = """z², (∂L/∂z)²: factor by which each layer multiplies the mean square of z (forward) and ∂L/∂z (backward); units:
-how many of the last hidden layer's differ on any image, new and trained; —: diverged, or W is not random"""
+how many units of the last hidden layer differ on any image, new and trained; —: diverged, or W is not random"""
 
 
 def network(activation: str, start: str, top: str, depth: int, width: int, rng: np.random.Generator) -> Sequential:
@@ -126,7 +126,7 @@ def claims(rows: dict[tuple, dict], constant: dict, width: int) -> list[Claim]:
         ),
         Claim(
             "Where the signal keeps its size, the gradient does too (He et al., 2015)",
-            f"true of {sum(back.values())} in {len(back)} nets with random W, {sum(relu)} in {len(relu)} with ReLU",
+            f"{sum(back.values())} of {len(back)} such nets with random W, {sum(relu)} of {len(relu)} with ReLU",
             holds(all(back.values()), min(relu, default=False), "φ is ReLU"),
         ),
         Claim(

@@ -135,7 +135,7 @@ def sample(model: Sequential, text: Text, count: int, seed: int) -> str:
         for _ in range(count):
             h, state = lstm(embedding([[written[-1]]]), state)
             logits = head(h).numpy().ravel()
-            written.append(int(np.argmax(logits + rng.gumbel(size=logits.size))))  # draws as rng.choice(p=softmax)
+            written.append(int(np.argmax(logits + rng.gumbel(size=logits.size))))  # as rng.choice(p=softmax) would draw
     return "".join(text.characters[i] for i in written[1:])
 
 

@@ -104,7 +104,7 @@ def claims(sizes: list[int], speeds: dict[str, np.ndarray], beside: dict[str, fl
     least, most, n = min(last.values()), max(last.values()), sizes[-1]
     ranged = f"for n = {n} the same operations ran at {least:.2g} to {most:.3g} GFLOP/s"
     compiled = f"compiled: {share[0]:.1%} of NumPy's speed; arranged by fours: {share[1]:.0%}"
-    order = f"order i, k, j: ×{gain['rows']:.1f} the speed of i, j, k"
+    order = f"order i, k, j: on average ×{gain['rows']:.1f} the speed of i, j, k"
     blocks = f"on average, blocks alone ×{gain['panels']:.2f}; 16 numbers in registers, ×{gain['fours']:.2f} more"
     fast = holds(gain["panels"] > 1.5, gain["fours"] > 1.5, "each fetched number is used often")
     best = f"plain loops, by fours, reach {share[1]:.0%} of NumPy's BLAS, which uses assembly"

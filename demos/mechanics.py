@@ -137,7 +137,7 @@ def run(seed: Annotated[int, "random weights of the neurons"] = 0) -> Result:
     report = [
         "1  e = c·d with c = a·b and d = c + a, at a = 3 and b = 2",
         table(("∂e/∂", *five), zip(v, *five.values(), strict=True)),
-        "wrong order: in the order that a search from e finds, c sends its gradient on before d has added to it\n"
+        "wrong order: in the order in which a search finds the values, c sends its gradient on before d adds to it\n"
         "overwriting: with gradient[x] = contribution, only the last of several uses of a value counts",
         "2  minigrad's backward pass on the same expression, product by product; a and c each receive two",
         "\n".join(map(str, trace.edges())),

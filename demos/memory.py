@@ -99,7 +99,7 @@ def claims(rows: dict[str, dict]) -> list[Claim]:
         ),
         Claim(
             "With ρ(W) < 1 gradients vanish, with ρ(W) > 1 they explode (after Pascanu et al., 2013)",
-            f"left: ρ = 0.7 {left['rnn ρ=0.7']}, 1 {left['rnn']}, 1.4 {left['rnn ρ=1.4']}",
+            f"left: {left['rnn ρ=0.7']} for ρ = 0.7, {left['rnn']} for 1, {left['rnn ρ=1.4']} for 1.4",
             holds(new["rnn ρ=1.4"]["left"] > 10, new["rnn ρ=0.7"]["left"] < 0.1, "ρ(W) < 1"),
         ),
         Claim(
@@ -120,7 +120,7 @@ def claims(rows: dict[str, dict]) -> list[Claim]:
         ),
         Claim(
             "Start with open forget gates, b = 1 or more (Gers et al., 2000; Jozefowicz et al., 2015)",
-            f"left: b = 0 {left['lstm b=0']}, 1 {left['lstm']}, 3 {left['lstm b=3']}",
+            f"left: {left['lstm b=0']} for b = 0, {left['lstm']} for 1, {left['lstm b=3']} for 3",
             holds(new["lstm b=0"]["left"] < new["lstm"]["left"] < new["lstm b=3"]["left"]),
         ),
         Claim(

@@ -99,7 +99,7 @@ def claims(rows: dict[tuple, dict], swept: dict[tuple, dict]) -> list[Claim]:
     mean = {key: row["correct"][0] for key, row in rows.items()}
 
     def better(remedy: str, other: str) -> tuple[str, str]:
-        """Share correct without and with the remedy, and for which optimizers the gain exceeds the deviations."""
+        """Share correct with `other` and with `remedy`, and for which optimizers the gain exceeds the deviations."""
         pairs = {name: (rows[other, name]["correct"], rows[remedy, name]["correct"]) for name in OPTIMIZERS}
         wins = [name for name, (a, b) in pairs.items() if b[0] - a[0] > max(a[1], b[1], 0.002)]
         text = ", ".join(f"{name} {a[0]:.1%} → {b[0]:.1%}" for name, (a, b) in pairs.items())

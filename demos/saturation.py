@@ -98,7 +98,7 @@ def shape(name: str) -> dict[str, Any]:
 
 
 def draw(shapes: dict[str, dict], units: dict[str, dict]) -> Figure:
-    figure = picture(14, 9, "grey bands: saturated; squares are units, rows layers: yellow mostly saturated, × always.")
+    figure = picture(14, 9, "grey bands: saturated; cells are units, rows layers: yellow mostly saturated, × always.")
     axes = figure.subplots(3, 5)
     for ax, (name, found) in zip(axes[:2].flat, shapes.items(), strict=True):
         ax.fill_between(found["z"], -2, 3, where=found["flat"], color="0.9")

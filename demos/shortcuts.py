@@ -50,7 +50,7 @@ def report(rows: dict[str, dict]) -> str:
             cells += map(power, (look["around"], *look["extent"]))
             shares = () if without is None else (row["correct"], np.mean(without), min(without))
             lines.append([f"{name}, {when}", *cells, *([f"{share:.1%}" for share in shares] or 3 * ["—"])])
-    chains = [f"{name}\n{row['new']['chain']}" for name, row in rows.items() if name == "residual"]
+    chains = [f"The new {name} network:\n\n{row['new']['chain']}" for name, row in rows.items() if name == "residual"]
     return "\n\n".join([table(HEADS, lines), KEY, *chains])
 
 
