@@ -3,7 +3,7 @@
 Where to start reading: `opened` replaces fused ops by their definitions, and `trace` walks back through the result.
 A trace consists of nodes and edges (`parts`), whose derivatives are in `local`; `kinds`, `names` and `lookup` classify,
 name and find them. A `chain` is a product of `factors` along the `ways` between two nodes, summed up in a `ledger`.
-Each other file answers another question about a trace; `text` formats all output. `monitor` and `draw` are rooms.
+Each other file answers one question about a trace; `text` formats all output. `monitor` and `draw` can be removed.
 """
 
 from __future__ import annotations

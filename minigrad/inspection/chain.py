@@ -2,7 +2,7 @@
 
 - `trace.chain(to=w)`: its factors, how much each lengthens or shortens the gradient, and what is left.
 - `trace.chain(to=w, sample=3)`: the same for one sample of the batch; `element=(0, 2)`: for one weight, in
-  plain numbers along one path, which goes from each unit to the one that contributes most to it.
+  plain numbers along one path, which goes from each unit to the one that brings most of its gradient.
 - `trace.chain(to=w, use=0)` or `path=trace.paths(to=w)[0]`: only what comes through one use of w, or along one path.
 - `chain.ledger()`: the chain in decades, split by cause.
 """
@@ -128,7 +128,7 @@ class Chain:
         with np.errstate(all="ignore"):  # after a gradient of exactly 0, a gain is undefined
             self.gains = lengths[1:] / lengths[:-1]
             self.running = lengths[1:] / lengths[0]
-            self.decades = np.log10(lengths[1:]) - np.log10(lengths[0])  # also where the quotient would overflow
+            self.decades = np.log10(lengths[1:]) - np.log10(lengths[0])  # also where the quotient is out of range
         for factor, gain in zip(self.factors, self.gains, strict=True):
             factor.gain = float(gain)
 
@@ -217,7 +217,7 @@ class Chain:
         return f" from step {k} on"
 
     def in_numbers(self) -> str:
-        """The gradient of one element in numbers along a path, from each unit to the one that contributes most."""
+        """The gradient of one element in numbers along a path, from each unit to the one that brings most."""
         at = int(np.ravel_multi_index(self.element, self.target.shape))
         numbers: list[tuple[str, float]] = []
         vertex, followed = self.target, set(self.edges)

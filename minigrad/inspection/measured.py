@@ -22,7 +22,7 @@ from minigrad.settings import recording
 from minigrad.tensor import Tensor
 
 LIMIT, GOOD = 1e-7, 1e-9  # the error of a right rule stays below LIMIT; below GOOD no other step is tried
-STEPS = [(1e-5, 1), (1e-5, 0), (1e-3, 1), (1e-3, 0), (1e-7, 1), (1e-7, 0)]  # (h, floor): steps h·max(|x|, floor)
+STEPS = [(1e-5, 1), (1e-5, 0), (1e-3, 1), (1e-3, 0), (1e-7, 1), (1e-7, 0)]  # h, floor: h·max(|x|, floor), or h at x = 0
 
 
 class Comparison(NamedTuple):
@@ -48,7 +48,7 @@ def measured(node: Node, slot: int, rng: np.random.Generator) -> Comparison:
         best = min(best, error)
         if best <= GOOD:
             break
-        if best > LIMIT and (error > LIMIT or (h, floor) == STEPS[-1]):  # if it is NaN, other steps first
+        if best > LIMIT and (error > LIMIT or (h, floor) == STEPS[-1]):  # if the error is NaN, other steps first
             kinks = rough(node, slot, u, h) & (g != 0)
             smooth, _ = difference(node, slot, np.where(kinks, 0, g), u, h)
             if smooth <= LIMIT:

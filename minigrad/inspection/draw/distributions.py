@@ -27,7 +27,7 @@ from minigrad.inspection.trace import Trace
 def ridge(
     trace: Trace, of: str = "gradient", to: Any = None, path: paper.Path = None, ax: Axes | None = None
 ) -> Figure:
-    """A histogram of the "gradient" that arrives at each layer, or of the "value" there; the input's is the lowest.
+    """A histogram of the "gradient" that arrives at each layer, or of the "value" there; the lowest is at the input.
 
     After Glorot and Bengio (2010). Each hill is scaled to the same height.
     """
@@ -50,7 +50,7 @@ def ridge(
     ax.set_xlim(bins[0], bins[-1])
     paper.label_few(ax.yaxis, layers.names)
     ax.spines["left"].set_visible(False)
-    how = "where hills move towards 0 in the lower layers, gradients vanish; where they move away from 0, they explode."
+    how = "if hills move towards 0 in the lower layers, gradients vanish; if away from 0, gradients explode."
     if of == "value":
         shade_flat(ax, [edge.local for place in layers.places for node in place for edge in activated(node)])
         how = "values in the grey zone are saturated: there the slope of the activation is below a tenth of max φ'."

@@ -203,7 +203,7 @@ class GradientMonitor:
     @timed
     def _moved(self, parameter: Tensor, weight: float, gradient: float, change: float) -> None:
         """Called by the optimizer for each parameter that it has moved."""
-        if self.walk.looks or self.heard:  # the optimizer has moved before `step()`: drop what was heard
+        if self.walk.looks or self.heard:  # the optimizer moved weights before `step()`: drop what was heard
             self.walk, self.heard = Walk(), False
             for layer in self.layers.values():
                 layer.start()
