@@ -69,11 +69,11 @@ def draw(rows: dict[str, dict]) -> Figure:
             axes.plot(row[when]["parts"], **style)
             axes.set(title=f"∂L/∂h₀ by paths, {when}", xlabel="blocks passed", ylabel="‖part‖/Σ‖parts‖")
         for axes, when in zip(spectra, ("new", "trained"), strict=True):
-            axes.plot(row[when]["all blocks"], **style)
+            axes.plot(range(1, len(row[when]["all blocks"]) + 1), row[when]["all blocks"], **style)
             axes.set(
                 title=f"singular values of all blocks, {when}", ylim=(1e-4, 1e2), yscale="log", xlabel="k-th largest"
             )
-        one.plot(row["new"]["one block"], **style)
+        one.plot(range(1, len(row["new"]["one block"]) + 1), row["new"]["one block"], **style)
         deletion.plot(np.arange(1, len(row["without"]) + 1), row["without"], marker=".", **style)
     one.set(title="singular values of the middle block, new", ylim=(1e-4, 1e2), yscale="log", xlabel="k-th largest")
     deletion.set(title="correct without one block", xlabel="block that is deleted", ylim=(0, 1))

@@ -214,6 +214,7 @@ def test_the_picture_shows_the_numbers(result, rows):
         for line, (name, row) in zip(axes[title].lines, rows.items(), strict=True):
             assert line.get_label() == name
             assert np.array_equal(line.get_ydata(), of(row))
+            assert line.get_xdata()[0] == (0 if "paths" in title else 1)  # the largest is the 1st, block 1 the first
         assert len({line.get_linestyle() for line in axes[title].lines}) == len(BLOCKS)
     assert axes["correct without one block"].lines[0].get_xdata().tolist() == list(range(1, 11))
     assert result.figure.get_supxlabel().startswith("How to read: ")
