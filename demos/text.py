@@ -32,7 +32,7 @@ it writes: with the same random numbers each time, so that every change was lear
 
 
 def backwards(model: Sequential, text: Text, length: int) -> tuple[np.ndarray, str]:
-    """‖∂L/∂c‖ at each step back from the last, L being the loss of the last character; and the first factors of it."""
+    """‖∂L/∂c‖ at each step relative to the last, L being the loss of the last character; and a chain of its factors."""
     x, y = windows(text.held_out, np.linspace(0, len(text.held_out) - length - 1, 16).astype(int), length)
     embedding, lstm, head = model
     start = tuple(np.zeros((2, 1, len(x), head.inputs), np.float32))

@@ -95,7 +95,7 @@ def smooth(values: np.ndarray) -> np.ndarray:
 
 
 def scale(figure: Figure, axes: list[Axes], colours: Mapping[str, Any]) -> None:
-    """A colour bar that says which colour is which layer, if there are many."""
+    """For many layers, a colour bar that says which colour is which layer."""
     n, names = len(colours), list(colours)
     mapped = ScalarMappable(BoundaryNorm(np.arange(n + 1) - 0.5, n), ListedColormap(list(colours.values())))
     ticks = np.unique(np.linspace(0, n - 1, 6).round().astype(int))
