@@ -99,8 +99,8 @@ def draw(maps: dict[str, Map], found: dict[str, dict]) -> Figure:
                 below.fill_between(of.x, 1, side(size, 1), color=colour, alpha=0.6, linewidth=0)
             above.set_title(f"{n} times" if n > 1 else f"{name}: once", fontsize=9, loc="center" if n > 1 else "left")
             below.set(yscale="log", ylim=(1e-4, 1e4), xlabel="x" if below in axes[-1] else None)
-        curves[0].set_ylabel("h_n")
-        slopes[0].set_ylabel("|∂h_n/∂x|")
+        curves[0].set(ylabel="h_n", xticks=np.linspace(of.x[0], of.x[-1], 3))  # more would run into each other
+        slopes[0].set(ylabel="|∂h_n/∂x|", xticks=np.linspace(of.x[0], of.x[-1], 3))
     return figure
 
 

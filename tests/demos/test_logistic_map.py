@@ -143,6 +143,7 @@ def test_the_picture_shows_the_numbers(result, found):
             assert np.array_equal(curve.lines[0].get_ydata(), found[name][n]["curve"])
             assert np.array_equal(slope.lines[0].get_ydata(), slopes(found, name, n))
             assert slope.get_yscale() == "log"
+    assert all(len(ax.get_xticks()) == 3 for ax in axes.flat)  # more would run into the next column
     assert result.figure.get_supxlabel().startswith("How to read: ")
 
 
