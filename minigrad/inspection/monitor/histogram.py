@@ -24,7 +24,7 @@ SAMPLE = 2**14  # how many elements of a large array are counted in one step, at
 def octaves_line(x: np.ndarray, low: int, high: int, first: int, every: int, run: int) -> np.ndarray:
     kind, mantissa, bias = (np.uint32, 23, 127) if x.dtype == np.float32 else (np.uint64, 52, 1023)
     x = np.ravel(x)
-    runs = [x[i : i + run] for i in range(first, x.size, every)] if every > run else [x]
+    runs = [x[first:]] if every == run else [x[:0], *(x[i : i + run] for i in range(first, x.size, every))]
     bits: Any = np.concatenate(runs).view(kind)
     fields = (bits >> mantissa).astype(np.intp)  # sign and exponent
     positive, negative = np.bincount(fields, minlength=4 * (bias + 1)).reshape(2, -1)
@@ -73,7 +73,7 @@ class Histograms(Rows):
 
     def count(self, x: np.ndarray) -> np.ndarray:
         """How many elements of x lie in each bin, among those that this step samples."""
-        k = -(-x.size // SAMPLE) | 1  # odd, so that runs come from all columns of a matrix
+        k = -(-x.size // SAMPLE) | 1  # odd, so that in a matrix of 2ⁿ columns runs come from all of them
         return octaves(x, self.recorded % k * RUN, k * RUN)
 
     def add(self, name: str, counts: np.ndarray) -> None:

@@ -97,3 +97,16 @@ def test_octaves(size, dtype):
             line = octaves(array)
         np.testing.assert_array_equal(ours, line)
         assert ours.sum() == array.size
+
+
+@every_dtype
+@pytest.mark.parametrize("kernels", ["numba", "numpy"])
+def test_octaves_of_runs(kernels, dtype):
+    """Runs of 256, one every so many elements; where the last one is cut off, or none begins, and of neighbours."""
+    x = numbers(1500, dtype, seed=1)
+    for first, every in [(0, 256), (256, 256), (0, 768), (256, 768), (512, 768), (1280, 768), (1536, 768), (1536, 256)]:
+        sampled = np.concatenate([x[:0], *(x[i : i + 256] for i in range(first, x.size, every))])
+        with mg.kernels.use(kernels):
+            counts, expected = octaves(x, first, every), octaves(sampled)
+        np.testing.assert_array_equal(counts, expected)
+        assert counts.sum() == sampled.size
