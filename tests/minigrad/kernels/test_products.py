@@ -182,6 +182,28 @@ def test_under_auto_the_shapes_decide(monkeypatch, winning):
     assert len(room.multiplied) == (3 if winning else 0)
 
 
+class Labelled(np.ndarray):
+    """A subclass of arrays, such as np.matrix is."""
+
+
+@pytest.mark.parametrize("choice", ["auto", "numba", "numpy", "definition"])
+def test_a_small_product_is_that_of_numpy(choice):
+    """Of two dtypes, of nothing, of a subclass, into `out`; on both sides of the size that counts as small."""
+    for m, k, n in [(0, 3, 2), (3, 0, 2), (1, 5, 1), (64, 64, 64), (64, 64, 65)]:
+        for left, right in ["ff", "dd", "fd", "lf", "bb", "??"]:
+            a, b = (10 * x for x in pair(m, k, n, float))
+            a, b = a.astype(left), b.astype(right)
+            expected, out = np.matmul(a, b), np.empty((m, n), np.result_type(a, b))
+            with mg.kernels.use(choice):
+                small, labelled = matrices.matrix_product(a, b), matrices.matrix_product(a.view(Labelled), b)
+                assert matrices.matrix_product(a, b, out=out) is out
+            assert small.dtype == expected.dtype
+            assert type(small) is np.ndarray
+            assert type(labelled) is Labelled
+            for found in (small, labelled, out):
+                np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-3 if "f" in left + right else 1e-9)
+
+
 @pytest.mark.parametrize("choice", ["auto", "numba", "numpy", "definition"])
 @pytest.mark.parametrize("room", ["as it is", "taken out"])
 def test_a_product_with_one_matrix(monkeypatch, dtype, choice, room):
