@@ -2,8 +2,8 @@
 
 `python -m benchmarks.overhead` prints all, beside PyTorch if it is installed; each `track_` function is a benchmark of
 its own. Both take turns on one thread, with Python's garbage collector on. How the cost per node grows with the length
-of a graph is also measured with the collector off, since full collections visit every object of a live graph, and for
-the barest chain that Python can hold: it grows more.
+of a graph is also measured with the collector off, since full collections visit every object of a live graph; and for
+the barest chain that Python can hold, whose cost grows by a larger factor.
 """
 
 from __future__ import annotations

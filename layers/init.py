@@ -131,7 +131,7 @@ def lsuv(model: Module, batch: Any, rng: Rng = None) -> None:
     Raises
     ------
     ValueError
-        If the whole input of a layer is 0, so that no scale gives x·W a variance.
+        If x·W of a layer has no variance to scale, for example because x is 0.
 
     Examples
     --------

@@ -51,8 +51,8 @@ def check_op(op: Callable, *examples: Any, **params: Any) -> Report:
     """Call `op(*examples, **params)` in every way that an op must support, and report which properties hold.
 
     Without examples, an elementwise op is tried where it is finite. Small arrays without symmetry reveal most; labels
-    and masks are integers or booleans. An op whose gradient is not its derivative on purpose, such as a
-    straight-through estimator, fails the line on finite differences and no other.
+    and masks are integers or booleans. An op whose gradient is deliberately not its derivative, such as
+    a straight-through estimator, fails the line on finite differences and no other.
 
     Returns
     -------
@@ -86,7 +86,7 @@ class Report:
 
     op: str
     verdicts: list[Verdict]
-    notes: list[str]  # what may be right if it is intended
+    notes: list[str]  # what is right only if it is intended
 
     @property
     def failures(self) -> list[Verdict]:

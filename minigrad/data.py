@@ -1,4 +1,4 @@
-"""What every training loop needs for its data, and nothing more. Arguments: arrays, lists or Tensors; results: arrays.
+"""What every training loop needs for its data. All of it takes arrays, lists or Tensors, and returns arrays.
 
 - `split` divides the examples (along the first axis) into a training set and a test set.
 - `for x, y in batches(x, y, size=32):` goes through all examples; `one_hot` and `accuracy` are for labels.

@@ -4,7 +4,7 @@
 - `order(node)`: everything a node was computed from, each node after all its users.
 - `walk(nodes, gradients, pull)`: send every node's gradient to its inputs and add up what arrives there.
 
-`backward()`, `grad()`, `trace()` and the split by path length all use this walk, each with its own `pull`.
+`backward()`, `grad()`, `trace()` and the split by path length are this one walk, with different functions as `pull`.
 """
 
 from __future__ import annotations

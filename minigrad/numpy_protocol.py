@@ -1,6 +1,6 @@
 """NumPy's own functions on Tensors: `np.tanh(t)` and `np.sum(t, axis=0)` call the op and record.
 
-- A function that an op registered with `numpy=` (or that is in `numpy_overrides` otherwise) runs that op.
+- A function that an op registered with `numpy=`, or that was added to `numpy_overrides`, runs that op.
 - One without a derivative (`np.argmax`, `np.sign`, `np.isnan`) returns plain arrays.
 - Any other raises TypeError with its name, rather than losing the graph in silence.
 """

@@ -46,7 +46,7 @@ class Op:
         self.kind = kind
         self.names, self.defaults = arguments(forward, self.arity)
         optional = self.arity and self.defaults.keys() == set(self.names[self.arity :])
-        self.inputs_only = self.arity if optional else -1  # a call with exactly so many arguments skips `bind`
+        self.inputs_only = self.arity if optional else -1  # a call with this many inputs and nothing else skips `bind`
         self.__doc__ = doc or f"{name}({', '.join(self.names)}); backward: {', '.join(filter(None, self.formulas))}"
 
     def __call__(self, *xs: Any, **params: Any) -> Any:

@@ -43,7 +43,7 @@ def misfit(rule: Callable, inputs: Sequence[str], parameters: Sequence[str]) -> 
 
 
 def signature(arity: int | None, names: Sequence[str], defaults: Mapping[str, Any]) -> Signature:
-    """An op's arguments as Python's Signature; after any number of inputs, parameters go by name."""
+    """An op's arguments as Python's Signature; an op of any number of inputs takes its parameters by name."""
     kind = Parameter.KEYWORD_ONLY if arity is None else Parameter.POSITIONAL_OR_KEYWORD
     inputs = [Parameter("xs", Parameter.VAR_POSITIONAL)] if arity is None else []
     return Signature(inputs + [Parameter(name, kind, default=defaults.get(name, Parameter.empty)) for name in names])

@@ -114,7 +114,7 @@ class Tensor(Operators):
         return self._writes[0] if self._writes else 0
 
     def written(self) -> None:
-        """Record that the array was written to in place: a derivative that needs the old values raises GraphError."""
+        """Record that the array was written to in place: `backward()` through its old values then raises GraphError."""
         tensors = [self]
         for x in tensors:  # the list grows by the tensors that `x` is a view of
             x._writes = x._writes or [0]

@@ -29,7 +29,7 @@ def tensors(caller: str, params: Iterable, allowed: type | tuple[type, ...] = Te
 def number(what: str, value: Any, below: float = math.inf) -> float:
     """`value` as a Python float (a NumPy float64 would widen float32 arrays); ValueError unless 0 ≤ value < below."""
     value = value[()] if isinstance(value, np.ndarray) else value  # a 0-d array, as np.where returns for numbers
-    if not isinstance(value, (float, Real)):
+    if not isinstance(value, (float, Real)):  # float comes first: Real alone takes longer to check
         raise TypeError(f"{what} is a number, not {value!r}")
     result = float(value)
     if not 0 <= result < below:

@@ -1,7 +1,7 @@
-"""Move a parameter; a kernel reads and writes it, its gradient and its state in one pass over memory.
+"""Move a parameter; a kernel does so in one pass over the parameter, its gradient and its state.
 
 `@in_one_pass("sgd", …)` above a `change` says that `minigrad.kernels.updates` has a function `sgd` that does the same,
-bit for bit. A `change` without the decorator, also one that a subclass overrides, runs as NumPy alone.
+bit for bit. A `change` without the decorator, such as one that a subclass writes anew, runs as NumPy alone.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def in_one_pass(name: str, why: str) -> Callable:
 
 
 def kernels_of(optimizer: Any) -> tuple[Callable, Callable | None]:
-    """The function that sums squares, and the kernel of the update or None; the size of all parameters decides."""
+    """The function that sums squares, and the kernel of the update or None; the optimizer's `size` decides."""
     one_pass = passes.get(getattr(optimizer.change, "__func__", None))
     if not (one_pass or sum_of_squares).serves(optimizer.params[0].data, size=optimizer.size):
         return sum_of_squares.line, None

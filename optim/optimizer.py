@@ -1,6 +1,6 @@
 """What all optimizers share; a subclass adds only `change`, which says how far a parameter moves.
 
-- `optimizer.step()`: w ← w − change, for every parameter that has a gradient; `step(clip=1.0)` clips gradients first.
+- `optimizer.step()`: w ← w − change, for every parameter that has a gradient; `step(clip=1.0)` limits their norm.
 - `optimizer.lr`: the learning rate now; assign a number or a schedule to change it.
 - `optimizer.state_dict()`: everything needed to resume training with the same steps.
 """
@@ -108,7 +108,7 @@ class Optimizer:
         Parameters
         ----------
         clip : float
-            Scale all gradients by min(1, clip/‖g‖) in the same pass, as `clip_by_global_norm` would.
+            Use every gradient times min(1, clip/‖g‖), as `clip_by_global_norm` would leave it, in the same pass.
 
         Raises
         ------

@@ -153,7 +153,7 @@ class PiecewiseConstant(Schedule):
 
     def __post_init__(self):
         if list(self.boundaries) != sorted(set(self.boundaries)) or len(self.values) != len(self.boundaries) + 1:
-            what = f"boundaries {self.boundaries} must increase, values {self.values} must be one more"
+            what = f"boundaries {self.boundaries} must increase, and values {self.values} must have one entry more"
             raise ValueError(f"PiecewiseConstant: {what}")
         for value in (*self.boundaries, *self.values):
             number("PiecewiseConstant: one of boundaries and values", value)

@@ -87,7 +87,7 @@ def measure_all() -> dict[tuple[str, np.dtype], tuple[float, ...]]:
 
 def main(arguments: Sequence[str] = ()) -> int:
     argparse.ArgumentParser("python -m minigrad.kernels", description=__doc__).parse_args(arguments)
-    with suppress(ImportError):  # its kernels are known once it is imported, if it is installed
+    with suppress(ImportError):  # optim has kernels, too, where it is installed
         importlib.import_module("optim")
     if not available():
         print("kernels: Numba cannot be imported here, so NumPy computes everything", file=sys.stderr)

@@ -83,7 +83,7 @@ class Twin:
     Both return the same `saved` for the backward pass, as the kernel of one twin may follow the line of another.
     """
 
-    kinds = "fiub"  # arrays of these kinds must have the dtype of the first one; labels need not
+    kinds = "fiub"  # arrays of these kinds must have the dtype of the first one; losses say "f": labels are integers
 
     def __init__(self, name: str, line: Callable, home: str, least: Mapping = WORTHWHILE, why: str = "") -> None:
         self.name, self.line, self.home = name, line, home

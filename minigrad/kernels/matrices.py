@@ -19,7 +19,7 @@ packed: Any = None
 with suppress(ImportError):  # where the room is left out
     from minigrad.kernels import packed
 
-SMALL = 64**3  # multiplications: below that a product is done before a rule has been asked
+SMALL = 64**3  # multiplications: a product of at most this many is done before a rule has been asked
 
 
 class Product(Twin):

@@ -127,7 +127,7 @@ def test_plot_draws_the_rates_on_axes():
         (
             lambda: PiecewiseConstant([1], [0.1]),
             ValueError,
-            r"PiecewiseConstant: boundaries \[1\] must increase, values \[0.1\] must be one more",
+            r"PiecewiseConstant: boundaries \[1\] must increase, and values \[0.1\] must have one entry more",
         ),
         (
             lambda: PiecewiseConstant([2, 1], [3, 2, 1]),

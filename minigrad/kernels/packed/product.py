@@ -155,8 +155,8 @@ def prepare(w: np.ndarray) -> Prepared:
 
 
 def times(h: np.ndarray, w: Prepared, out: np.ndarray) -> np.ndarray:
-    """out = h @ w for a prepared w; the rows of out must be contiguous, and share no memory with h."""
+    """out = h @ w for a prepared w; out must be writeable, with contiguous rows, and share no memory with h."""
     if not (out.flags.writeable and run(w.core, h, w.panels, out, w.columns)):
-        given = f"{h.shape} @ {(len(w.panels), w.columns)} into {out.shape}"
-        raise ValueError(f"packed.times: {given} needs matching shapes, {w.panels.dtype}, a writeable out apart from h")
+        given = f"packed.times: {h.shape} @ {(len(w.panels), w.columns)} into {out.shape} in {w.panels.dtype}"
+        raise ValueError(f"{given}: shapes or dtypes differ, or out is read-only, not in rows, or overlaps h")
     return out
