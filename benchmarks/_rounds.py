@@ -34,7 +34,7 @@ class Ratio:
 def times(candidates: Mapping[str, Callable], rounds: int = 15, seconds: float = 0.01) -> dict[str, list[float]]:
     """Seconds per call of each candidate in each round; in a round, each runs for about `seconds`.
 
-    First it runs untimed for a third as long, since the previous candidate's threads spin for some milliseconds more.
+    Before that it runs untimed for a third as long: threads of the previous candidate spin for some milliseconds more.
     """
     calls = {}
     for name, run in candidates.items():

@@ -147,7 +147,7 @@ def track_microseconds_per_node(nodes: int) -> float:
 
 
 def track_long_chain_to_pytorch(nodes: int) -> float:
-    """The same with the collector on, over PyTorch's time, whose cost per node also grows with the length."""
+    """The same with the collector on, over the time of PyTorch, whose cost per node also grows with the length."""
     return long_chain(nodes)[1]
 
 

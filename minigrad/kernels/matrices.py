@@ -83,7 +83,7 @@ def product_with(w: np.ndarray, rows: int) -> Callable[[np.ndarray, np.ndarray],
 
 
 def packed_is_faster(rows: int, b: np.ndarray, transposed: bool = False) -> bool:
-    """Whether "auto" takes the packed product for a matrix of so many rows times b."""
+    """Whether "auto" takes the packed product for a matrix of `rows` rows times b."""
     large = rows * b.size > SMALL and choice() == "auto"
     return large and has_packed() and packed.wins(rows, *b.shape, transposed, b.dtype, blas_threads())
 

@@ -1,8 +1,8 @@
 """Optimizers in one pass: one loop over a parameter, its gradient and its part of the optimizer's state.
 
 - `sgd`, `adagrad`, `rmsprop`, `adam`, `adamw` move w in place by what the optimizer's `change` returns, bit for bit: no
-  two operations are contracted into one, and none is reordered. Into `change` and `squares`, unless they are None,
-  they write the change, and Σw² before the step and Σchange².
+  two operations are contracted into one, and none is reordered. Their arguments `change` and `squares`, if not None,
+  are arrays that receive the change itself, and Σw² before the step and Σchange².
 - `sum_of_squares(x)` in float64, to measure gradients and to see whether they are finite.
 
 A setting that is 0 is not applied at all: 0·∞ would be NaN.
