@@ -1,4 +1,4 @@
-"""Systems of linear equations on Tensors: np.linalg.solve, inv, det and slogdet, of one matrix or of many.
+"""Systems of linear equations on Tensors: np.linalg.solve, inv, det, slogdet and cholesky, of one matrix or of many.
 
 A matrix without an inverse is a ValueError. Its det is 0, but backward through it fails: the rule needs the inverse.
 
@@ -55,6 +55,26 @@ solved = primitive(
         lambda g, y, a, b: sum_to(solve_transposed(a, g), b.shape),
     ],
     ["−a⁻ᵀ·g·yᵀ", "a⁻ᵀ·g"],
+)
+
+
+def lower(a):
+    """The lower triangle, with half of the diagonal."""
+    return (np.tril(a) + np.tril(a, -1)) / 2
+
+
+def by_lower_triangle(g, y, a):  # NumPy reads no other elements of a
+    inverse = np.linalg.inv(y)
+    s = transposed(inverse) @ lower(transposed(y) @ g) @ inverse
+    return lower(s + transposed(s))
+
+
+cholesky = primitive(
+    "cholesky",
+    lambda a: np.linalg.cholesky(a),
+    [by_lower_triangle],
+    ["low(s + sᵀ), s = y⁻ᵀ·low(yᵀ·g)·y⁻¹"],
+    numpy=np.linalg.cholesky,
 )
 
 

@@ -19,6 +19,11 @@ def R(*shape):
     return rng.normal(size=shape)
 
 
+def positive_definite(*shape):
+    a = rng.normal(size=shape)
+    return a @ np.swapaxes(a, -1, -2) + np.eye(shape[-1])
+
+
 CASES = {
     "inv": (np.linalg.inv, matrices(3, 3)),
     "inv of many": (np.linalg.inv, matrices(2, 1, 3, 3)),
@@ -31,6 +36,9 @@ CASES = {
     "solve many": (np.linalg.solve, matrices(2, 3, 3), R(2, 3, 4)),
     "solve one matrix for many": (np.linalg.solve, matrices(3, 3), R(2, 3, 1)),
     "solve many for one vector": (np.linalg.solve, matrices(2, 3, 3), R(3)),
+    "cholesky": (np.linalg.cholesky, positive_definite(4, 4)),
+    "cholesky of many": (np.linalg.cholesky, positive_definite(2, 3, 3)),
+    "cholesky of a number": (np.linalg.cholesky, positive_definite(1, 1)),
     "solve none": (np.linalg.solve, matrices(3, 3), R(3, 0)),
 }
 
@@ -52,6 +60,25 @@ def test_least_squares_by_the_normal_equations():
     assert mg.gradcheck(weights, x)
 
 
+def test_the_likelihood_of_a_gaussian_process():
+    x, y = R(6, 1), R(6)
+
+    def by_cholesky(scale):
+        covariance = np.exp(-((x - x.T) ** 2) / scale) + 0.1 * np.eye(6)
+        factor = np.linalg.cholesky(covariance)
+        return np.sum(np.linalg.solve(factor, y) ** 2) / 2 + np.sum(np.log(np.diag(factor)))
+
+    def by_inverse(scale):
+        covariance = np.exp(-((x - x.T) ** 2) / scale) + 0.1 * np.eye(6)
+        return y @ np.linalg.solve(covariance, y) / 2 + np.linalg.slogdet(covariance)[1] / 2
+
+    scale = mg.tensor(0.7, requires_grad=True)
+    one, other = by_cholesky(scale), by_inverse(scale)
+    np.testing.assert_allclose(one.data, other.data, rtol=1e-12)
+    np.testing.assert_allclose(mg.grad(one, scale)[0].data, mg.grad(other, scale)[0].data, rtol=1e-10)
+    assert mg.gradcheck(by_cholesky, scale, order=2)
+
+
 def test_the_sign_of_a_determinant_is_a_plain_array():
     a = matrices(4, 3, 3)
     found, expected = np.linalg.slogdet(mg.tensor(a, requires_grad=True)), np.linalg.slogdet(a)
@@ -65,6 +92,7 @@ def test_the_sign_of_a_determinant_is_a_plain_array():
     [
         (lambda: np.linalg.inv(mg.tensor(np.ones((2, 2)))), r"inv: shape \(2, 2\): Singular matrix"),
         (lambda: np.linalg.det(mg.tensor(np.ones((2, 3)))), r"det: shape \(2, 3\): .* square"),
+        (lambda: np.linalg.cholesky(mg.tensor(-np.eye(2))), r"cholesky: shape \(2, 2\): .* positive definite"),
         (lambda: np.linalg.solve(mg.tensor(np.eye(2)), np.ones(3)), r"solve: shapes \(2, 2\) and \(3, 1\): .*"),
     ],
 )
