@@ -63,17 +63,16 @@ def lower(a):
     return (np.tril(a) + np.tril(a, -1)) / 2
 
 
-def by_lower_triangle(g, y, a):  # NumPy reads no other elements of a
-    inverse = np.linalg.inv(y)
-    s = transposed(inverse) @ lower(transposed(y) @ g) @ inverse
-    return lower(s + transposed(s))
+def mirrored(a):
+    """The lower triangle, and its mirror image above the diagonal."""
+    return np.tril(a) + transposed(np.tril(a, -1))
 
 
-cholesky = primitive(
+cholesky = primitive(  # NumPy reads the lower triangle of a alone
     "cholesky",
     lambda a: np.linalg.cholesky(a),
-    [by_lower_triangle],
-    ["low(s + sᵀ), s = y⁻ᵀ·low(yᵀ·g)·y⁻¹"],
+    [lambda g, y, a: lower(transposed(np.linalg.inv(y)) @ mirrored(transposed(y) @ g) @ np.linalg.inv(y))],
+    ["low(y⁻ᵀ·sym(yᵀ·g)·y⁻¹)"],
     numpy=np.linalg.cholesky,
 )
 
