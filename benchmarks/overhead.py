@@ -84,10 +84,12 @@ def bare_chain(length: int) -> np.ndarray:
     for _ in range(length // 2):
         x = Link(x.array * z.array, x, z)
         x = Link(x.array + z.array, x, z)
-    g, by_z, is_sum = np.ones_like(z.array), np.zeros_like(z.array), True
+    g, by_z = np.ones_like(z.array), np.zeros_like(z.array)
     while x.inputs:
-        x, z = x.inputs
-        by_z, g, is_sum = by_z + (g if is_sum else g * x.array), g if is_sum else g * z.array, not is_sum
+        x, z = x.inputs  # of the sum
+        by_z = by_z + g
+        x, z = x.inputs  # of the product
+        by_z, g = by_z + g * x.array, g * z.array
     return by_z + g
 
 
