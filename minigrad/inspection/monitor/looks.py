@@ -9,7 +9,7 @@ Sums are in float64.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
 import numpy as np
 
@@ -27,6 +27,10 @@ SATURATED = {
 }
 
 
+quiet = np.errstate(all="ignore")  # infinite and NaN values are reported, not warned of
+
+
+@quiet
 def squares_in_blocks(x: np.ndarray) -> float:
     """Σx² in NumPy: blocks of 256 float32 are summed in float32, and the sums of the blocks in float64.
 
@@ -83,13 +87,12 @@ def activations_of(node: Node) -> Sequence[tuple[str, np.ndarray]]:
     return [(name, node.output)] if name == "relu" or name in SATURATED else []
 
 
-def receivers(node: Node) -> Iterator[Node]:
+def receivers(node: Node) -> list[Node]:
     """The nodes that a node sends a gradient to."""
     op = node.op
-    all_have_rules = op.definition or op.arity is None
-    for i, x in enumerate(node.inputs):
-        if x is not None and x.node is not None and (all_have_rules or op.rules[i] is not None):
-            yield x.node
+    rules = node.inputs if op.definition or op.arity is None else op.rules
+    pairs = zip(node.inputs, rules, strict=True)
+    return [x.node for x, rule in pairs if x is not None and x.node is not None and rule is not None]
 
 
 def norm_and_zeros(x: np.ndarray) -> tuple[float, int]:
@@ -123,7 +126,6 @@ class Look:
         (quantity, sum for each unit, samples), if numbers per unit are wanted.
     """
 
-    @np.errstate(all="ignore")
     def __init__(self, outputs: Mapping, activations: Sequence, count: Callable | None, maps: bool) -> None:
         self.outputs = {what: (*norm_and_zeros(x), x.size) for what, x in outputs.items()}
         self.counts = {what: count(x) for what, x in outputs.items()} if count else {}
@@ -145,6 +147,7 @@ class Look:
                 if maps:
                     self.add_up("saturated", np.abs(y - middle) > bound)
 
+    @quiet
     def add_up(self, quantity: str, x: np.ndarray) -> None:
         samples = by_unit(x)
         self.totals.append((quantity, samples.sum(axis=0), len(samples)))
@@ -155,8 +158,8 @@ class Walk:
 
     def __init__(self) -> None:
         self.looks: list[tuple[Node, Look | None]] = []
-        self.module_outputs: set[Node] = set()  # among the nodes heard so far and their inputs
-        self.used: set[Node] = set()  # inputs of the nodes heard so far
+        self.module_outputs: set[Node] = set()  # among the nodes heard so far and those they sent a gradient to
+        self.awaited: set[Node] = set()  # nodes that were sent a gradient and are not yet heard
 
     def is_before(self, node: Node) -> bool:
         """Whether this walk is over and the node belongs to the next `backward()`."""
@@ -164,35 +167,37 @@ class Walk:
 
     def is_cut_off(self) -> bool:
         """Whether a node did not get its gradient, because a rule failed or somebody pressed Ctrl-C."""
-        heard = {node for node, _ in self.looks}
-        return any(receiver not in heard for node in heard for receiver in receivers(node))
+        return bool(self.awaited)
 
     def hear(self, node: Node, g: np.ndarray, count: Callable | None, maps: bool) -> None:
         """Look at a node to which gradient g was sent.
 
-        A value is the output of a module if it is used outside of the module, by a loss, or not at all.
+        A value is the output of a module if it gets a gradient from outside the module or from a loss, or if the walk
+        begins there.
         """
-        if node not in self.used and node.output.ndim:
+        if node in self.awaited:
+            self.awaited.remove(node)
+        elif node.output.ndim:  # where the walk begins: no op uses it
             self.module_outputs.add(node)
-        sources = [x.node for x in node.inputs if x is not None and x.node is not None]
-        self.used.update(sources)
-        self.module_outputs.update(x for x in sources if x.scope != node.scope or node.op.kind == "loss")
-        is_output = node in self.module_outputs and node.op.kind != "loss"
-        outputs = {"activation": node.output, "gradient": g} if is_output else {}
+        sources = receivers(node)
+        self.awaited.update(sources)
+        is_loss = node.op.kind == "loss"
+        self.module_outputs.update(x for x in sources if is_loss or x.scope != node.scope)
+        outputs = {"activation": node.output, "gradient": g} if node in self.module_outputs and not is_loss else {}
         activations = activations_of(node)
         self.looks.append((node, Look(outputs, activations, count, maps) if outputs or activations else None))
 
-    def of_model(self, parameters: Container) -> Iterator[tuple[str, Look | None]]:
+    def of_model(self, parameters: Set) -> Iterator[tuple[str, Look | None]]:
         """(scope, look) of every node computed with these parameters, in forward order.
 
         A node without parameters of its own belongs to the model whose outputs it uses.
         """
-        mine: set[Node] = set()
+        mine: set[Node | None] = set()
         for node, look in reversed(self.looks):
             inputs = [x for x in node.inputs if x is not None]
-            leaves = [x for x in inputs if x.node is None]
-            own = any(x in parameters for x in leaves)
-            foreign = any(x.requires_grad for x in leaves)
-            if own or (not foreign and any(x.node in mine for x in inputs)):
-                mine.add(node)
-                yield node.scope, look
+            if parameters.isdisjoint(inputs):
+                foreign = any(x.requires_grad for x in inputs if x.node is None)
+                if foreign or mine.isdisjoint(x.node for x in inputs):
+                    continue
+            mine.add(node)
+            yield node.scope, look

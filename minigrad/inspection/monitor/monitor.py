@@ -165,7 +165,7 @@ class GradientMonitor:
 
     def _take_in(self) -> None:
         """Hand what was heard to the layers, in forward order; a `backward()` that was cut off is dropped."""
-        for scope, look in () if self.walk.is_cut_off() else self.walk.of_model(self.names):
+        for scope, look in () if self.walk.is_cut_off() else self.walk.of_model(self.names.keys()):
             if not self.heard:
                 self.heard = True
                 self.histograms.begin(self.steps)
