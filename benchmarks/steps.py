@@ -23,7 +23,7 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
-from benchmarks._rounds import Ratio, ratio, report, times  # before NumPy: it sets the number of threads
+from benchmarks._rounds import Ratio, ratio, report, setting_for, times  # before NumPy: it sets the number of threads
 
 import numpy as np  # isort: skip
 
@@ -283,14 +283,11 @@ def share(name: str, rounds: int = 15) -> dict[str, Ratio]:
     """The time of a step over PyTorch's ("pytorch"), and over the time without kernels ("numpy")."""
     ours, theirs = WORKLOADS[name]()
     without, _ = WORKLOADS[name]()
-
-    def numpy_only() -> Any:
-        with mg.kernels.use("numpy"):
-            return without()
-
-    candidates = {"ours": ours, "numpy": numpy_only} | ({"pytorch": theirs} if theirs else {})
-    losses = {side: np.array([run() for _ in range(5)], dtype=float) for side, run in candidates.items()}
-    for side, found in losses.items():
+    candidates = {"ours": ours, "numpy": without} | ({"pytorch": theirs} if theirs else {})
+    losses = {}
+    for side, run in candidates.items():
+        with setting_for(side):
+            found = losses[side] = np.array([run() for _ in range(5)], dtype=float)
         if name == "W7":  # norms, which PyTorch takes in float32, where small ones underflow to 0
             assert found.all() or side == "pytorch", f"{name}: {side} has a gradient whose norm is 0"
         else:
