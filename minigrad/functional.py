@@ -66,8 +66,12 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, create_graph: bool
         key = y.node or y
         start[key] = start[key] + g if key in start else g
     targets = [x.node or x for x in inputs]
-    nodes = order(*(key for key in start if isinstance(key, Node)))
-    found = walk(nodes, start, pull_tensors if create_graph else pull, keep=set(targets))
+    leading, reached = [], set(targets)
+    for node in reversed(order(*(key for key in start if isinstance(key, Node)))):
+        if any((x.node or x) in reached for x in node.inputs if x is not None):  # all others lead to no target
+            leading.append(node)
+            reached.add(node)
+    found = walk(leading[::-1], start, pull_tensors if create_graph else pull, keep=set(targets))
     return [result(found.get(target), x, create_graph) for target, x in zip(targets, inputs, strict=True)]
 
 

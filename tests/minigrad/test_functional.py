@@ -110,6 +110,18 @@ def test_grad_can_be_differentiated_by_its_grad_outputs():
     equal(mg.grad(g, u, [1.0, 10.0])[0].data, [2, 40])
 
 
+def test_only_what_leads_to_an_input_is_walked():
+    called = []
+    spy = mg.elementwise("spy", lambda x: 1.0 * x, [lambda y, x: called.append(x) or 1.0], ["1"])
+    x, w = (mg.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+    h = spy(x)
+    loss = (h * w * w).sum()
+    np.testing.assert_array_equal(mg.grad(loss, [w, h])[0].data, [2, 8])
+    assert not called
+    np.testing.assert_array_equal(mg.grad(loss, [h, x])[1].data, [1, 4])
+    assert len(called) == 1
+
+
 def test_grad_leaves_every_grad_alone():
     x, w = leaf([1.0, 2.0]), leaf(3.0)
     h = x * w
