@@ -103,7 +103,7 @@ class Optimizer:
             p.zero_grad()
 
     def step(self, clip: float = math.inf) -> None:
-        """Move every parameter that has a gradient; gradients are only read.
+        """Move every parameter that requires and has a gradient; gradients are only read.
 
         Parameters
         ----------
@@ -127,10 +127,10 @@ class Optimizer:
         self.steps += 1
 
     def _norms(self, sum_of_squares: Callable) -> dict[Tensor, float]:
-        """Parameter → ‖g‖; FloatingPointError if one is not finite."""
+        """Parameter to be moved → ‖g‖; FloatingPointError if one is not finite."""
         norms = {}
         for i, p in enumerate(self.params):
-            if (g := p.grad) is not None:
+            if p.requires_grad and (g := p.grad) is not None:
                 norms[p] = norm = length(g, sum_of_squares)
                 if not math.isfinite(norm):
                     what = f"{'the gradient of ' if np.all(np.isfinite(p.data)) else ''}{self._name(i)}"

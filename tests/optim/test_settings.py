@@ -206,6 +206,16 @@ def test_the_same_parameter_twice():
         SGD([{"params": [w, b]}, {"params": [b]}], lr=0.1)
 
 
+def test_a_parameter_frozen_after_backward_does_not_move():
+    w, frozen = parameter(1.0), parameter(1.0)
+    optimizer = SGD([w, frozen], lr=0.5)
+    (w + frozen).backward()
+    frozen.requires_grad = False
+    optimizer.step()
+    assert w.data == 0.5
+    assert frozen.data == 1
+
+
 def test_a_frozen_parameter_stays_until_it_is_trained_again():
     w, frozen = parameter(1.0), parameter(1.0)
     frozen.requires_grad = False
