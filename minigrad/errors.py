@@ -16,7 +16,7 @@ INSTEAD = {  # NumPy's message about code for a single number → what to write 
 
 def explained(name: str, error: Exception, xs: Iterable) -> Exception:
     """`error`, raised by NumPy or by an op inside, as one sentence about the function `name` called with `xs`."""
-    kinds = (np.exceptions.AxisError, IndexError, ValueError, TypeError)
+    kinds = (np.exceptions.AxisError, np.linalg.LinAlgError, IndexError, ValueError, TypeError)
     kind = next((kind for kind in kinds if isinstance(error, kind)), TypeError)  # AttributeError: None has no shape
     message = reason(error)
     if message.startswith("None is not an array"):  # the shapes of the other inputs do not matter

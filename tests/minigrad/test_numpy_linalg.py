@@ -80,6 +80,13 @@ def test_the_likelihood_of_a_gaussian_process():
     assert mg.gradcheck(by_cholesky, scale, order=2)
 
 
+def test_a_failed_decomposition_is_caught_as_numpys_own_error_is():
+    indefinite = np.diag([1.0, -1.0])
+    for matrix in (indefinite, mg.tensor(indefinite, requires_grad=True)):
+        with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
+            np.linalg.cholesky(matrix)
+
+
 def test_the_sign_of_a_determinant_is_a_plain_array():
     a = matrices(4, 3, 3)
     found, expected = np.linalg.slogdet(mg.tensor(a, requires_grad=True)), np.linalg.slogdet(a)
