@@ -1,4 +1,4 @@
-"""Helpers for arrays: which ones an op accepts, how rows are summed, how long an array is."""
+"""Helpers for arrays: which ones an op accepts, how a gradient is multiplied and summed, how long an array is."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from minigrad.kernels import twin
 from minigrad.settings import default_dtype
 
 COMMON = {np.dtype(name) for name in ("float32", "float64", "int64", "bool")}
+BOOLEAN = np.dtype(bool)
 
 
 def accepted(dtype: np.dtype) -> np.dtype:
@@ -30,6 +31,11 @@ def as_array(x: Any) -> np.ndarray:
         accepted(array.dtype)
     listed = array is not x and array.dtype == np.float64 and not isinstance(x, np.generic)
     return array.astype(default_dtype(), copy=False) if listed else array
+
+
+def times(g: Any, local: Any) -> Any:
+    """g·∂y/∂x of each element; a derivative that is a condition selects: where it is False, even 0·∞ is 0."""
+    return np.where(local, g, 0) if getattr(local, "dtype", None) is BOOLEAN else g * local
 
 
 def sum_rows(x: Any) -> Any:

@@ -49,7 +49,8 @@ class Fused(Op):
 
     def pull_definition(self, node, g, xs):
         """The contributions as Tensors: run the definition on copies of the inputs and walk back through it."""
-        copies = [identity(x) if isinstance(x, Tensor) else x for x in xs]  # x₂ = f(x₁) must not count in x₁ twice
+        # Without copies this walk would go on from x₂ = f(x₁) to x₁, where the outer walk arrives as well.
+        copies = [identity(x) if isinstance(x, Tensor) else x for x in xs]
         y = self.definition(*copies, **node.params)
         if getattr(y, "node", None) is None:
             raise GraphError(f"{self.name}: its definition makes no Tensor out of the inputs that require gradients")

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.arrays import as_array, sum_to
+from minigrad.arrays import as_array, sum_to, times
 from minigrad.errors import explained, reason
 from minigrad.graph import GraphError, Node
 from minigrad.kernels import Twin, choice
@@ -25,7 +25,6 @@ from minigrad.settings import state, watch, watches
 from minigrad.signatures import arguments, signature
 from minigrad.tensor import Tensor, computed, view
 
-BOOLEAN = np.dtype(bool)
 NO_PARAMS: dict[str, Any] = {}  # shared by all nodes without parameters: one object less each
 
 
@@ -33,7 +32,7 @@ class Op:
     """A function on arrays; called with a Tensor that requires a gradient, it also records a Node."""
 
     definition: Callable | None = None
-    plain: tuple[type, ...] = (type(None),)  # passed on as they are: None is an input left out, never the first
+    passed_on: tuple[type, ...] = (type(None),)  # not made arrays of: None is an input left out, never the first
     fresh: bool = False  # whether every contribution is a new array, which nobody else holds
 
     def __init__(self, name, forward, rules, formulas=None, kind="arithmetic", latex=None, doc=None):
@@ -63,7 +62,7 @@ class Op:
                     record = record or x._requires_grad
                 else:
                     inputs.append(None)
-                    arrays.append(x if type(x) in self.plain and (arrays or x is not None) else as_array(x))
+                    arrays.append(x if type(x) in self.passed_on and (arrays or x is not None) else as_array(x))
             y = self.forward(*arrays, **params)
             y, saved = y if self.definition and type(y) is tuple else (y, None)
             if type(y) is not np.ndarray:  # in NumPy a 0-d result is a scalar
@@ -132,7 +131,7 @@ class Op:
 class Elementwise(Op):
     """y = f(x₁, x₂, …) element by element; a rule is the local derivative ∂y/∂xᵢ, the diagonal of the Jacobian."""
 
-    plain: tuple[type, ...] = (float, int, bool)  # a Python number takes the dtype of the array beside it
+    passed_on: tuple[type, ...] = (float, int, bool)  # a Python number takes the dtype of the array beside it
     product: Twin | None = None  # g·∂y/∂x in one pass, for one-input ops with a kernel
 
     def local(self, i, y, xs, params):
@@ -147,9 +146,7 @@ class Elementwise(Op):
             return self.fitted(self.product(g, y, *xs, **node.params), i, xs[i], y.shape)
         if not callable(rule):  # only a declared 1 passes the upstream on unmultiplied
             return self.fitted(g if rule == 1 else g * rule, i, xs[i], y.shape)
-        local = rule(y, *xs, **node.params)
-        selects = getattr(local, "dtype", None) is BOOLEAN  # a condition: where False, even 0·∞ is 0
-        return self.fitted(np.where(local, g, 0) if selects else g * local, i, xs[i], y.shape)
+        return self.fitted(times(g, rule(y, *xs, **node.params)), i, xs[i], y.shape)
 
 
 class Primitive(Op):

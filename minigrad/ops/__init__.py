@@ -40,7 +40,7 @@ def comparison(compare):
     return lambda x, y: np.asarray(compare(x._data, y._data if isinstance(y, Tensor) else y))
 
 
-def plain(method):
+def without_rule(method):
     """A method without a derivative, such as argmax, returns for a Tensor what it returns for the array."""
     return functools.wraps(method)(lambda x, *args, **keywords: method(x._data, *args, **keywords))
 
@@ -91,7 +91,7 @@ MEMBERS = {
 }
 
 compiled.give_kernels()
-MEMBERS |= {name: plain(getattr(np.ndarray, name)) for name in PLAIN.split()}
+MEMBERS |= {name: without_rule(getattr(np.ndarray, name)) for name in PLAIN.split()}
 for module, names in METHODS.items():
     MEMBERS |= {name: getattr(module, name) for name in names.split()}
 for name, member in MEMBERS.items():

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
-from minigrad.arrays import sum_rows
+from minigrad.arrays import sum_rows, times
 from minigrad.define import fused
 from minigrad.kernels import twin
 from minigrad.op import operand
@@ -35,8 +33,7 @@ def bias_activation_backward_line(g, y, z, b, activation):
     """The gradients of z and of b."""
     if activation is not None:
         act = activations[activation]
-        local = act.local(0, y, (y if z is None else z,), act.defaults)
-        g = np.where(local, g, 0) if local.dtype == bool else g * local
+        g = times(g, act.local(0, y, (y if z is None else z,), act.defaults))
     return g, None if b is None else sum_rows(g)
 
 

@@ -1,10 +1,10 @@
 """Elementwise functions and their derivatives: name, forward, ∂y/∂x for each input, the same as a formula.
 
-A rule is handed the output first: `lambda y, x: 1 - y * y` is tanh' in terms of tanh. A rule that is a
-comparison selects: the gradient is passed on where it holds, and is 0 elsewhere, even for an infinite upstream. At a
-kink the derivative takes the value that the op's docstring states.
+A rule is handed the output first: `lambda y, x: 1 - y * y` is tanh' in terms of tanh. A rule that is a comparison
+selects: the gradient is passed on where it holds, and is 0 elsewhere, even for an infinite upstream. At a kink the
+derivative takes the value that the op's docstring states. Constants are written 1.0 where integers must become floats.
 
-Constants are written 1.0 where integers must become floats.
+`compiled.py` puts kernels beside the activations; on small arrays the lines here are what runs.
 """
 
 from __future__ import annotations
@@ -248,7 +248,7 @@ clipped = elementwise(
     ],
     ["1[low≤x≤high]", "1[x<low]", "1[x>high]"],
 )
-clipped.plain += (type(None),)  # a bound that was left out
+clipped.passed_on += (type(None),)  # a bound that was left out
 
 
 @composition(np.clip)
