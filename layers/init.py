@@ -124,9 +124,9 @@ def make(layer: str, init: str | Callable | np.ndarray, shape: Shape, rng: Rng =
 
 @no_grad()
 def lsuv(model: Module, batch: Any, rng: Rng = None) -> None:
-    """Start every Dense layer orthogonal, then scale it so that x·W has variance 1 over the batch.
+    """Start each Dense layer orthogonal, in forward order, and scale it so that x·W has variance 1 over the batch.
 
-    Layer-sequential unit variance (Mishkin and Matas, 2016), in the order of the forward pass.
+    Layer-sequential unit variance (Mishkin and Matas, 2016). Its forward passes move the running averages of BatchNorm.
 
     Raises
     ------

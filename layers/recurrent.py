@@ -158,6 +158,7 @@ class Recurrent(Module):
     `layer(x)` → output; `layer(x, state)` → (output, state). x is (batch, time, inputs). The output is the last
     h, (batch, hidden), or with `return_sequence` every h, (batch, time, hidden). The state is (layers, batch, hidden),
     for an LSTM a pair (h, c) of this shape; the argument is the state before the first step, the result after the last.
+    Truncated backpropagation passes `h.detach()` on to the next piece of a sequence (for an LSTM, of both).
     """
 
     def __init__(

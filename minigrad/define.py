@@ -118,9 +118,10 @@ def fused(
     backward : callable
         `backward(g, output, saved, *arrays, **params)` → one contribution (or None) per input. A costly one may be a
         function without arguments, which is called only if that input requires a gradient.
-        `fresh` promises that every contribution is a new array, which nobody else holds: a leaf need not copy it.
     definition : callable
         The same function of Tensors, in primitive ops; pure: no random numbers, no state. Inputs have no default.
+    fresh : bool
+        Promises that every contribution is a new array, which nobody else holds: a leaf need not copy it.
     """
     return registered(Fused(name, forward, backward, definition, formulas, kind, doc, fresh), None, False)
 

@@ -2,9 +2,9 @@
 
 - `Node`: one op that ran, with its inputs and its output.
 - `order(node)`: everything a node was computed from, each node after all its users.
-- `walk(nodes, gradients, pull)`: send every node's gradient to its inputs and add up what arrives there.
+- `walk(nodes, gradients, send)`: send every node's gradient to its inputs and add up what arrives there.
 
-`backward()`, `grad()`, `trace()` and the split by path length are this one walk, with different functions as `pull`.
+`backward()`, `grad()`, `trace()` and the split by path length are this one walk, with different functions as `send`.
 """
 
 from __future__ import annotations
@@ -43,14 +43,16 @@ class Node:
         What a fused op keeps for its backward kernel, else None.
     versions : int
         How many in-place writes the leaf inputs had seen, in total, when the op ran: a larger total later means a new
-        write. Computed inputs count 0, as they must never be written to. −1 once the output itself was written to.
+        write. Computed inputs and the output count 0, as they must never be written to.
+    writes : list or None
+        The count of writes to the output, shared with every tensor on that array; None as long as there are none.
     scope : str
         Path of the module that made it.
     seq : int
         Serial number, higher than that of every node it was computed from.
     """
 
-    __slots__ = ("op", "inputs", "arrays", "params", "output", "saved", "versions", "scope", "seq")
+    __slots__ = ("op", "inputs", "arrays", "params", "output", "saved", "versions", "writes", "scope", "seq")
 
     def __init__(self, op, inputs, arrays, params, output, saved, versions):
         self.op = op
@@ -60,6 +62,7 @@ class Node:
         self.output = output
         self.saved = saved
         self.versions = versions
+        self.writes = None
         self.scope = state.scope
         self.seq = ticket()
 
@@ -68,7 +71,7 @@ class Node:
 
 
 def order(*roots: Node, until: Collection = ()) -> list[Node]:
-    """`roots` and all nodes that they were computed from, each after all its users.
+    """`roots` and all nodes that they were computed from, each after all its users, checked for in-place writes.
 
     The search does not enter the nodes in `until`.
 
@@ -80,7 +83,7 @@ def order(*roots: Node, until: Collection = ()) -> list[Node]:
     found, stack = set(roots), list(roots)
     while stack:  # a list, not recursion: graphs are deeper than Python's stack
         node = stack.pop()
-        versions = 0
+        versions = node.writes[0] if node.writes else 0
         for x in node.inputs:
             if x is not None:
                 versions += x._writes[0] if x._writes else 0
@@ -91,7 +94,8 @@ def order(*roots: Node, until: Collection = ()) -> list[Node]:
         if versions != node.versions:
             raise GraphError(
                 f"{node.op.name}: an input or the result was changed in place after this op ran (optimizer.step() does "
-                f"that), so its gradient would be wrong; compute the loss again, or change the data after backward()"
+                f"that), so its gradient would be wrong; compute the loss again, .detach() a state kept from an "
+                f"earlier step, or change the data after backward()"
             )
     return sorted(found, key=attrgetter("seq"), reverse=True)
 
@@ -111,7 +115,7 @@ def pull_and_notify(node: Node, g: Any) -> Iterable:
 def walk(
     nodes: Iterable[Node],
     gradients: dict,
-    pull: Callable = pull,
+    send: Callable = pull,
     keep: Collection = (),
     replaced: Mapping = MappingProxyType({}),
 ) -> dict:
@@ -123,8 +127,8 @@ def walk(
         In the order that `order` gives.
     gradients : dict
         Where to start: node → gradient. The walk fills it.
-    pull : callable
-        `pull(node, g)` → one contribution per input, None where an input gets none.
+    send : callable
+        `send(node, g)` → one contribution per input, None where an input gets none.
     keep : collection
         Nodes whose gradients stay in the result; all others are dropped once passed on.
     replaced : mapping
@@ -136,13 +140,13 @@ def walk(
         Tensor → gradient for leaves, node → gradient for the nodes in `keep`.
     """
     if watches and watch():
-        pull = watch().around(pull)
+        send = watch().around(send)
     owned = set()  # targets whose sum is an array made here, so that it may be added to in place
     for node in nodes:
         g = gradients.get(node) if node in keep else gradients.pop(node, None)
         if g is None:  # no path from the start leads here
             continue
-        for x, contribution in zip(node.inputs, pull(node, g), strict=True):
+        for x, contribution in zip(node.inputs, send(node, g), strict=True):
             if contribution is None:
                 continue
             target = x if x.node is None else replaced.get(x.node, x.node)

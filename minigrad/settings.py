@@ -57,6 +57,7 @@ class ThreadState(threading.local):
 
 
 state = ThreadState()
+accumulating = threading.Lock()  # held while a gradient is added to that of a leaf, which threads may share
 watches: dict[int, Any] = {}  # thread → the object that checks its values and contributions: see detect_anomaly
 
 

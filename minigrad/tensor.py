@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from minigrad.arrays import accepted
 from minigrad.graph import GraphError, Node, order, pull, pull_and_notify, walk
 from minigrad.operators import Operators
-from minigrad.settings import default_dtype, state
+from minigrad.settings import accumulating, default_dtype, state
 
 
 class Tensor(Operators):
@@ -120,7 +120,7 @@ class Tensor(Operators):
             x._writes = x._writes or [0]
             x._writes[0] += 1
             if x.node is not None:
-                x.node.versions = -1  # its rule may read this output
+                x.node.writes = x._writes  # its rule may read this output
                 tensors += viewed(x)
 
     def item(self) -> float:
@@ -162,21 +162,20 @@ class Tensor(Operators):
             for x in [self, *(x for node in nodes for x in node.inputs if x is not None)]:
                 if x.node in gradients:
                     x.grad = gradients[x.node]
-        shared = {x for node in nodes if not node.op.fresh for x in node.inputs}  # the array may be held elsewhere
+        shared = {x for node in nodes if not node.op.fresh for x in node.inputs}  # a + b passes one array on to both
         for leaf, g in gradients.items():
             if isinstance(leaf, Tensor):
                 leaf.accumulate(np.array(g) if leaf in shared else g)
 
     def accumulate(self, g: np.ndarray) -> None:
         """Add `g`, an array that nobody else holds, to the gradient, not in place: others may hold the old gradient."""
-        self._grad = np.asarray(g if self._grad is None else self._grad + g)
+        with accumulating:
+            self._grad = np.asarray(g if self._grad is None else self._grad + g)
 
     def seed_gradient(self, gradient: ArrayLike | None) -> np.ndarray:
         """The upstream gradient that a walk from this tensor starts with."""
         if not self.requires_grad:
             raise GraphError("nothing to differentiate: no input of this tensor has requires_grad=True")
-        if self.node is not None and self.version:  # perhaps through a detached view, which knows no node
-            self.node.versions = -1
         if gradient is None and self.size != 1:
             raise GraphError(f"an output of shape {self.shape} needs gradient= (grad_outputs= in grad), or .sum()")
         return self._like_data(1 if gradient is None else gradient, "gradient")
@@ -242,6 +241,8 @@ def view(array: np.ndarray, base: Tensor) -> Tensor:
         base = owners[0]
     x = computed(array, None)
     x._writes = base._writes = base._writes or [0]
+    if base.node is not None:
+        base.node.writes = base._writes
     return x
 
 

@@ -13,10 +13,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minigrad.arrays import length, sum_to
+from minigrad.arrays import BOOLEAN, length, sum_to
 from minigrad.functional import grad
 from minigrad.graph import GraphError, Node
-from minigrad.op import BOOLEAN, Elementwise
+from minigrad.op import Elementwise
 from minigrad.settings import recording
 from minigrad.tensor import Tensor
 
@@ -57,12 +57,12 @@ class LocalJacobian:
 
     @property
     def arrays(self) -> tuple:
-        """The values the op computed with; GraphError if one was changed in place since."""
-        if sum(x.version for x in self.node.inputs if x is not None) != self.node.versions:
-            raise GraphError(
-                f"{self.node.op.name}: an input was changed in place since; use a trace before optimizer.step()"
-            )
-        return self.node.arrays
+        """The values the op computed with; GraphError if one of them or the result was changed in place since."""
+        node = self.node
+        writes = sum(x.version for x in node.inputs if x is not None) + (node.writes[0] if node.writes else 0)
+        if writes != node.versions:
+            raise GraphError(f"{node.op.name}: changed in place since; use a trace before optimizer.step()")
+        return node.arrays
 
     @property
     def declared(self) -> float | None:

@@ -49,7 +49,8 @@ class use:
     """Choose what computes from now on; as a context manager, until the end of the block.
 
     "auto" picks by size and dtype what is faster; "numba" takes a kernel wherever there is one; "numpy" takes none;
-    "definition" runs fused ops as primitive ones. Without Numba installed, "auto" and "numba" are "numpy".
+    "definition" runs fused ops as primitive ones. Without Numba installed, "auto" and "numba" are "numpy". Blocks of
+    different threads must not overlap: at its end each restores what it found.
     """
 
     def __init__(self, choice: Choice) -> None:

@@ -621,6 +621,31 @@ def test_every_augmented_write_is_noticed(shape):
             loss.backward()
 
 
+def test_a_state_kept_from_an_earlier_step_needs_detach():
+    w, h = leaf([1.0, 2.0]), mg.tensor([1.0, 1.0])
+    h = h * w
+    h.sum().backward()
+    w.data -= 1
+    with pytest.raises(mg.GraphError, match=r"\.detach\(\) a state kept from an earlier step"):
+        (h * w).sum().backward()
+    (h.detach() * w).sum().backward()
+
+
+def test_threads_that_share_a_leaf_lose_no_gradient():
+    w = leaf(np.zeros(100_000))
+
+    def add():
+        for _ in range(50):
+            w.sum().backward()
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert np.all(w.grad == 200)
+
+
 def test_a_write_to_a_constant_is_noticed():
     x, c = leaf([1.0, 2.0]), mg.tensor([3.0, 4.0])
     loss = (x * c).sum()
@@ -702,6 +727,15 @@ def test_a_write_through_a_detached_result_is_noticed_where_nothing_was_computed
         with changed():
             call()
     assert x.grad is None
+
+
+def test_a_write_to_a_result_is_noticed_by_the_second_derivative():
+    x = leaf(1.0)
+    y = np.exp(x)
+    (slope,) = mg.grad(y, x, create_graph=True)
+    y.detach().data *= 0
+    with changed():
+        mg.grad(slope, x)
 
 
 def test_writes_are_noticed_by_grad_and_trace_as_well():
