@@ -18,7 +18,7 @@ import numpy as np
 from minigrad.arrays import length
 from minigrad.inspection import text
 from minigrad.inspection.display import picture
-from minigrad.inspection.factors import factors_of
+from minigrad.inspection.factors import Loss, factors_of
 from minigrad.inspection.ledger import Ledger
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.sample import of_row, of_sample
@@ -176,8 +176,8 @@ class Chain:
     def _row(self, k: int) -> tuple[str, ...]:
         factor = self.factors[k]
         local = factor.local
-        if factor.single is not None and self.sample is not None:
-            local = of_row(factor.single, self.sample, factor.kind)
+        if local is not None and self.sample is not None:
+            local = of_row(factor.edges[0], self.sample, factor.kind)
         small = local is not None and (local.kind != "linear" or local.shape[0] * local.shape[1] <= 10_000)
         return (
             str(k),
@@ -209,29 +209,16 @@ class Chain:
         if not steps:
             return ""
         k = steps[-1]
-        upstream, edge = self.factors[k - 1].gradient if k else self.trace.seed, self.factors[k].single
+        upstream, local = self.factors[k - 1].gradient if k else self.trace.seed, self.factors[k].local
         largest = np.max(np.abs(upstream), initial=0.0)
-        too_small = edge is not None and not lost(largest) and not what.startswith("not")
-        if too_small and np.any(edge.local.vjp(upstream / largest)):
+        too_small = what == "exactly 0" and local is not None and not lost(largest)
+        if too_small and np.any(local.vjp(upstream / largest)):
             return f" from step {k} on, where it underflows in {upstream.dtype}"
         return f" from step {k} on"
 
     def in_numbers(self) -> str:
         """The gradient of one element in numbers along a path, from each unit to the one that brings most."""
-        at = int(np.ravel_multi_index(self.element, self.target.shape))
-        numbers: list[tuple[str, float]] = []
-        vertex, followed = self.target, set(self.edges)
-        losses = {edge: factor.symbol for factor in self.factors if factor.whole_loss for edge in factor.edges}
-        while vertex != self.trace[-1]:
-            best = max((strongest_unit(edge, at) for edge in vertex.incoming if edge in followed), key=lambda b: b[0])
-            _, edge, at, slope = best
-            if edge in losses and numbers and numbers[-1][0] == losses[edge]:
-                slope *= numbers.pop()[1]  # an opened loss is one factor, however many steps it has
-            if edge in losses or not edge.local.passes_on:
-                numbers.append((losses.get(edge, edge.symbol.removesuffix("ᵀ")), slope))
-            vertex = edge.output
-        if (seed := float(self.trace.seed.flat[at])) != 1 or not numbers:
-            numbers.append(("gradient", seed))
+        numbers = self._along_units()
         along = float(np.prod([slope for _, slope in numbers]))
         whole = float(self.product[self.element])
         written = ((symbol, text.number(slope)) for symbol, slope in numbers)
@@ -242,6 +229,24 @@ class Chain:
         of_whole = f"{text.number(100 * along / whole)}% of {name}" if whole else name
         by = "each time by the unit that brings most"  # the whole path need not be the strongest one
         return f"units   {product} = {text.number(along)}, {by}: {of_whole} = {text.number(whole)}"
+
+    def _along_units(self) -> list[tuple[str, float]]:
+        """The factors (symbol, slope) on that path, from the element to the output."""
+        at = int(np.ravel_multi_index(self.element, self.target.shape))
+        vertex, followed = self.target, set(self.edges)
+        losses = {edge: factor for factor in self.factors if isinstance(factor, Loss) for edge in factor.edges}
+        slopes: dict[Any, float] = {}
+        while vertex != self.trace[-1]:
+            best = max((strongest_unit(edge, at) for edge in vertex.incoming if edge in followed), key=lambda b: b[0])
+            _, edge, at, slope = best
+            factor = losses.get(edge, edge)  # an opened loss is one factor, however many steps it has
+            if edge in losses or not edge.local.passes_on:
+                slopes[factor] = slope * slopes.get(factor, 1)
+            vertex = edge.output
+        numbers = [(factor.symbol.removesuffix("ᵀ"), slope) for factor, slope in slopes.items()]
+        if (seed := float(self.trace.seed.flat[at])) != 1 or not numbers:
+            numbers.append(("gradient", seed))
+        return numbers
 
     def latex(self) -> str:
         """The product in LaTeX, without surrounding dollars."""

@@ -9,7 +9,7 @@ there is no cut: a cross-entropy is the one factor (p − t)/B.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -43,35 +43,31 @@ def factors_of(edges: Sequence[Edge], seed: np.ndarray) -> list[Factor]:
     for edge in edges:
         leaving[edge.output.index].append(edge)
     factors: list[Factor] = []
-    front: Counter[int] = Counter()
+    front: set[int] = set()
     between: list[Edge] = []
     target = edges[-1].input.index if edges else 0
     for i in sorted({*leaving, *(edge.input.index for edge in edges)}, reverse=True):
         if between and is_cut(front, edges[0].trace, target):
             upper = factors[-1].lower if factors else [edges[0].output]
-            factors.append(Factor(upper, [edge for edge in between if edge.input.index in front], between, parts))
+            arriving = {edge: parts[edge] for edge in between if edge.input.index in front}
+            factors.append(class_of(between, front)(upper, between, arriving))
             between = []
-        front.pop(i, None)
+        front.discard(i)
         front.update(edge.input.index for edge in leaving[i])
         between.extend(leaving[i])
     return factors
 
 
-def is_cut(front: Counter[int], trace: Trace, target: int) -> bool:
+def is_cut(front: set[int], trace: Trace, target: int) -> bool:
     """Whether the front leads to one vertex, or to the h and c of one time step, neither of them the target."""
+    if len(front) == 1:
+        (i,) = front
+        loss = loss_of(trace, i)  # inside it there is no cut, unless the target is there, too
+        return loss in (None, loss_of(trace, target)) or trace._replaced[loss] is trace._vertices[i]
     if len(front) != 2 or target in front:
-        return len(front) == 1 and not is_inside_loss(trace, next(iter(front)), target)
-    (a, b), names = front, trace._symbols
-    step = names[a][1:] == names[b][1:] and names[a][1:].startswith("[")
-    return step and {names[a][0], names[b][0]} == {"h", "c"}
-
-
-def is_inside_loss(trace: Trace, i: int, target: int) -> bool:
-    """Whether a vertex is an intermediate value of an opened loss that the target is not part of."""
-    loss = loss_of(trace, i)
-    if loss is None or trace._replaced[loss] is trace._vertices[i]:  # the vertex is the loss itself
         return False
-    return loss_of(trace, target) is not loss
+    c, h = sorted(trace._symbols[i] for i in front)
+    return c.startswith("c[") and h == f"h{c[1:]}"
 
 
 def loss_of(trace: Trace, i: int) -> Node | None:
@@ -80,13 +76,26 @@ def loss_of(trace: Trace, i: int) -> Node | None:
     return fused if fused is not None and fused.op.kind == "loss" else None
 
 
+def class_of(edges: Sequence[Edge], lower: set[int]) -> type[Factor]:
+    """What stands between two cuts, of which the lower one has the vertices `lower`."""
+    if len(edges) == 1:
+        return Derivative
+    if len(lower) == 2:
+        return Step
+    loss, *others = {loss_of(edge.trace, edge.output.index) for edge in edges}
+    is_whole = loss is not None and not others and loss_of(edges[0].trace, *lower) is not loss
+    return Loss if is_whole else Factor
+
+
 class Factor:
-    """What lies between two neighbouring cuts of a chain.
+    """What lies between two neighbouring cuts of a chain: a sum of branches, if it is not one of the kinds below.
 
     Attributes
     ----------
     upper, lower : list of TraceNode
         The two cuts, each of them one vertex, or h and c of an LSTM.
+    edges : list of Edge
+        All that lies between them, in backward order.
     gradient : ndarray
         What arrives at `lower` through the chain; for h and c, the two joined end to end.
     gain : float
@@ -99,29 +108,25 @@ class Factor:
 
     gain = float("nan")
 
-    def __init__(
-        self, upper: list[TraceNode], arriving: list[Edge], edges: list[Edge], parts: dict[Edge, np.ndarray]
-    ) -> None:
+    def __init__(self, upper: list[TraceNode], edges: list[Edge], arriving: dict[Edge, np.ndarray]) -> None:
         self.upper = upper
         self.edges = edges
-        self.arriving = arriving  # the edges that lead to the lower cut
+        self.arriving = arriving  # edge that leads to the lower cut → what it sends there
         self.lower = list(dict.fromkeys(edge.input for edge in arriving))
-        self.single = edges[0] if len(edges) == 1 else None
-        self.local: LocalJacobian | None = self.single.local if self.single else None
-        self._parts = {edge: parts[edge] for edge in arriving}
+        self.local: LocalJacobian | None = edges[0].local if len(edges) == 1 else None
         self.gradient = self._placed(arriving)
 
-    def _placed(self, edges: Sequence[Edge]) -> np.ndarray:
+    def _placed(self, arriving: dict[Edge, np.ndarray]) -> np.ndarray:
         """What some of the arriving edges bring to each vertex of the lower cut."""
         sums = [
-            sum((self._parts[edge] for edge in edges if edge.input == vertex), np.zeros_like(vertex.value))
+            sum((part for edge, part in arriving.items() if edge.input == vertex), np.zeros_like(vertex.value))
             for vertex in self.lower
         ]
         return sums[0] if len(sums) == 1 else np.concatenate([g.ravel() for g in sums])
 
     @property
     def passes_on(self) -> bool:
-        return self.single is not None and self.single.passes_on
+        return self.local is not None and self.edges[0].passes_on
 
     @cached_property
     def fused(self) -> Node | None:
@@ -130,20 +135,16 @@ class Factor:
         return within.pop() if len(within) == 1 else None
 
     @property
-    def whole_loss(self) -> bool:
-        return self.single is None and self.kind == "loss"
-
-    @property
     def kind(self) -> str:
         """What the factor does: activation, weight, norm, loss, skip (a sum of branches) …"""
         if self.fused is not None and self.fused.op.kind in ("norm", "loss"):
             return self.fused.op.kind  # all that BatchNorm or a loss was opened into
-        if self.single is None:
+        if self.local is None:
             return "skip"
-        edge = self.single
-        if edge.output.op == "multiply" and all(is_parameter(x) for x in edge.output.vertex.inputs):
+        edge, node = self.edges[0], self.edges[0].output.vertex
+        if node.op.name == "multiply" and all(is_parameter(x) for x in node.inputs):
             return "weight"  # w·x with a gradient for both: each is the other's weight
-        if edge.output.kind == "weight" and edge.slot == weight_slot(edge.output.vertex):
+        if edge.output.kind == "weight" and edge.slot == weight_slot(node):
             return "input"  # the last factor of a weight's chain: the input that the weight was multiplied with
         return edge.output.kind
 
@@ -154,49 +155,35 @@ class Factor:
 
     @cached_property
     def branches(self) -> list[Branch]:
-        if self.single is not None:
+        if self.local is not None:
             return []
-        return [Branch(path_to(edge, self.edges), share(self._placed([edge]), self.gradient)) for edge in self.arriving]
+        return [
+            Branch(path_to(edge, self.edges), share(self._placed({edge: part}), self.gradient))
+            for edge, part in self.arriving.items()
+        ]
 
     @property
     def symbol(self) -> str:
         """As it is written in the product: diag(σ'(z1)), W2ᵀ, (I + W1ᵀ · diag(tanh'(z1)) · W2ᵀ)."""
-        if self.single is not None:
-            return in_chain(self.single)
-        if self.whole_loss:
-            (upper,), (lower,) = self.upper, self.lower
-            return f"∂{self.fused.op.name if upper.symbol == upper.op else upper.symbol}/∂{lower.symbol}"
-        if len(self.lower) == 2:
-            return f"∂{state_name(self.upper)}/∂{state_name(self.lower)}"
         if self.is_long:
             return f"(sum of {len(self.branches)})"
         return f"({' + '.join(branch.symbol for branch in self.branches)})"
 
     @property
     def formula(self) -> str:
-        if self.single is not None:
-            part = self.single.output.kind if self.kind == "norm" else self.kind
-            return part if part in ("weight", "input", "scale", "gate") else self.single.formula
-        if self.whole_loss:
-            lower, trace = self.lower[0].vertex, self.edges[0].trace
-            inputs = [x is not None and trace._vertex(x) is lower for x in self.fused.inputs]
-            return self.fused.op.formulas[inputs.index(True)]
-        if len(self.lower) == 2:
-            parts = zip(self.arriving, self.branches, strict=True)
-            return ", ".join(f"{in_chain(e)} → {e.input.symbol[0]} {text.percent(b.share)}" for e, b in parts)
         return "" if self.is_long else " + ".join(text.percent(branch.share) for branch in self.branches)
 
     @property
     def is_long(self) -> bool:
         """Whether the sum has too many branches to be written within a product."""
-        return len(self.branches) > 3 and len(self.lower) == 1
+        return len(self.branches) > 3
 
-    def strongest_branches(self, most: int = 5) -> str:
-        """The shares of the strongest branches, in words."""
+    def strongest_branches(self) -> str:
+        """The shares of the five strongest branches, in words."""
         ranked = sorted(self.branches, key=lambda branch: -abs(branch.share))
-        shown = ", ".join(f"{text.percent(branch.share)} {branch.symbol}" for branch in ranked[:most])
-        rest = sum(branch.share for branch in ranked[most:])
-        more = f", {len(ranked) - most} more {text.percent(rest)}" if len(ranked) > most else ""
+        shown = ", ".join(f"{text.percent(branch.share)} {branch.symbol}" for branch in ranked[:5])
+        rest = ranked[5:]
+        more = f", {len(rest)} more {text.percent(sum(branch.share for branch in rest))}" if rest else ""
         return f"{len(ranked)} branches: {shown}{more}"
 
     @property
@@ -209,6 +196,49 @@ class Factor:
 
     def __repr__(self) -> str:
         return f"<{self.symbol}, gain {text.fixed(self.gain)}>"
+
+
+class Derivative(Factor):
+    """A single local derivative."""
+
+    @property
+    def symbol(self) -> str:
+        return in_chain(self.edges[0])
+
+    @property
+    def formula(self) -> str:
+        part = self.edges[0].output.kind if self.kind == "norm" else self.kind
+        return part if part in ("weight", "input", "scale", "gate") else self.local.formula
+
+
+class Step(Factor):
+    """A time step of an LSTM: from the state [h, c] to the one before it."""
+
+    is_long = False
+
+    @property
+    def symbol(self) -> str:
+        return f"∂{state_name(self.upper)}/∂{self.name}"
+
+    @property
+    def formula(self) -> str:
+        parts = zip(self.arriving, self.branches, strict=True)
+        return ", ".join(f"{in_chain(e)} → {e.input.symbol[0]} {text.percent(b.share)}" for e, b in parts)
+
+
+class Loss(Factor):
+    """All that a loss was opened into, down to one of its inputs."""
+
+    @property
+    def symbol(self) -> str:
+        (upper,) = self.upper
+        return f"∂{self.fused.op.name if upper.symbol == upper.op else upper.symbol}/∂{self.name}"
+
+    @property
+    def formula(self) -> str:
+        (lower,) = self.lower
+        inputs = [None if x is None else lower.trace._position(x) for x in self.fused.inputs]
+        return self.fused.op.formulas[inputs.index(lower.index)]
 
 
 class Branch:

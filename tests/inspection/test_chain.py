@@ -361,6 +361,22 @@ def test_within_a_cross_entropy_a_chain_shows_its_steps():
     assert chain.ledger().total["loss"] == pytest.approx(np.log10(chain.gains[-1]))
 
 
+def test_within_a_loss_that_branches_a_chain_shows_the_sum():
+    def definition(x):
+        h = mg.tanh(x)
+        return mg.sum(h + mg.exp(h))
+
+    def backward(g, y, saved, x):
+        h = np.tanh(x)
+        return (g * (1 + np.exp(h)) * (1 - h * h),)
+
+    loss = mg.define.fused("loss", definition, backward, definition, ["φ'"], kind="loss")
+    x = mg.tensor([1.0, 3.0], requires_grad=True, name="x")
+    trace = mg.trace(loss(x))
+    assert str(trace.chain(to=x)).startswith("∂L/∂x = ∂L/∂x\n")
+    assert str(trace.chain(to="tanh")).startswith("∂L/∂tanh = (I + diag(exp'(tanh))) · sum\n")
+
+
 def test_beside_a_penalty_a_cross_entropy_has_its_name():
     w = mg.tensor(np.eye(2), requires_grad=True, name="W1")
     loss = mg.cross_entropy(np.ones((3, 2)) @ w, [0, 1, 1]) + mg.sum(mg.tensor([1.0], requires_grad=True) * 2)
