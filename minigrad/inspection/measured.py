@@ -44,13 +44,14 @@ def measured(node: Node, slot: int, rng: np.random.Generator) -> Comparison:
     best, longest = np.inf, 0.0
     for h, floor in STEPS:
         u = v * np.where(np.isfinite(x), np.maximum(np.abs(x), floor or x == 0), 0)
-        error, longest = difference(node, slot, g, u, h, longest)
+        slope = slope_along(node, slot, g, u, h)
+        error, longest = slope.error(longest), max(longest, slope.size)
         best = min(best, error)
         if best <= GOOD:
             break
         if best > LIMIT and (error > LIMIT or (h, floor) == STEPS[-1]):  # if the error is NaN, other steps first
             kinks = rough(node, slot, u, h) & (g != 0)
-            smooth, _ = difference(node, slot, np.where(kinks, 0, g), u, h)
+            smooth = slope_along(node, slot, np.where(kinks, 0, g), u, h).error()
             if smooth <= LIMIT:
                 return Comparison(smooth, int(np.sum(kinks)), error)
     return Comparison(best)
@@ -70,26 +71,38 @@ def changed(node: Node, slot: int, step: np.ndarray) -> np.ndarray:
     return np.asarray((node.op.definition or node.op.forward)(*xs, **node.params))
 
 
-def difference(
-    node: Node, slot: int, g: np.ndarray, u: np.ndarray, h: float, longest: float = 0.0
-) -> tuple[float, float]:
-    """Relative error of ⟨g, J·u⟩ by the rule, less what rounding explains if it is large, and what it is relative to.
+class Slope(NamedTuple):
+    """⟨g, J·u⟩ by the rule and by differences, how large it is, and how much of it may be rounding."""
 
-    Elements where g is 0 do not count. If the derivative is exactly 0, as of x³ at 0, the slope must fall with the
-    step: the error is relative to the `longest` slope that earlier steps have met.
-    """
-    by_rule = LocalJacobian(node, slot).vjp(g)
+    by_rule: float
+    by_differences: float
+    size: float
+    rounding: float
+
+    def error(self, longest: float = 0.0) -> float:
+        """The relative error, less what rounding explains if it is large.
+
+        If the derivative is exactly 0, as of x³ at 0, the slope must fall with the step: the error is relative to the
+        `longest` slope that earlier steps have met.
+        """
+        scale = max(self.size, 0.0 if self.by_rule else longest)
+        error = abs(self.by_rule - self.by_differences)
+        if not error <= LIMIT * scale:
+            error = np.maximum(error - self.rounding, 0)
+        return float(error / scale) if scale else 0.0
+
+
+def slope_along(node: Node, slot: int, g: np.ndarray, u: np.ndarray, h: float) -> Slope:
+    """The slope of ⟨g, y⟩ along u, with a step of h·u; elements where g is 0 do not count."""
+    products = LocalJacobian(node, slot).vjp(g)
     if not np.all(g) or not all(np.all(np.isfinite(x)) for x in node.arrays if x is not None):
-        u = np.where(np.isnan(by_rule), 0, u)  # 0·∞, from an excluded element or an infinite input: nothing to compare
-    by_rule = np.sum(np.where(u == 0, 0, by_rule * u))
-    slope = (changed(node, slot, h * u) - changed(node, slot, -h * u)) / (2 * h)
-    products, values = np.where(g == 0, 0, [g * slope, g * node.output])
-    scale = max(abs(by_rule), abs(np.sum(products)), length(products), 0.0 if by_rule else longest)
+        u = np.where(np.isnan(products), 0, u)  # 0·∞, from an excluded element or an infinite input: nothing to compare
+    by_rule = np.sum(np.where(u == 0, 0, products * u))
+    slopes = (changed(node, slot, h * u) - changed(node, slot, -h * u)) / (2 * h)
+    terms, values = np.where(g == 0, 0, [g * slopes, g * node.output])
+    size = max(abs(by_rule), abs(np.sum(terms)), length(terms))
     rounding = 2 * np.finfo(np.float64).eps * length(values) / h
-    error = abs(by_rule - np.sum(products))
-    if not error <= LIMIT * scale:
-        error = error if np.isnan(error) else max(error - rounding, 0)
-    return float(error / scale) if scale else 0.0, scale
+    return Slope(by_rule, np.sum(terms), size, rounding)
 
 
 def rough(node: Node, slot: int, u: np.ndarray, h: float) -> np.ndarray:
