@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -76,20 +77,16 @@ class LocalJacobian:
         return self.declared == 1
 
     @cached_property
-    def diagonal(self) -> np.ndarray | None:
-        """∂y/∂x of each element, in the shape of y; None if the op mixes elements."""
-        node = self.node
-        if not isinstance(node.op, Elementwise):
-            return None
-        local = node.op.local(self.slot, node.output, self.arrays, node.params)
-        return np.broadcast_to(np.asarray(local, dtype=node.output.dtype), node.output.shape)
+    def slopes(self) -> Any:
+        """∂y/∂x of each element as the op's rule returns it: an array or a number; None if the op mixes elements."""
+        op, node = self.node.op, self.node
+        return op.local(self.slot, node.output, self.arrays, node.params) if isinstance(op, Elementwise) else None
 
     @cached_property
-    def condition(self) -> np.ndarray | None:
-        """If the rule is a comparison, such as x > 0: where the gradient passes. Elsewhere it is 0, even for 0·∞."""
-        op, node = self.node.op, self.node
-        local = op.local(self.slot, node.output, self.arrays, node.params) if isinstance(op, Elementwise) else None
-        return local if getattr(local, "dtype", None) is BOOLEAN else None
+    def diagonal(self) -> np.ndarray | None:
+        """∂y/∂x of each element, in the shape and dtype of y; None if the op mixes elements."""
+        y = self.node.output
+        return None if self.slopes is None else np.broadcast_to(np.asarray(self.slopes, dtype=y.dtype), y.shape)
 
     @cached_property
     def matrix(self) -> np.ndarray | None:
@@ -117,8 +114,8 @@ class LocalJacobian:
             return [g @ transposed for g in gs]
         if self.diagonal is None or x.shape != y.shape:
             return [self.vjp(g) for g in gs]
-        if self.condition is not None:
-            return [np.where(self.condition, g, 0) for g in gs]
+        if getattr(self.slopes, "dtype", None) is BOOLEAN:  # x > 0: where False, even 0·∞ is 0
+            return [np.where(self.slopes, g, 0) for g in gs]
         return list(gs) if self.passes_on else [g * self.diagonal for g in gs]
 
     def jvp(self, v: ArrayLike) -> np.ndarray:

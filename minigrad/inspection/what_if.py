@@ -9,7 +9,6 @@ type of activation made it vanish, and not saturation. Values, parameters and `.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -99,9 +98,11 @@ def replaceable(key: str, change: Any, edges: list[Edge]) -> list[Edge]:
     if kind_of(change) not in "biuf":
         raise ValueError(f"what_if: {key!r} must go with a number, an array or a function, not {change!r}")
     for edge in diagonal:
-        if not fits(change, edge.output.shape):
-            name = edge.output.name
-            raise ValueError(f"what_if: {key!r}: shape {np.shape(change)} does not fit {name} of {edge.output.shape}")
+        name, shape = edge.output.name, edge.output.shape
+        try:
+            np.broadcast_to(change, shape)
+        except ValueError:
+            raise ValueError(f"what_if: {key!r}: shape {np.shape(change)} does not fit {name} of {shape}") from None
     return diagonal
 
 
@@ -112,17 +113,10 @@ def kind_of(change: Any) -> str:
         return "O"
 
 
-def fits(change: ArrayLike, shape: tuple[int, ...]) -> bool:
-    try:
-        return np.broadcast_shapes(np.shape(change), shape) == shape
-    except ValueError:
-        return False
-
-
 class Instead(LocalJacobian):
     """A derivative that replaces an op's own: a diagonal, or a function of the original and the upstream."""
 
-    declared = condition = None
+    declared = matrix = None
 
     def __init__(self, own: LocalJacobian, change: Any) -> None:
         super().__init__(own.node, own.slot)
@@ -131,14 +125,9 @@ class Instead(LocalJacobian):
         value = "a function" if callable(change) else text.number(change) if np.ndim(change) == 0 else "an array"
         self.formula = f"{value} for {own.formula}"
 
-    @cached_property
-    def diagonal(self) -> np.ndarray | None:
-        y = self.node.output
-        return None if callable(self.change) else np.broadcast_to(np.asarray(self.change, dtype=y.dtype), y.shape)
-
     @property
-    def matrix(self) -> None:
-        return None
+    def slopes(self) -> Any:
+        return None if callable(self.change) else np.asarray(self.change, dtype=self.node.output.dtype)
 
     def vjp(self, g: ArrayLike) -> np.ndarray:
         x, y = self.arrays[self.slot], self.node.output
