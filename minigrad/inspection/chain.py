@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -196,8 +195,8 @@ class Chain:
         """The product, multiplied out again, against the gradient that the walk found."""
         whole = self.target.grad
         scale = length(whole)
-        if lost(scale):
-            return f"check   the gradient is {lost(scale)}{self._since(lost(scale))}: there is nothing to compare"
+        if what := lost(scale):
+            return f"check   the gradient is {what}{self._since(what)}: there is nothing to compare"
         if self.is_part:
             return f"part    ‖·‖ = {text.number(length(self.product))}; ‖{self.derivative}‖ = {text.number(scale)}"
         agreement = text.agreement(length(self.product - whole) / scale, whole.dtype)
@@ -205,10 +204,11 @@ class Chain:
 
     def _since(self, what: str) -> str:
         """From which step on the gradient is exactly 0 or not finite, and whether it underflows there."""
-        steps = list(takewhile(lambda k: lost(length(self.factors[k].gradient)) == what, reversed(range(len(self)))))
-        if not steps:
+        k = len(self)
+        while k and lost(length(self.factors[k - 1].gradient)) == what:
+            k -= 1
+        if k == len(self):
             return ""
-        k = steps[-1]
         upstream, local = self.factors[k - 1].gradient if k else self.trace.seed, self.factors[k].local
         largest = np.max(np.abs(upstream), initial=0.0)
         too_small = what == "exactly 0" and local is not None and not lost(largest)
@@ -237,8 +237,8 @@ class Chain:
         losses = {edge: factor for factor in self.factors if isinstance(factor, Loss) for edge in factor.edges}
         slopes: dict[Any, float] = {}
         while vertex != self.trace[-1]:
-            best = max((strongest_unit(edge, at) for edge in vertex.incoming if edge in followed), key=lambda b: b[0])
-            _, edge, at, slope = best
+            found = [strongest_unit(edge, at) for edge in vertex.incoming if edge in followed]
+            _, edge, at, slope = max(found, key=lambda unit: unit[0])
             factor = losses.get(edge, edge)  # an opened loss is one factor, however many steps it has
             if edge in losses or not edge.local.passes_on:
                 slopes[factor] = slope * slopes.get(factor, 1)

@@ -17,6 +17,7 @@ import numpy as np
 
 from minigrad.arrays import length
 from minigrad.inspection import text
+from minigrad.inspection.chain import lost
 from minigrad.inspection.display import picture
 from minigrad.inspection.factors import share
 from minigrad.inspection.parts import Edge, TraceNode
@@ -146,8 +147,7 @@ class PathLengths(dict):
 
     def _check(self) -> str:
         scale = length(self.target.grad)
-        if scale == 0 or not np.isfinite(scale):
-            what = "exactly 0" if scale == 0 else "not finite"
+        if what := lost(scale):
             return f"{self.target.derivative} is {what}: there is nothing to compare"
         agreement = text.agreement(self.target.check(list(self.values())), self.target.grad.dtype)
         return f"Σ parts = {self.target.derivative} {agreement}"
