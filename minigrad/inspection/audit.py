@@ -162,7 +162,7 @@ def multiplied_out(trace: Trace) -> Check:
     check = Check("products multiplied out = grad, every parameter", limit(trace))
     parts = factors.multiplied_out(trace.edges(), trace.seed)
     for node in reached(trace):
-        check.add(node.check([parts[edge.index] for edge in node.incoming]), "product", node.symbol)
+        check.add(node.check([parts[edge] for edge in node.incoming]), "product", node.symbol)
     zeros = sum(node.norm == 0 for node in reached(trace))
     check.note = f"({zeros} exactly 0)" if zeros else ""
     return check

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import groupby
 
 import numpy as np
 
@@ -24,37 +25,33 @@ from minigrad.inspection.trace import Trace
 from minigrad.inspection.ways import path_to
 
 
-def multiplied_out(edges: Sequence[Edge], seed: np.ndarray) -> list[np.ndarray]:
+def multiplied_out(edges: Sequence[Edge], seed: np.ndarray) -> dict[Edge, np.ndarray]:
     """What each of `edges` sends if there are no other edges and `seed` arrives at the first one's output."""
     arrived: dict[int, np.ndarray] = {}
-    sent = []
+    sent = {}
     for edge in edges:  # in backward order: what arrives at a vertex is complete before it is passed on
-        part = edge.local.vjp(arrived.get(edge.output.index, seed))
+        sent[edge] = part = edge.local.vjp(arrived.get(edge.output.index, seed))
         at = edge.input.index
         arrived[at] = arrived[at] + part if at in arrived else part
-        sent.append(part)
     return sent
 
 
 def factors_of(edges: Sequence[Edge], seed: np.ndarray) -> list[Factor]:
     """One factor for each pair of neighbouring cuts, from the output to the target."""
-    parts = dict(zip(edges, multiplied_out(edges, seed), strict=True))
-    leaving: dict[int, list[Edge]] = defaultdict(list)
-    for edge in edges:
-        leaving[edge.output.index].append(edge)
+    parts = multiplied_out(edges, seed)
     factors: list[Factor] = []
     front: set[int] = set()
     between: list[Edge] = []
-    target = edges[-1].input.index if edges else 0
-    for i in sorted({*leaving, *(edge.input.index for edge in edges)}, reverse=True):
-        if between and is_cut(front, edges[0].trace, target):
+    for vertex, group in groupby(edges, key=lambda edge: edge.output):
+        leaving = list(group)
+        front.discard(vertex.index)
+        front.update(edge.input.index for edge in leaving)
+        between += leaving
+        if is_cut(front, vertex.trace, edges[-1].input.index):
             upper = factors[-1].lower if factors else [edges[0].output]
             arriving = {edge: parts[edge] for edge in between if edge.input.index in front}
             factors.append(class_of(between, front)(upper, between, arriving))
             between = []
-        front.discard(i)
-        front.update(edge.input.index for edge in leaving[i])
-        between.extend(leaving[i])
     return factors
 
 
@@ -77,14 +74,20 @@ def loss_of(trace: Trace, i: int) -> Node | None:
 
 
 def class_of(edges: Sequence[Edge], lower: set[int]) -> type[Factor]:
-    """What stands between two cuts, of which the lower one has the vertices `lower`."""
+    """Which kind of factor stands between two cuts; the lower one has the vertices `lower`."""
     if len(edges) == 1:
         return Derivative
     if len(lower) == 2:
         return Step
-    loss, *others = {loss_of(edge.trace, edge.output.index) for edge in edges}
-    is_whole = loss is not None and not others and loss_of(edges[0].trace, *lower) is not loss
-    return Loss if is_whole else Factor
+    fused = fused_around(edges)
+    is_loss = fused is not None and fused.op.kind == "loss"
+    return Loss if is_loss and loss_of(edges[0].trace, *lower) is not fused else Factor
+
+
+def fused_around(edges: Sequence[Edge]) -> Node | None:
+    """The opened fused op that contains all of these edges, if there is one."""
+    within = {edge.trace._within.get(edge.output.vertex) for edge in edges}
+    return within.pop() if len(within) == 1 else None
 
 
 class Factor:
@@ -114,6 +117,7 @@ class Factor:
         self.arriving = arriving  # edge that leads to the lower cut → what it sends there
         self.lower = list(dict.fromkeys(edge.input for edge in arriving))
         self.local: LocalJacobian | None = edges[0].local if len(edges) == 1 else None
+        self.fused = fused_around(edges)
         self.gradient = self._placed(arriving)
 
     def _placed(self, arriving: dict[Edge, np.ndarray]) -> np.ndarray:
@@ -127,12 +131,6 @@ class Factor:
     @property
     def passes_on(self) -> bool:
         return self.local is not None and self.edges[0].passes_on
-
-    @cached_property
-    def fused(self) -> Node | None:
-        """The opened fused op that contains the whole factor, if there is one."""
-        within = {edge.trace._within.get(edge.output.vertex) for edge in self.edges}
-        return within.pop() if len(within) == 1 else None
 
     @property
     def kind(self) -> str:
