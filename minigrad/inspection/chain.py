@@ -118,21 +118,21 @@ class Chain:
         if path is not None:
             self.edges = edges_of(path, target)
         elif use is not None:
-            self.edges = edges_through(use, target)
+            self.edges = path_to(use_of(target, use), whole)
         self.is_part = len(self.edges) < len(whole)
         steps = factors_of(self.edges, trace.seed)
         self.product = steps[-1].gradient if steps else trace.seed
         self.factors = [factor for factor in steps if not factor.passes_on]
-        lengths = np.array([self._length(g) for g in (trace.seed, *(factor.gradient for factor in self.factors))])
+        gradients = [trace.seed, *(factor.gradient for factor in self.factors)]
+        lengths = np.array([length(g) for g in gradients])
+        if norm == "rms":
+            lengths /= [max(g.size, 1) ** 0.5 for g in gradients]
         with np.errstate(all="ignore"):  # after a gradient of exactly 0, a gain is undefined
             self.gains = lengths[1:] / lengths[:-1]
             self.running = lengths[1:] / lengths[0]
             self.decades = np.log10(lengths[1:]) - np.log10(lengths[0])  # also where the quotient is out of range
         for factor, gain in zip(self.factors, self.gains, strict=True):
             factor.gain = float(gain)
-
-    def _length(self, g: np.ndarray) -> float:
-        return length(g) / (max(g.size, 1) ** 0.5 if self.norm == "rms" else 1)
 
     def ledger(self) -> Ledger:
         """The decades gained and lost, per layer and in total."""
@@ -288,9 +288,9 @@ def edges_of(path: Iterable[Edge], target: TraceNode) -> list[Edge]:
     return edges
 
 
-def edges_through(use: int, target: TraceNode) -> list[Edge]:
-    """The edges of all paths that end in one use of the target; uses are counted in backward order."""
+def use_of(target: TraceNode, use: int) -> Edge:
+    """One of the uses of the target, which are counted in backward order."""
     uses = target.incoming
     if not -len(uses) <= use < len(uses):
         raise ValueError(f"chain: {target.symbol} is used {len(uses)} times, there is no use {use}")
-    return path_to(uses[use], edges_to(target.trace, [target]))
+    return uses[use]
