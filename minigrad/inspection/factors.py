@@ -91,7 +91,7 @@ def fused_around(edges: Sequence[Edge]) -> Node | None:
 
 
 class Factor:
-    """What lies between two neighbouring cuts of a chain: a sum of branches, if it is not one of the kinds below.
+    """What lies between two neighbouring cuts of a chain: a sum of branches, unless it is a Derivative, Step or Loss.
 
     Attributes
     ----------
