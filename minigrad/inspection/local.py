@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minigrad.arrays import BOOLEAN, length, sum_to
+from minigrad.arrays import length, sum_to, times
 from minigrad.functional import grad
 from minigrad.graph import GraphError, Node
 from minigrad.op import Elementwise
@@ -114,9 +114,7 @@ class LocalJacobian:
             return [g @ transposed for g in gs]
         if self.diagonal is None or x.shape != y.shape:
             return [self.vjp(g) for g in gs]
-        if getattr(self.slopes, "dtype", None) is BOOLEAN:  # x > 0: where False, even 0·∞ is 0
-            return [np.where(self.slopes, g, 0) for g in gs]
-        return list(gs) if self.passes_on else [g * self.diagonal for g in gs]
+        return list(gs) if self.passes_on else [times(g, self.slopes) for g in gs]
 
     def jvp(self, v: ArrayLike) -> np.ndarray:
         """J·v: how y changes when x changes by `v`."""
