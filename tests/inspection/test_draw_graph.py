@@ -239,7 +239,7 @@ def test_a_block_is_as_long_as_it_reaches_back():
 def test_widths_are_shares_and_dashes_are_zeros(residual, rng):
     view = GraphView(residual, "op")
     for wire in (wire for box in view.boxes for wire in box.wires):
-        edges = [residual.edges()[k] for k in wire.copies[0]]
+        edges = wire.copies[0]
         g = edges[0].input.grad.ravel()
         share = edges[0].contribution.ravel() @ g / (g @ g)
         width, _, dashed = style(wire)
@@ -259,6 +259,12 @@ def test_a_gradient_that_was_not_computed_is_not_drawn_as_0():
     assert boxes(lost.to_svg())["x"] == ["data 2 │ grad 0"]
     assert any(lines[-1] == "gain 0.000 ▼" for lines in boxes(lost.to_svg()).values())
     assert any(lines[-1] == "gain —" for lines in boxes(lost.to_svg()).values())  # a gradient of 0 has no gain
+
+
+@pytest.mark.parametrize("zoom", ZOOMS)
+def test_a_value_that_no_op_computed_is_a_picture_of_its_own(zoom):
+    trace = mg.trace(mg.tensor(3.0, requires_grad=True, name="x"))
+    assert boxes(trace.to_svg(zoom)) == {"x": ["data 3 │ grad 1"]}
 
 
 def test_each_use_of_a_leaf_is_a_line():

@@ -8,15 +8,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from minigrad.graph import Node
 from minigrad.inspection.draw.boxes import STATE, Box, Wire, gain, into_parameter
 from minigrad.inspection.factors import loss_of
-from minigrad.inspection.parts import Edge
+from minigrad.inspection.parts import TraceNode
 from minigrad.inspection.trace import Trace
 
 ALIKE, LONGEST = 3, 40  # the fewest blocks that are drawn as one, and the most boxes in a block
@@ -44,32 +43,31 @@ class GraphView:
     def __init__(self, trace: Trace, zoom: str = "layer") -> None:
         if zoom not in ("layer", "op"):
             raise ValueError(f"draw: zoom is 'layer' or 'op', not {zoom!r}")
-        self.trace = trace
-        self.users: dict[int, list[tuple[int, int]]] = defaultdict(list)  # value → (op, slot)
+        self.trace, self.nodes = trace, trace.nodes
+        self.edges = {(edge.output.index, edge.slot): edge for edge in trace.edges()}  # by use
+        self.users: dict[int, list[tuple[int, int]]] = defaultdict(list)  # value → its uses (op, slot)
         for i, inputs in enumerate(trace._sources):
             for slot, j in enumerate(inputs):
                 if j is not None:
                     self.users[j].append((i, slot))
         self.boxes: list[Box] = []
         self.frames: list[Frame] = []
-        self._draw(self._ops() if zoom == "op" else self._modules())
+        ops = [node.index for node in self.nodes if node.op != "leaf"] or [0]  # 0: there is only a leaf
+        self._draw([[i] for i in ops] if zoom == "op" else self._modules(ops))
         if zoom == "layer":
             self._fold()
 
     # From values to boxes
 
-    def _ops(self) -> list[list[int]]:
-        return [[i] for i, vertex in enumerate(self.trace._vertices) if isinstance(vertex, Node)]
-
-    def _modules(self) -> list[list[int]]:
+    def _modules(self, ops: Sequence[int]) -> list[list[int]]:
         """Groups of consecutive ops: those of one module or, outside modules, of a loss or a recurrence."""
-        trace, groups, last = self.trace, [], None
+        groups, last = [], None
         steps: set[int] = set()  # what leads to a state such as h[3]
-        for (i,) in reversed(self._ops()):
-            if not trace._vertices[i].scope and (i in steps or STATE.fullmatch(trace._symbols[i])):
-                steps.update([i, *(j for j in trace._sources[i] if j is not None)])
-        for (i,) in self._ops():
-            module = trace._vertices[i].scope or loss_of(trace, i) or ("steps" if i in steps else None)
+        for i in reversed(ops):
+            if not self.nodes[i].scope and (i in steps or STATE.fullmatch(self.nodes[i].symbol)):
+                steps.update([i, *(j for j in self.trace._sources[i] if j is not None)])
+        for i in ops:
+            module = self.nodes[i].scope or loss_of(self.trace, i) or ("steps" if i in steps else None)
             if module is None or module != last:
                 groups.append([])
             groups[-1].append(i)
@@ -78,41 +76,41 @@ class GraphView:
 
     def _draw(self, groups: list[list[int]]) -> None:
         """A box for each group, after boxes for the leaves that the group uses but does not hold."""
-        trace = self.trace
         home = {i: g for g, group in enumerate(groups) for i in group}
         held: dict[int, list[int]] = defaultdict(list)
         above: dict[int, list[tuple[int, list]]] = defaultdict(list)  # group → leaves with their uses
-        for i in (i for i, vertex in enumerate(trace._vertices) if not isinstance(vertex, Node)):
-            uses = self.users[i]
-            edges = [Edge(trace, k) for k in trace._into.get(i, ())]
+        for i in (i for i in range(len(self.nodes)) if i not in home):
+            uses, edges = self.users[i], self.nodes[i].incoming
             if edges and all(into_parameter(edge) and len(groups[home[edge.output.index]]) > 1 for edge in edges):
                 for group in dict.fromkeys(home[op] for op, _ in uses):
                     held[group].append(i)
                 continue
             for together in [[use] for use in uses] if len(uses) > USES else [uses]:
-                above[home[together[0][0]] if together else 0].append((i, together))
-        made: dict = {}  # value, or use of a leaf → its box
-        for g, group in enumerate(groups or [[]]):
-            for i, uses in above[g]:
-                made |= dict.fromkeys(uses, len(self.boxes))
-                self.boxes.append(Box(trace, [i], [], [i]))
-            if group:
-                made |= dict.fromkeys(group, len(self.boxes))
-                self.boxes.append(self._box(group, held[g], made))
+                above[home[together[0][0]]].append((i, together))
+        sources: dict[tuple[int, int], int] = {}  # use of a value → the box that it comes from
+        for g, group in enumerate(groups):
+            for leaf, uses in above[g]:
+                sources |= dict.fromkeys(uses, len(self.boxes))
+                self.boxes.append(self._box([leaf], [], sources))
+            sources |= dict.fromkeys((use for i in group for use in self.users[i]), len(self.boxes))
+            self.boxes.append(self._box(group, held[g], sources))
 
-    def _box(self, group: list[int], held: list[int], made: dict) -> Box:
-        trace, inside = self.trace, {*group, *held}
-        outside = [i for i in group if any(op not in inside for op, _ in self.users[i])]
+    def _box(self, group: list[int], held: list[int], sources: dict[tuple[int, int], int]) -> Box:
+        inside = {*group, *held}
         wires: dict[tuple, Wire] = {}
         for i in group:
-            for slot, j in enumerate(trace._sources[i]):
+            for slot, j in enumerate(self.trace._sources[i]):
                 if j is not None and j not in inside:
-                    source = made[i, slot] if (i, slot) in made else made[j]
+                    source = sources[i, slot]
                     each = len(group) == len(self.boxes[source].copies[0]) == 1  # x·x has two wires
-                    key = source, slot if each else None
-                    edges = wires.setdefault(key, Wire(trace, source, [[]])).copies[0]
-                    edges += [k for k in trace._into[j] if trace._edges[k][:2] == (i, slot)]
-        return Box(trace, group, held, outside or group[-1:], list(wires.values()))
+                    wire = wires.setdefault((source, slot if each else None), Wire(source, [[]]))
+                    if (i, slot) in self.edges:
+                        wire.copies[0].append(self.edges[i, slot])
+        values, parameters = ([self.nodes[i] for i in of] for of in (group, held))
+        return Box([values], [parameters], [self._used_outside(values, inside) or values[-1:]], list(wires.values()))
+
+    def _used_outside(self, values: Iterable[TraceNode], inside: set[int]) -> list[TraceNode]:
+        return [node for node in values if any(op not in inside for op, _ in self.users[node.index])]
 
     # Blocks of the same structure
 
@@ -150,26 +148,21 @@ class GraphView:
 
     def _look(self, b: int, box: Box) -> tuple:
         """What two boxes of the same structure share: ops, shapes, and how far before them their inputs are."""
-        nodes = [self.trace[i] for i in (*box.copies[0], *box.held[0])]
         return (
-            *((node.kind, node.op, node.shape) for node in nodes),
+            *((node.kind, node.op, node.shape) for node in (*box.copies[0], *box.held[0])),
             *((b - wire.source, wire.carries) for wire in box.wires),
         )
 
     def _closed(self, boxes: Sequence[Box], start: int, size: int, period: int, last_use: dict[int, int]) -> bool:
         """Whether each block is computed from the one before it alone, and only the last one is used elsewhere."""
         end = start + size
-        for b in range(start, end):
-            before = start + ((b - start) // period - 1) * period
-            if b >= start + period and any(wire.source < before for wire in boxes[b].wires):
-                return False
-            if b < end - period and last_use.get(b, 0) >= end:
-                return False
-        return True
+        second = boxes[start + period : start + 2 * period]  # the others are like it
+        chained = all(wire.source >= start for box in second for wire in box.wires)
+        return chained and all(last_use.get(b, 0) < end for b in range(start, end - period))
 
     def _frame(self, places: range) -> Frame:
         boxes = [self.boxes[b] for b in places]
-        edges = [k for box in boxes for wire in box.wires if wire.source not in places for k in wire.copies[0]]
-        inside = {i for box in boxes for values in box.copies for i in values}
-        last = [i for box in boxes for i in box.results[-1] if any(op not in inside for op, _ in self.users[i])]
-        return Frame(places, len(boxes[0].copies), gain(self.trace, last, edges))
+        edges = [edge for box in boxes for wire in box.wires if wire.source not in places for edge in wire.copies[0]]
+        inside = {node.index for box in boxes for nodes in box.copies for node in nodes}
+        last = self._used_outside((node for box in boxes for node in box.results[-1]), inside)
+        return Frame(places, len(boxes[0].copies), gain(last, edges))

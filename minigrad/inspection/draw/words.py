@@ -12,7 +12,7 @@ from minigrad.inspection import text
 from minigrad.inspection.draw.boxes import Box, Wire, mean
 from minigrad.inspection.factors import loss_of
 from minigrad.inspection.names import array_name
-from minigrad.inspection.parts import Edge, TraceNode
+from minigrad.inspection.parts import TraceNode
 
 NUMBERS = 16  # an array of up to this many elements is written out
 
@@ -21,7 +21,7 @@ def lines_of(box: Box) -> list[str]:
     """The title of a box, under it values │ gradients, and the gain."""
     lines = [title(box)]
     if len(box.copies[0]) > 1:
-        rows = [("", "", "value", "│ grad"), *(row([box.trace[i] for i in values]) for values in rows_of(box))]
+        rows = [("", "", "value", "│ grad"), *map(row, rows_of(box))]
         lines += text.table(rows, "<<><").split("\n")
     elif len(box.copies) == 1 and 1 < box.last[0].value.size <= NUMBERS:
         lines += in_numbers(box.last[0])
@@ -31,7 +31,7 @@ def lines_of(box: Box) -> list[str]:
         lines.append(f"{head} {value} │ grad {grad[2:]}")
     if box.decay:
         ratio, step = map(text.fixed, box.decay)
-        h = span([box.trace[i].symbol for i in box.states["h", None]])
+        h = span([node.symbol for node in box.states["h", None]])
         lines.append(f"grad of {h}: ratio {ratio}, ×{step} per step {arrow(box.gain)}")
     elif not box.is_leaf:
         few = " and ".join(map(gains_in_words, box.gains)) or "—"
@@ -54,10 +54,10 @@ def outside_modules(node: TraceNode) -> str:
     return f"{node.symbol} = {loss.op.name}" if loss else "recurrence"
 
 
-def rows_of(box: Box) -> list[list[int]]:
+def rows_of(box: Box) -> list[list[TraceNode]]:
     """The values that each line shows: states over time or results over repeats, then parameters."""
     many = len(box.results[0]) > 3
-    results = [[i for values in box.results for i in values]] if many else zip(*box.results, strict=True)
+    results = [[node for nodes in box.results for node in nodes]] if many else zip(*box.results, strict=True)
     return [[*dict.fromkeys(row)] for row in (*(box.states.values() or results), *zip(*box.held, strict=True))]
 
 
@@ -100,13 +100,14 @@ def call(node: TraceNode) -> str:
 
 def tooltip(box: Box) -> str:
     """The formulas: what was computed, and by what the gradient was multiplied on its way back."""
-    nodes, rest = [box.trace[i] for i in box.copies[0][:12]], len(box.copies[0]) - 12
+    nodes, rest = box.copies[0][:12], len(box.copies[0]) - 12
     lines = [node.name if node.op == "leaf" else f"{node.symbol} = {call(node)}" for node in nodes]
     lines += [f"… {rest} more"] if rest > 0 else []
-    for edge in (Edge(box.trace, k) for wire in box.wires for k in wire.copies[0][:3]):
-        says_all = not edge.formula or edge.output.op == "multiply" or edge.local.declared is not None
-        local = edge.symbol if says_all else f"{edge.symbol}: {edge.formula}"
-        lines.append(f"to {edge.input.symbol}: upstream × {local}, gain {text.fixed(edge.gain)}")
+    for wire in box.wires:
+        for edge in wire.copies[0][:3]:
+            says_all = not edge.formula or edge.output.op == "multiply" or edge.local.declared is not None
+            local = edge.symbol if says_all else f"{edge.symbol}: {edge.formula}"
+            lines.append(f"to {edge.input.symbol}: upstream × {local}, gain {text.fixed(edge.gain)}")
     node = box.last[0]
     lines.append(f"{node.symbol}: ‖value‖ {text.number(length(node.value))} │ ‖grad‖ {text.number(node.norm)}")
     return "\n".join(shortened(line, 200) for line in lines)
