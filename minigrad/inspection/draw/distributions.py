@@ -52,7 +52,8 @@ def ridge(
     ax.spines["left"].set_visible(False)
     how = "if hills move towards 0 in the lower layers, gradients vanish; if away from 0, gradients explode."
     if of == "value":
-        shade_flat(ax, [edge.local for place in layers.places for node in place for edge in activated(node)])
+        incoming = (edge for place in layers.places for node in place for edge in node.incoming)
+        shade_flat(ax, [edge.local for edge in paper.activations(incoming)])
         how = "values in the grey zone are saturated: there the slope of the activation is below a tenth of max φ'."
     return paper.finished(ax, path, f"{of} of every element", how)
 
@@ -69,11 +70,6 @@ def symlog_bins(arrays: list[np.ndarray], apart: bool) -> tuple[float, np.ndarra
     count = 2 * int(np.clip(6 * np.log10(largest / threshold), 20, 150)) + 1  # odd: 0 in the middle of a bin
     side = axis.transform(np.array([largest]))[0] * 1.001
     return threshold, axis.inverted().transform(np.linspace(-side, side, count + 1))
-
-
-def activated(node: TraceNode) -> list:
-    """The edges of the activations that are applied to a value."""
-    return [edge for edge in node.incoming if edge.output.kind == "activation" and edge.local.kind == "diagonal"]
 
 
 def shade_flat(ax: Axes, activations: list[LocalJacobian]) -> None:
@@ -112,8 +108,8 @@ def spectrum(trace: Trace, to: Any = None, sample: int = 0, path: paper.Path = N
     for values, shift, (marker, dashes, colour, label) in zip(found, (-0.12, 0.12), kinds, strict=True):
         at = np.arange(len(values)) + shift
         ax.plot(np.repeat(at, list(map(len, values))), np.concatenate([[], *values]), "_", color=colour, alpha=0.5)
-        for line, size, name in (("-", 4, "largest"), (dashes, 0, "median")):
-            ys = [(np.max if size else np.median)(s) if s.size else 0.0 for s in values]
+        for of, line, size, name in ((np.max, "-", 4, "largest"), (np.median, dashes, 0, "median")):
+            ys = [of(s) if s.size else 0.0 for s in values]
             style = {"color": colour, "linestyle": line, "markersize": size, "label": f"{label}, {name}"}
             ax.plot(at, paper.shown(ax, ys, at), marker, **style)
     paper.label_few(ax.xaxis, layers.names[hidden][:-1])
@@ -132,17 +128,14 @@ def singular_values(matrix: np.ndarray, eps: float) -> np.ndarray:
 def lens_points(trace: Trace) -> list[tuple[str, LocalJacobian, np.ndarray, np.ndarray]]:
     """Per activation behind a weight its name and derivative, and for each unit z where φ' is largest, and max |w|."""
     points = []
-    for edge in reversed(trace.opened().edges()):
-        if edge.output.kind == "activation" and edge.local.kind == "diagonal":
-            weight = weight_below(edge.input)
-            if not edge.input.value.size:
-                raise ValueError(f"lens: there is no sample, {edge.input.symbol} is empty")
-            if weight is not None:
-                z, slopes = (
-                    x.reshape(-1, x.shape[-1] if x.ndim else 1) for x in (edge.input.value, edge.local.diagonal)
-                )
-                best = z[np.argmax(np.abs(slopes), axis=0), np.arange(z.shape[1])]
-                points.append((edge.input.symbol, edge.local, best, np.abs(weight).reshape(-1, z.shape[1]).max(axis=0)))
+    for edge in paper.activations(reversed(trace.opened().edges())):
+        weight = weight_below(edge.input)
+        if not edge.input.value.size:
+            raise ValueError(f"lens: there is no sample, {edge.input.symbol} is empty")
+        if weight is not None:
+            z, slopes = (x.reshape(-1, x.shape[-1] if x.ndim else 1) for x in (edge.input.value, edge.local.diagonal))
+            best = z[np.argmax(np.abs(slopes), axis=0), np.arange(z.shape[1])]
+            points.append((edge.input.symbol, edge.local, best, np.abs(weight).reshape(-1, z.shape[1]).max(axis=0)))
     return points
 
 
@@ -150,8 +143,9 @@ def weight_below(node: TraceNode) -> np.ndarray | None:
     """The weight that made z = x·w + b, else None."""
     if node.kind == "weight":
         return node.vertex.arrays[weight_slot(node.vertex)]
-    sources = [i for i in node.trace._sources[node.index] if i is not None and node.kind == "bias"]
-    return weight_below(node.trace.nodes[sources[0]]) if sources else None
+    if node.kind == "bias":
+        return weight_below(node.trace[next(i for i in node.trace._sources[node.index] if i is not None)])
+    return None
 
 
 def lens(trace: Trace, path: paper.Path = None, ax: Axes | None = None) -> Figure:

@@ -107,8 +107,12 @@ def curve(points: list[tuple[float, float]]) -> Iterator[tuple]:
 def labels(s: Scene) -> Iterator[tuple[str, float, float, float]]:
     """Every share, its position and width: beside the line's first bend, on the side it turns to, where it is free."""
     taken: list[tuple[float, float, float]] = []
-    for wire, ((x0, y0), (x1, y1), *_) in ((wire, points[1:]) for wire, points in s.wires if label(wire)):
-        width = LETTER * len(label(wire))
+    for wire, points in s.wires:
+        share = label(wire)
+        if not share:
+            continue
+        (x0, y0), (x1, y1) = points[1:3]
+        width = LETTER * len(share)
         if y1 - y0 > BELOW:  # the line goes on behind many rows: just below where it starts
             x1, y1 = x0, y0 + BELOW
         side, middle = 1 if x1 > x0 else -1, (x0 + x1) / 2
@@ -118,7 +122,7 @@ def labels(s: Scene) -> Iterator[tuple[str, float, float, float]]:
             if not any(a - width < x < a + other and abs(y - b) < LINE for a, b, other in taken):
                 break
         taken.append((x, y, width))
-        yield label(wire), x, y, width
+        yield share, x, y, width
 
 
 def draw_graph(trace: Trace, path: Path = None, ax: Axes | None = None, zoom: str = "layer") -> Figure:

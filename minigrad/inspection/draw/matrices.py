@@ -97,9 +97,9 @@ def units_of(trace: Trace) -> dict[str, np.ndarray]:
     """Activation → per unit the share of samples, and of steps, in which its slope is below a tenth of the largest."""
     flat: dict[str, list[np.ndarray]] = {}
     timed = {node.scope for node in trace.nodes if node.symbol.endswith("]")}
-    for edge in reversed(trace.opened().edges()):
+    for edge in paper.activations(reversed(trace.opened().edges())):
         node = edge.output
-        if node.kind == "activation" and edge.local.kind == "diagonal" and node.value.ndim:
+        if node.value.ndim:
             if not node.value.size:
                 raise ValueError(f"unit_map: there is no sample, {node.symbol} is empty")
             name = re.sub(r"\[\d+\](:\d+)?$", "", node.symbol)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from minigrad.arrays import length
 from minigrad.inspection.chain import Chain
 from minigrad.inspection.draw.words import shortened
 from minigrad.inspection.local import LocalJacobian
+from minigrad.inspection.parts import Edge
 from minigrad.inspection.trace import Trace
 
 Path = str | os.PathLike | None
@@ -111,6 +112,11 @@ def slope(local: LocalJacobian, x: np.ndarray) -> np.ndarray:
     """|φ'(x)| of an activation."""
     op, params = local.node.op, local.node.params
     return np.abs(op.local(local.slot, op.forward(x, **params), (x,), params)) * np.ones_like(x)
+
+
+def activations(edges: Iterable[Edge]) -> list[Edge]:
+    """Those that pass an activation which acts on each element alone."""
+    return [edge for edge in edges if edge.output.kind == "activation" and edge.local.kind == "diagonal"]
 
 
 def is_flat(local: LocalJacobian, slopes: np.ndarray) -> np.ndarray:

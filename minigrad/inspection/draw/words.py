@@ -21,14 +21,14 @@ def lines_of(box: Box) -> list[str]:
     """The title of a box, under it values │ gradients, and the gain."""
     lines = [title(box)]
     if len(box.copies[0]) > 1:
-        rows = [("", "", "value", "│ grad"), *map(row, rows_of(box))]
-        lines += text.table(rows, "<<><").split("\n")
+        rows = [("", "", "value", "grad"), *map(row, rows_of(box))]
+        lines += text.table([(*cells, f"│ {grad}") for *cells, grad in rows], "<<><").split("\n")
     elif len(box.copies) == 1 and 1 < box.last[0].value.size <= NUMBERS:
         lines += in_numbers(box.last[0])
     else:
         _, shape, value, grad = row(box.last)
         head = "data" if shape == "1" else f"{shape}  rms"
-        lines.append(f"{head} {value} │ grad {grad[2:]}")
+        lines.append(f"{head} {value} │ grad {grad}")
     if box.decay:
         ratio, step = map(text.fixed, box.decay)
         h = span([node.symbol for node in box.states["h", None]])
@@ -64,8 +64,9 @@ def rows_of(box: Box) -> list[list[TraceNode]]:
 def row(nodes: Sequence[TraceNode]) -> tuple[str, str, str, str]:
     """Symbol, shape, value and gradient of the first and the last node; "—" where there is no gradient."""
     ends = [nodes[0], nodes[-1]]
-    value, grad = (span([text.number(size(x)) for x in of]) for of in ([x.value for x in ends], [x.grad for x in ends]))
-    return span([x.symbol for x in ends]), text.shape(nodes[0].shape), value, f"│ {grad}"
+    value = span([text.number(size(node.value)) for node in ends])
+    grad = span([text.number(size(node.grad)) for node in ends])
+    return span([node.symbol for node in ends]), text.shape(nodes[0].shape), value, grad
 
 
 def size(x: np.ndarray | None) -> float | None:
