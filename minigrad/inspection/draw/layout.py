@@ -31,8 +31,8 @@ class Layout(NamedTuple):
 def layout(sizes: Sequence[tuple[float, float]], sources: Sequence[Sequence[int]]) -> Layout:
     """Place boxes of `sizes` (width, height); `sources`: per box the numbers of its inputs, all lower than its own."""
     rank = ranks(sources)
-    widths = [width for width, _ in sizes]
-    rows, above, passed = with_bends(rank, sources, widths)
+    rows, above, passed = with_bends(rank, sources)
+    widths = [width for width, _ in sizes] + [BEND] * (len(above) - len(sizes))
     below: list[list[tuple[int, float]]] = [[] for _ in above]  # users, and where their input is: −½ left, ½ right
     for item, inputs in enumerate(above):
         for k, source in enumerate(inputs):
@@ -62,7 +62,7 @@ def ranks(sources: Sequence[Sequence[int]]) -> list[int]:
     return [max(steps) - n for n in steps]
 
 
-def with_bends(rank: Sequence[int], sources: Sequence[Sequence[int]], widths: list[float]) -> tuple:
+def with_bends(rank: Sequence[int], sources: Sequence[Sequence[int]]) -> tuple:
     """The rows, the inputs of each item one row above it, and the bends: an item in each row that an arrow passes."""
     rows: list[list[int]] = [[] for _ in range(max(rank, default=0) + 1)]
     for i, r in enumerate(rank):
@@ -77,7 +77,6 @@ def with_bends(rank: Sequence[int], sources: Sequence[Sequence[int]], widths: li
                 passed.setdefault((i, k), []).append((len(above), r))
                 rows[r].append(len(above))
                 above.append([j])
-                widths.append(BEND)
                 j = len(above) - 1
             above[i].append(j)
     return rows, above, passed
