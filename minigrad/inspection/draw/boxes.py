@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,11 +32,9 @@ class Wire:
     @cached_property
     def shares(self) -> list[float]:
         """Per repeat its signed share of the gradient at its source: ⟨part, whole⟩/⟨whole, whole⟩."""
-        found = []
-        for parts in map(summed, self.copies):
-            wholes = [node.grad for node in parts]
-            found.append(share(*(np.concatenate([np.ravel(x) for x in of]) for of in (parts.values(), wholes))))
-        return found
+        return [
+            share(joined(parts.values()), joined(node.grad for node in parts)) for parts in map(summed, self.copies)
+        ]
 
     @property
     def carries(self) -> bool:
@@ -49,27 +48,28 @@ class Wire:
     @property
     def is_all(self) -> bool:
         """Whether the values at its source get all their gradient along this wire."""
-        ends = ({edge.input for edge in edges} for edges in self.copies)
-        into = [sum(len(node.trace._into[node.index]) for node in end) for end in ends]
-        return into == [len(edges) for edges in self.copies]
+        return all(
+            len(edges) == sum(len(node.trace._into[node.index]) for node in {edge.input for edge in edges})
+            for edges in self.copies
+        )
+
+
+class Copy(NamedTuple):
+    """What one repeat of a box holds."""
+
+    values: list[TraceNode]
+    held: list[TraceNode]  # parameters that are shown in this box instead of boxes of their own
+    results: list[TraceNode]  # the values that are used outside the box
 
 
 @dataclass(eq=False)
 class Box:
-    """One value, or all that a module computed, or several modules of the same structure.
+    """One value, or all that a module computed, or several modules of the same structure: a copy for each.
 
-    Attributes
-    ----------
-    copies, held, results : list of list of TraceNode
-        Per repeat: the values, the parameters that are shown in this box instead of boxes of their own, and the
-        values that are used outside the box.
-    wires : list of Wire
-        From the boxes it was computed from, left to right.
+    Its wires come from the boxes it was computed from, left to right.
     """
 
-    copies: list[list[TraceNode]]
-    held: list[list[TraceNode]]
-    results: list[list[TraceNode]]
+    copies: list[Copy]
     wires: list[Wire]
 
     @classmethod
@@ -79,13 +79,12 @@ class Box:
             Wire(places[same[0].source], [edges for wire in same for edges in wire.copies])
             for same in zip(*(box.wires for box in alike), strict=True)
         ]
-        parts = ([part for box in alike for part in getattr(box, name)] for name in ("copies", "held", "results"))
-        return cls(*parts, wires)
+        return cls([copy for box in alike for copy in box.copies], wires)
 
     @property
     def last(self) -> list[TraceNode]:
         """The last value, per repeat."""
-        return [nodes[-1] for nodes in self.copies]
+        return [copy.values[-1] for copy in self.copies]
 
     @property
     def is_leaf(self) -> bool:
@@ -94,8 +93,8 @@ class Box:
     @cached_property
     def repeats(self) -> int:
         """How many blocks or steps it stands for: a weight that it holds is used once in each step."""
-        inside = {node for nodes in self.copies for node in nodes}
-        leaves = {leaf for held in self.held for leaf in held}
+        inside = {node for copy in self.copies for node in copy.values}
+        leaves = {leaf for copy in self.copies for leaf in copy.held}
         uses = (sum(edge.output in inside for edge in leaf.incoming) for leaf in leaves)
         return max([len(self.copies), *uses])
 
@@ -103,7 +102,7 @@ class Box:
     def states(self) -> dict[tuple, list[TraceNode]]:
         """Values in the box that are named after a time step, without views: h → h[0], h[1] …"""
         found: dict[tuple, list[TraceNode]] = {}
-        for node in (node for nodes in self.copies for node in nodes if len(nodes) > 1):
+        for node in (node for copy in self.copies if len(copy.values) > 1 for node in copy.values):
             if node.kind != "view" and (match := STATE.fullmatch(node.symbol)):
                 found.setdefault(match.groups(), []).append(node)
         return found
@@ -113,7 +112,8 @@ class Box:
         """Per wire and repeat ‖sent back along it‖/‖arrived‖; wires to parameters only if there are no others."""
         wires = [wire for wire in self.wires if wire.carries]
         flow = [wire for wire in wires if not into_parameter(wire.copies[0][0])]
-        return [list(map(gain, self.results, wire.copies)) for wire in flow or wires]
+        results = [copy.results for copy in self.copies]
+        return [list(map(gain, results, wire.copies)) for wire in flow or wires]
 
     @cached_property
     def decay(self) -> tuple[float, float] | None:
@@ -127,8 +127,15 @@ class Box:
     @cached_property
     def gain(self) -> float | None:
         """What the colour shows: the largest gain of a wire (mean of its repeats), or the decay per step."""
+        if self.decay:
+            return self.decay[1]
         means = [mean(gains) for gains in self.gains]
-        return self.decay[1] if self.decay else None if None in means else max(means, default=None)
+        return None if None in means else max(means, default=None)
+
+
+def joined(arrays: Iterable[np.ndarray]) -> np.ndarray:
+    """All elements in one row."""
+    return np.concatenate([np.ravel(x) for x in arrays])
 
 
 def summed(edges: Iterable[Edge]) -> dict[TraceNode, np.ndarray]:

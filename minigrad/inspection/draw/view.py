@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigrad.inspection.draw.boxes import STATE, Box, Wire, gain, into_parameter
+from minigrad.inspection.draw.boxes import STATE, Box, Copy, Wire, gain, into_parameter
 from minigrad.inspection.factors import loss_of
 from minigrad.inspection.parts import TraceNode
 from minigrad.inspection.trace import Trace
@@ -102,12 +102,13 @@ class GraphView:
             for slot, j in enumerate(self.trace._sources[i]):
                 if j is not None and j not in inside:
                     source = sources[i, slot]
-                    each = len(group) == len(self.boxes[source].copies[0]) == 1  # x·x has two wires
+                    each = len(group) == len(self.boxes[source].copies[0].values) == 1  # x·x has two wires
                     wire = wires.setdefault((source, slot if each else None), Wire(source, [[]]))
                     if (i, slot) in self.edges:
                         wire.copies[0].append(self.edges[i, slot])
         values, parameters = ([self.nodes[i] for i in of] for of in (group, held))
-        return Box([values], [parameters], [self._used_outside(values, inside) or values[-1:]], list(wires.values()))
+        results = self._used_outside(values, inside) or values[-1:]
+        return Box([Copy(values, parameters, results)], list(wires.values()))
 
     def _used_outside(self, values: Iterable[TraceNode], inside: set[int]) -> list[TraceNode]:
         return [node for node in values if any(op not in inside for op, _ in self.users[node.index])]
@@ -149,7 +150,7 @@ class GraphView:
     def _look(self, b: int, box: Box) -> tuple:
         """What two boxes of the same structure share: ops, shapes, and how far before them their inputs are."""
         return (
-            *((node.kind, node.op, node.shape) for node in (*box.copies[0], *box.held[0])),
+            *((node.kind, node.op, node.shape) for node in (*box.copies[0].values, *box.copies[0].held)),
             *((b - wire.source, wire.carries) for wire in box.wires),
         )
 
@@ -163,6 +164,6 @@ class GraphView:
     def _frame(self, places: range) -> Frame:
         boxes = [self.boxes[b] for b in places]
         edges = [edge for box in boxes for wire in box.wires if wire.source not in places for edge in wire.copies[0]]
-        inside = {node.index for box in boxes for nodes in box.copies for node in nodes}
-        last = self._used_outside((node for box in boxes for node in box.results[-1]), inside)
+        inside = {node.index for box in boxes for copy in box.copies for node in copy.values}
+        last = self._used_outside((node for box in boxes for node in box.copies[-1].results), inside)
         return Frame(places, len(boxes[0].copies), gain(last, edges))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -20,7 +21,7 @@ NUMBERS = 16  # an array of up to this many elements is written out
 def lines_of(box: Box) -> list[str]:
     """The title of a box, under it values │ gradients, and the gain."""
     lines = [title(box)]
-    if len(box.copies[0]) > 1:
+    if len(box.copies[0].values) > 1:
         rows = [("", "", "value", "grad"), *map(row, rows_of(box))]
         lines += text.table([(*cells, f"│ {grad}") for *cells, grad in rows], "<<><").split("\n")
     elif len(box.copies) == 1 and 1 < box.last[0].value.size <= NUMBERS:
@@ -42,7 +43,7 @@ def lines_of(box: Box) -> list[str]:
 
 def title(box: Box) -> str:
     times = f"  ×{box.repeats}" if box.repeats > 1 else ""
-    if len(box.copies[0]) > 1:
+    if len(box.copies[0].values) > 1:
         return span([node.scope or outside_modules(node) for node in box.last]) + times
     op = "" if box.is_leaf else f" = {box.last[0].op if times else call(box.last[0])}"
     return span([node.symbol for node in box.last]) + op + times
@@ -56,9 +57,10 @@ def outside_modules(node: TraceNode) -> str:
 
 def rows_of(box: Box) -> list[list[TraceNode]]:
     """The values that each line shows: states over time or results over repeats, then parameters."""
-    many = len(box.results[0]) > 3
-    results = [[node for nodes in box.results for node in nodes]] if many else zip(*box.results, strict=True)
-    return [[*dict.fromkeys(row)] for row in (*(box.states.values() or results), *zip(*box.held, strict=True))]
+    results = [copy.results for copy in box.copies]
+    rows = [chain(*results)] if len(results[0]) > 3 else zip(*results, strict=True)
+    held = zip(*(copy.held for copy in box.copies), strict=True)
+    return [[*dict.fromkeys(row)] for row in (*(box.states.values() or rows), *held)]
 
 
 def row(nodes: Sequence[TraceNode]) -> tuple[str, str, str, str]:
@@ -101,7 +103,7 @@ def call(node: TraceNode) -> str:
 
 def tooltip(box: Box) -> str:
     """The formulas: what was computed, and by what the gradient was multiplied on its way back."""
-    nodes, rest = box.copies[0][:12], len(box.copies[0]) - 12
+    nodes, rest = box.copies[0].values[:12], len(box.copies[0].values) - 12
     lines = [node.name if node.op == "leaf" else f"{node.symbol} = {call(node)}" for node in nodes]
     lines += [f"… {rest} more"] if rest > 0 else []
     for wire in box.wires:
