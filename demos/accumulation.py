@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 import minigrad as mg
 from demos.datasets import Dataset, digits
-from demos.lesson import COLOURS, Claim, Result, each, holds, picture, require, table
+from demos.lesson import COLOURS, Claim, Result, holds, measured, picture, require, table
 from layers import BatchNorm, Dense, Sequential, Tanh
 from optim import SGD, Adam, AdamW, clip_by_global_norm, damp_gradient, l2_penalty
 
@@ -145,7 +145,7 @@ def run(
         ways[name] = distance(accumulated(network(seed, between), images, sizes, factor), whole)
     losses = [mg.cross_entropy(model(images.x[k : k + 64]), images.y[k : k + 64]) / 4 for k in range(0, 256, 64)]
     arrived = mg.trace(sum(losses, start=l2_penalty([model[0].weight], 0.1)))[model[0].weight]
-    weights = dict(zip(RUNS, each(lambda name: trained(images, steps, seed, name), list(RUNS), "runs"), strict=False))
+    weights = measured(lambda name: trained(images, steps, seed, name), RUNS, "runs")
     runs = {name: distance(w, weights[RUNS[name][0]]) for name, w in weights.items() if name != RUNS[name][0]}
     limits = {f.__name__: np.array([limited(f, x) for x in SCALES]) for f in (clip_by_global_norm, damp_gradient)}
     decays = {kind.__name__: decayed_by(kind, seed) for kind in (SGD, Adam, AdamW)}

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 import minigrad as mg
 from demos.datasets import Dataset, digits
-from demos.lesson import COLOURS, Claim, Result, each, holds, picture, require, table
+from demos.lesson import COLOURS, Claim, Result, holds, measured, picture, require, table
 from demos.training import fit
 from layers import BatchNorm, Dense, ReLU, Sequential, Tanh
 from minigrad.data import accuracy
@@ -145,7 +145,7 @@ def run(
     """The Jacobian, large inputs, and both kinds of statistics."""
     require(epochs >= 1 and seed >= 0, f"--epochs is at least 1 and --seed at least 0, not {epochs} and {seed}")
     square, use, kinds = jacobian(seed), statistics(epochs, seed), list(product(PHI, SCALES, KINDS))
-    rows = dict(zip(kinds, each(lambda kind: inputs(*kind, epochs, seed), kinds, "networks"), strict=False))
+    rows = measured(lambda kind: inputs(*kind, epochs, seed), kinds, "networks")
     lines = []
     for (φ, scale, how), row in rows.items():
         lines.append((φ.__name__, scale, how, f"{row['weight']:.2g}", *(f"{x:.1%}" for x in row["correct"])))

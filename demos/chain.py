@@ -92,7 +92,7 @@ def claims(rows: dict, powers: Sequence[float], w: np.ndarray, width: np.ndarray
     gradient = {name: row["gradients"][0] for name, row in rows.items()}
     with np.errstate(divide="ignore"):
         decades = {name: np.log10(abs(g)) for name, g in gradient.items()}
-    lost = {name: f"{d:+.1f} decades".replace("-", "−") for name, d in decades.items()}
+    lost = {name: f"{written(d, '+.1f')} decades" for name, d in decades.items()}
     pairs = {a: [name for name in rows if name.startswith(a)] for a in ACTIVATIONS}
     as_said = {a: np.allclose([gradient[name] for name in pairs[a]], powers, atol=0) for a in ACTIVATIONS}
     bounded = {a: all(np.abs(rows[name]["outputs"]).max() <= 1 for name in pairs[a]) for a in ACTIVATIONS}

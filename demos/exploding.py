@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 import minigrad as mg
 from demos.datasets import load, noise
-from demos.lesson import COLOURS, Claim, Result, each, holds, picture, require, table
+from demos.lesson import COLOURS, Claim, Result, holds, measured, picture, require, table, written
 from demos.training import SWEEP, lost, train, ways
 from layers import Dense, Sequential, Softmax, init
 from minigrad.inspection import Chain
@@ -33,7 +33,7 @@ and clip tensor "local". natural exp.: our reading of a decay that one source ca
 
 
 def number(x: float) -> str:
-    return "—" if math.isnan(x) else f"{x:.3g}".replace("-", "−")
+    return written(x, ".3g")
 
 
 def fate(row: dict) -> str:
@@ -48,7 +48,7 @@ def report(rows: dict[str, dict], steps: int) -> str:
     for name, row in rows.items():
         gradient = map(number, (row["gradient"][0], row["gradient"].max(), np.median(row["coefficient"])))
         step = map(number, (row["rate"][-1], row["change"].max()))
-        name, dead = f"limit {name}" if name in SWEEP else name, f"{row['dead']:.0%}".replace("nan%", "—")
+        name, dead = f"limit {name}" if name in SWEEP else name, written(row["dead"], ".0%")
         facts.append([name, *gradient, f"{row['angle']:.0f}°", *step, dead, fate(row)])
     rest = [line + ["—"] * (len(marks) + 1 - len(line)) for line in losses if line[0] not in SWEEP]
     return f"{table(('loss at step', *map(str, marks)), rest)}\n\n{table(HEADS, facts)}\n\n{KEY}"
@@ -98,7 +98,7 @@ def claims(rows: dict[str, dict], units: dict[str, list[float]], chain: Chain) -
     turned = ", ".join(f"{name} {angle:.0f}°" for name, angle in angles.items())
     gains = 100 * np.subtract(*(rows[name]["each"] for name in PAIR))
     gain, error = gains.mean(), gains.std(ddof=1) / math.sqrt(len(gains))
-    by = f"accuracy {gain:+.1f} ± {error:.1f} points, over {len(gains)} starts".replace("-", "−")
+    by = f"accuracy {written(gain, '+.1f')} ± {error:.1f} points, over {len(gains)} starts"
     after = "; ".join(f"{name}: {shares[0]:.0%} → {shares[2]:.0%}" for name, shares in units.items())
     rescued = holds(good["clip global"] and not good["constant"])
     straight = holds(max(angles.values()) < 1, angles["clip global"] < 1, "it clips the norm of all tensors together")
@@ -150,7 +150,7 @@ def run(
         return runs[0] | {"each": [run["correct"] for run in runs]}
 
     jobs = ways(rate, limit, steps)
-    rows = dict(zip(jobs, each(measure, [*jobs]), strict=False))
+    rows = measured(measure, jobs)
     units = {n: [lost(network(*of), images, k * rate * limit) for k in (0, 1, 100)] for n, of in HEALTHY.items()}
     chain = mg.trace(mg.cross_entropy(network(gain=scale)(images.x[:256]), images.y[:256])).chain(to="W1")
     text = f"{images.note}; {width} + {width} units\n\n{report(rows, steps)}\n\nBefore the first step:\n\n{chain}"

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import minigrad as mg
-from demos.lesson import COLOURS, Claim, Result, each, holds, picture, require, table
+from demos.lesson import COLOURS, Claim, Result, holds, measured, picture, require, table
 from optim import SGD, Adam
 
 QUICK = {"steps": 200}
@@ -138,8 +138,7 @@ def run(
     ridge = descend(*LANDSCAPES["saddle"][:2], SGD, 0.1, steps)
 
     keys = list(product(LANDSCAPES, OPTIMIZERS))
-    measured = each(lambda key: [way[key[0]](OPTIMIZERS[key[1]], rate) for rate in RATES], keys)
-    races = dict(zip(keys, measured, strict=False))
+    races = measured(lambda key: [way[key[0]](OPTIMIZERS[key[1]], rate) for rate in RATES], keys)
     ends = [
         (
             *key,
@@ -148,7 +147,7 @@ def run(
             str(first.arrived).replace("inf", "never"),
             first.heights[-1],
         )
-        for (key, race), first in zip(races.items(), map(best, measured), strict=True)
+        for (key, race), first in zip(races.items(), map(best, races.values()), strict=True)
     ]
     report = [
         "1  SGD with rates around 2/h: near the minimum each step multiplies the remaining distance by 1 − λh",

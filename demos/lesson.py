@@ -1,7 +1,7 @@
 """What all lessons share: the command line, the tables, the pictures, and the result that a lesson returns.
 
 - `Result(table, figure, numbers, claims)`: what `run()` of every lesson returns; `print(result)` shows it.
-- `each(measure, items)`: measures the items one by one, with a progress bar; Ctrl-C keeps what is finished.
+- `each(measure, items)`, as a dictionary `measured(…)`: one by one, with a progress bar; Ctrl-C keeps what is finished.
 - `table(headers, rows)`, `picture(width, height, how_to_read)`.
 
 A lesson is a module with a function `run`. Its keyword arguments, `Annotated[int, "what it is"] = 50`, become
@@ -19,7 +19,7 @@ import math
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -93,7 +93,7 @@ def holds(always: bool, sometimes: bool = False, only_if: str = "") -> str:
     return "holds" if always else f"holds if {only_if}" if sometimes else "false"
 
 
-def each(measure: Callable, items: Sequence, label: str = "") -> list:
+def each(measure: Callable, items: Collection, label: str = "") -> list:
     """`[measure(item) for item in items]`, with a progress bar on a terminal; Ctrl-C keeps what is finished."""
     results: list = []
     with tqdm(items, desc=label, disable=None, leave=False, file=sys.stderr) as bar:
@@ -106,23 +106,26 @@ def each(measure: Callable, items: Sequence, label: str = "") -> list:
     return results
 
 
-def written(x: Any) -> str:
-    """A number to six digits, "—" for NaN, text unchanged."""
-    return str(x) if isinstance(x, (str, int)) else "—" if math.isnan(x) else f"{x:.6g}".replace("-", "−")
+def measured(measure: Callable, items: Collection, label: str = "") -> dict:
+    """`{item: measure(item) for item in items}`, as `each` does it: Ctrl-C keeps what is finished."""
+    return dict(zip(items, each(measure, items, label), strict=False))
+
+
+def written(x: Any, form: str = ".6g") -> str:
+    """A number, to six digits unless `form` says otherwise; "—" for NaN, text and integers unchanged."""
+    return str(x) if isinstance(x, (str, int)) else "—" if math.isnan(x) else f"{x:{form}}".replace("-", "−")
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence], widths: Sequence[int] | None = None) -> str:
     """Rows under headers: numbers flush right, or text in columns wrapped at `widths`."""
     cells = [[written(cell) for cell in row] for row in (headers, *rows)]
-    numbers = "<" if widths else ">"
+    sides = ["<", *(len(headers) - 1) * ["<" if widths else ">"]]
     widths = widths or [max(map(len, column)) for column in zip(*cells, strict=True)]
-    columns = list(zip("<" + numbers * len(widths), widths, strict=False))
+    line = "  ".join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True))  # {:<8}  {:>5}
     lines = []
     for row in cells:
         wrapped = [textwrap.wrap(cell, width) or [""] for cell, width in zip(row, widths, strict=True)]
-        for parts in zip_longest(*wrapped, fillvalue=""):
-            line = (f"{part:{side}{width}}" for part, (side, width) in zip(parts, columns, strict=True))
-            lines.append("  ".join(line).rstrip())
+        lines += [line.format(*parts).rstrip() for parts in zip_longest(*wrapped, fillvalue="")]
     lines.insert(1, "  ".join("─" * width for width in widths))
     return "\n".join(lines)
 
@@ -161,15 +164,14 @@ def option(parser: argparse.ArgumentParser, name: str, parameter: inspect.Parame
     """Add an argument of `run`, such as `depth: Annotated[int, "hidden layers"] = 50`, to the command line."""
     require(get_origin(parameter.annotation) is Annotated, f'run: write {name}: Annotated[int, "what it is"] = 0')
     kind, text = get_args(parameter.annotation)
-    if isinstance(kind, UnionType):  # str | None
-        kind = get_args(kind)[0]
-    how: dict[str, Any] = {"type": kind, "metavar": name.upper()}
+    kind = get_args(kind)[0] if isinstance(kind, UnionType) else kind  # str | None
+    how: dict[str, Any] = {"type": kind}
     if kind is bool:
         how = {"action": argparse.BooleanOptionalAction}
     elif get_origin(kind) is Literal:
         how = {"choices": get_args(kind)}
     elif get_origin(kind) is tuple:
-        how = {"type": get_args(kind)[0], "nargs": "+", "metavar": name.upper()}
+        how = {"type": get_args(kind)[0], "nargs": "+"}
     shown = "" if parameter.default in (None, ()) else f" (default: {str(parameter.default).translate(TYPED)})"
     parser.add_argument(f"--{name.replace('_', '-')}", default=parameter.default, help=text + shown, **how)
 

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minigrad as mg
-from demos.lesson import COLOURS, Claim, Result, holds, picture, require, table
+from demos.lesson import COLOURS, Claim, Result, holds, picture, require, table, written
 from layers import RNNCell
 
 TIMES, LAST = (1, 2, 3, 4, 5, 6), 50
@@ -62,7 +62,7 @@ def turns(x: np.ndarray, slope: np.ndarray) -> np.ndarray:
 def summary(times: int, x: np.ndarray, found: dict[str, np.ndarray]) -> tuple:
     """One line of a table: how steep and how flat the curve is."""
     size, zeros = np.abs(found["slope"]), found["zeros"]
-    places = ", ".join(f"{x:.3f}".replace("-", "−") for x in zeros[:4])
+    places = ", ".join(written(x, ".3f") for x in zeros[:4])
     places = places or "nowhere" if len(zeros) < 4 else f"{len(zeros)} places" if len(zeros) < 100 else "hundreds"
     shares = f"{np.mean(size > 1):.1%}", f"{np.mean(size < 0.01):.1%}"
     return times, size.max(), x[size.argmax()], np.median(size), *shares, places

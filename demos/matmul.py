@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minigrad as mg
-from demos.lesson import COLOURS, Claim, Result, each, holds, picture, require, table
+from demos.lesson import COLOURS, Claim, Result, each, holds, picture, require, table, written
 from minigrad.kernels import matrices, products
 
 QUICK = {"sizes": (64, 256, 512), "rounds": 2}
@@ -142,7 +142,7 @@ def run(
     beside = climb(sizes[-1] + 8, dtype, rounds, rng)["speeds"]
     back, edges = training(sizes[-1], dtype, rounds, rng)
     rows = [[n, *(float(f"{x:.3g}") for x in speed)] for n, *speed in zip(sizes, *speeds.values(), strict=True)]
-    shares = [f"{speed[-1] / peak:.1%}".replace("nan%", "—") for speed in speeds.values()]
+    shares = [written(speed[-1] / peak, ".1%") for speed in speeds.values()]
     steps = [[name, change, share] for (name, (_, change)), share in zip(RUNGS.items(), shares, strict=True)]
     text = f"""Products of two n × n matrices in {dtype}, GFLOP/s of one core; on registers alone it reaches {peak:.3g}
 

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from demos.lesson import COLOURS, Claim, Result, each, holds, picture, require, table
+from demos.lesson import COLOURS, Claim, Result, holds, measured, picture, require, table, written
 from demos.recurrent import LEARNED, NETWORKS, TRAINED, adding, network, probe, train
 
 QUICK = {"length": 25, "hidden": 16, "steps": 300}
@@ -26,7 +26,7 @@ rnn ρ=… starts with another ρ(W), lstm b=… with another forget bias than 1
 
 
 def power(x: float) -> str:
-    return "—" if math.isnan(x) else f"{x:.1e}".replace("-", "−")
+    return written(x, ".1e")
 
 
 def report(rows: dict[str, dict]) -> str:
@@ -154,7 +154,7 @@ def run(
             row["trained"] = probe(nets["clipped"], x, y)
         return row
 
-    rows = dict(zip(NETWORKS, each(measure, list(NETWORKS)), strict=False))
+    rows = measured(measure, NETWORKS)
     complete = len(rows) == len(NETWORKS)
     note = f"the adding problem: {length} steps, {hidden} units"
     return Result(f"{note}\n\n{report(rows)}", draw(rows), {"rows": rows}, claims(rows) if complete else [], complete)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 import minigrad as mg
 from demos.datasets import digits
-from demos.lesson import COLOURS, Claim, Result, each, holds, picture, require, table
+from demos.lesson import COLOURS, Claim, Result, holds, measured, picture, require, table, written
 from layers import BatchNorm, Dense, Dropout, ReLU, Sequential
 from minigrad.data import accuracy, batches
 from minigrad.inspection.draw import update_ratios
@@ -142,10 +142,10 @@ def run(
         SGD(Sequential(Dropout(0.5), ReLU()).parameters(), lr=0.1)
     except ValueError as error:
         message = str(error)
-    rows = dict(zip(STEPS, each(lambda name: watch(name, depth, epochs, seed), list(STEPS), "nets"), strict=False))
+    rows = measured(lambda name: watch(name, depth, epochs, seed), STEPS, "nets")
     lines = []
     for name, row in rows.items():
-        shares = (f"{row[q]:.0%}".replace("nan%", "—") for q in ("saturated", "dead", "correct"))
+        shares = (written(row[q], ".0%") for q in ("saturated", "dead", "correct"))
         first, last = (f"{x:.0e}" for x in row["ratios"][[0, -1]])
         lines.append((name, f"{row['decades']:.1f}", first, last, *shares, f"{np.mean(row['losses'][-10:]):.2f}"))
     text = [

@@ -6,7 +6,6 @@ handwritten digits. Then each block is deleted in turn, to see which one the net
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any
 
 import numpy as np
@@ -15,8 +14,8 @@ from matplotlib.figure import Figure
 import minigrad as mg
 from demos.blocks import BLOCKS, network, probe
 from demos.datasets import Dataset, load
-from demos.deep import fit
-from demos.lesson import COLOURS, Claim, Result, each, holds, picture, require, table
+from demos.lesson import COLOURS, Claim, Result, holds, measured, picture, require, table, written
+from demos.training import fit
 from layers import Sequential
 from minigrad.data import accuracy
 from optim import Adam
@@ -37,7 +36,7 @@ def correct(model: Sequential, images: Dataset) -> float:
 
 
 def power(x: float) -> str:
-    return "—" if math.isnan(x) else f"{x:.1e}".replace("-", "−") if x else "0"
+    return written(x, ".1e") if x else "0"
 
 
 def report(rows: dict[str, dict]) -> str:
@@ -46,7 +45,7 @@ def report(rows: dict[str, dict]) -> str:
     for name, row in rows.items():
         for when in ("new", "trained"):
             look, without = row[when], row["without"] if when == "trained" else None
-            cells = [f"{look['decades']:.2f}".replace("-", "−"), look["within"]]
+            cells = [written(look["decades"], ".2f"), look["within"]]
             cells += map(power, (look["around"], *look["extent"]))
             shares = () if without is None else (row["correct"], np.mean(without), min(without))
             lines.append([f"{name}, {when}", *cells, *([f"{share:.1%}" for share in shares] or 3 * ["—"])])
@@ -114,8 +113,8 @@ def claims(rows: dict[str, dict], depth: int) -> list[Claim]:
         ),
         Claim(
             "A gradient that keeps its norm is healthy (after He et al., 2015)",
-            f"plain: {plain['decades']:.1f} decades".replace("-", "−")
-            + f", but {kept} of {width} directions keep a hundredth of their length",
+            f"plain: {written(plain['decades'], '.1f')} decades, "
+            f"but {kept} of {width} directions keep a hundredth of their length",
             holds(kept > width / 2),
         ),
         Claim(
@@ -147,7 +146,7 @@ def run(
         row |= {"trained": probe(model, images), "correct": correct(model, images)}
         return row | {"without": [correct(fewer, images) for fewer in shorter]}
 
-    rows = dict(zip(BLOCKS, each(measure, BLOCKS), strict=False))
+    rows = measured(measure, BLOCKS)
     complete = len(rows) == len(BLOCKS)
     note = f"{images.note}; {depth} blocks of {width} units, {epochs} epochs"
     said = claims(rows, depth) if complete else []

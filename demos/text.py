@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import minigrad as mg
-from demos.lesson import COLOURS, Claim, Result, each, holds, picture, require, table
+from demos.lesson import COLOURS, Claim, Result, holds, measured, picture, require, table, written
 from demos.letters import Text, guesses, held_out, learn, read, resume, sample, save, three_ways, windows, writer
 from layers import Sequential
 
@@ -47,7 +47,7 @@ def report(rows: dict[int, dict]) -> str:
     lines = [
         (
             *(step, f"{row['learning']:.3f}", f"{row['held out']:.3f}", f"{row['words']:.0%}"),
-            *(f"{row['back'][k]:.1e}".replace("-", "−") for k in (10, -1)),
+            *(written(row["back"][k], ".1e") for k in (10, -1)),
             row["sample"][:40].replace("\n", "⏎"),
         )
         for step, row in rows.items()
@@ -101,7 +101,7 @@ def claims(rows: dict[int, dict], guesses: dict[str, float], new: float, ways: d
         ),
         Claim(
             "In an LSTM gradients do not vanish (many articles, after Hochreiter and Schmidhuber, 1997)",
-            f"{reach:.0e} of the gradient is left {far} characters back".replace("-", "−"),
+            f"{written(reach, '.0e')} of the gradient is left {far} characters back",
             holds(reach > 0.1),
         ),
         Claim(
@@ -149,7 +149,7 @@ def run(
             save(Path(keep), source, model, optimizer)
         return row
 
-    rows = dict(zip(looks, each(look, looks), strict=False))
+    rows = measured(look, looks)
     complete = len(rows) == len(looks)
     ways = three_ways(source, model, optimizer, again, length, AFTER, seed) if complete else {}
     note = f"{source.name}: {len(source.train):,} characters of {len(source.characters)} kinds to learn from"

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from demos.datasets import load
 from demos.deep import RATE, RECIPES, Comparison, style
-from demos.lesson import Claim, Result, each, holds, picture, require, table
+from demos.lesson import Claim, Result, holds, measured, picture, require, table, written
 
 QUICK = {"depth": 20, "epochs": 3}
 RAISED = ("sigmoid-xavier", "fewer-layers")  # also trained at higher rates
@@ -32,10 +32,10 @@ def report(rows: dict[str, dict]) -> str:
         ledger = row["ledger"]
         around = ledger["norm"] + ledger["skip"] + ledger["other"]
         causes = (ledger["activation type"], ledger["operating point"], ledger["weights"], around)
-        gradients = (f"{row['gradient'][end]:.1e}" for end in (0, -1))
-        decades = ("—" if math.isnan(x) else f"{round(x, 2) + 0.0:.2f}" for x in (row["decades"], *causes))
+        gradients = (written(row["gradient"][end], ".1e") for end in (0, -1))
+        decades = (written(round(x, 2) + 0.0, ".2f") for x in (row["decades"], *causes))
         learned = ("∞", "diverged") if math.isinf(row["loss"]) else (f"{row['loss']:.2f}", f"{row['correct']:.1%}")
-        lines.append([name, *(cell.replace("-", "−") for cell in (*gradients, *decades, *learned))])
+        lines.append([name, *gradients, *decades, *learned])
     return f"{table(HEADS, lines)}\n\n{KEY}"
 
 
@@ -152,7 +152,7 @@ def run(
         row["raised"] = {k: nets.train(name, k * RATE)[1] for k in (10, 100, 1000) if name in RAISED}
         return row
 
-    found = dict(zip(names, each(measure, names), strict=False))
+    found = measured(measure, names)
     text = f"{nets.images.note}; {depth} hidden layers of {width} units, {epochs} epochs\n\n{report(found)}"
     if "sigmoid-xavier" in found:
         text += f"\n\nThe chain to the first weight of sigmoid-xavier:\n\n{found['sigmoid-xavier']['chain']}"

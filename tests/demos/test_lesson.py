@@ -12,7 +12,7 @@ import pytest
 
 import demos
 from demos import lesson
-from demos.lesson import Claim, Result, UserError, each, main, picture, require, table
+from demos.lesson import Claim, Result, UserError, each, main, measured, picture, require, table, written
 
 ROOT = Path(lesson.__file__).resolve().parents[1]
 
@@ -199,6 +199,17 @@ def test_a_fault_of_the_lesson_is_not_hidden(toy, tmp_path):
 def test_no_progress_bar_off_a_terminal(capsys):
     assert each(abs, [-1, -2]) == [1, 2]
     assert capsys.readouterr().err == ""
+
+
+def test_what_was_measured_is_found_by_its_item():
+    assert measured(abs, {-1: "one", -2: "two"}) == {-1: 1, -2: 2}
+    assert measured(stop_at(2), range(5)) == {0: 0, 1: 1}
+
+
+def test_written_numbers():
+    assert [written(x) for x in ("a-b", 1234567, 2 / 3, -1e-9)] == ["a-b", "1234567", "0.666667", "−1e−09"]
+    assert [written(x, ".1e") for x in (-0.00012, 0.0, float("nan"))] == ["−1.2e−04", "0.0e+00", "—"]
+    assert [written(x, ".0%") for x in (0.25, float("nan"))] == ["25%", "—"]
 
 
 def test_table_columns():
