@@ -45,11 +45,11 @@ class GraphView:
             raise ValueError(f"draw: zoom is 'layer' or 'op', not {zoom!r}")
         self.trace, self.nodes = trace, trace.nodes
         self.edges = {(edge.output.index, edge.slot): edge for edge in trace.edges()}  # by use
+        self.inputs = [[(slot, j) for slot, j in enumerate(of) if j is not None] for of in trace._sources]
         self.users: dict[int, list[tuple[int, int]]] = defaultdict(list)  # value → its uses (op, slot)
-        for i, inputs in enumerate(trace._sources):
-            for slot, j in enumerate(inputs):
-                if j is not None:
-                    self.users[j].append((i, slot))
+        for i, inputs in enumerate(self.inputs):
+            for slot, j in inputs:
+                self.users[j].append((i, slot))
         self.boxes: list[Box] = []
         self.frames: list[Frame] = []
         ops = [node.index for node in self.nodes if node.op != "leaf"] or [0]  # 0: there is only a leaf
@@ -65,7 +65,7 @@ class GraphView:
         steps: set[int] = set()  # what leads to a state such as h[3]
         for i in reversed(ops):
             if not self.nodes[i].scope and (i in steps or STATE.fullmatch(self.nodes[i].symbol)):
-                steps.update([i, *(j for j in self.trace._sources[i] if j is not None)])
+                steps.update([i, *(j for _, j in self.inputs[i])])
         for i in ops:
             module = self.nodes[i].scope or loss_of(self.trace, i) or ("steps" if i in steps else None)
             if module is None or module != last:
@@ -99,8 +99,8 @@ class GraphView:
         inside = {*group, *held}
         wires: dict[tuple, Wire] = {}
         for i in group:
-            for slot, j in enumerate(self.trace._sources[i]):
-                if j is not None and j not in inside:
+            for slot, j in self.inputs[i]:
+                if j not in inside:
                     source = sources[i, slot]
                     each = len(group) == len(self.boxes[source].copies[0].values) == 1  # x·x has two wires
                     wire = wires.setdefault((source, slot if each else None), Wire(source, [[]]))
