@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -94,18 +94,17 @@ def spectrum(trace: Trace, to: Any = None, sample: int = 0, path: paper.Path = N
     row = sample if all(node.value.ndim > 1 for place in places for node in place) else None
     steps = [layers.chain.trace.jacobian(above, below, row) for below, above in pairwise(places)]
     eps = np.finfo(steps[0].dtype).eps
-    products = [steps[-1].astype(np.float64)]  # in float32 a long product would soon be 0 or infinite
-    for matrix in steps[-2::-1]:
-        with np.errstate(over="ignore", invalid="ignore"):
-            products.insert(0, products[0] @ matrix)
+    downwards = [steps[-1].astype(np.float64), *steps[-2::-1]]  # in float32 a product would soon be 0 or infinite
+    with np.errstate(over="ignore", invalid="ignore"):
+        products = list(accumulate(downwards, np.matmul))[::-1]
     if not all(np.isfinite(matrix).all() for matrix in (*steps, *products)):
         raise ValueError(f"spectrum: a Jacobian on the way to {target.symbol} is not finite")
     ax = paper.axes(ax, 8.5, 5)
     ax.axhline(1, color="black", linewidth=0.8)
     found = [[singular_values(matrix, eps) for matrix in matrices] for matrices in (steps, products)]
     paper.logarithmic(ax, np.concatenate([[1.0], *found[0], *found[1]]))
-    kinds = (("o", "--", paper.BLUE, "to the next layer"), ("s", ":", paper.ORANGE, "to the last layer"))
-    for values, shift, (marker, dashes, colour, label) in zip(found, (-0.12, 0.12), kinds, strict=True):
+    kinds = ((-0.12, "o", "--", paper.BLUE, "to the next layer"), (0.12, "s", ":", paper.ORANGE, "to the last layer"))
+    for values, (shift, marker, dashes, colour, label) in zip(found, kinds, strict=True):
         at = np.arange(len(values)) + shift
         ax.plot(np.repeat(at, list(map(len, values))), np.concatenate([[], *values]), "_", color=colour, alpha=0.5)
         for of, line, size, name in ((np.max, "-", 4, "largest"), (np.median, dashes, 0, "median")):
