@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 import minigrad as mg
 from demos.blocks import BLOCKS, network, probe
-from demos.datasets import Dataset, load
+from demos.datasets import Dataset, digits
 from demos.lesson import COLOURS, Claim, Result, holds, measured, picture, require, table, written
 from demos.training import fit
 from layers import Sequential
@@ -135,7 +135,7 @@ def run(
     """Look at new networks, train them, look again, and delete one block after the other."""
     for name, value, least in (("depth", depth, 2), ("width", width, 2), ("epochs", epochs, 1), ("seed", seed, 0)):
         require(value >= least, f"--{name}: at least {least}, not {value}")
-    images = load("digits", None, seed)
+    images = digits(seed)
 
     def measure(name: str) -> dict[str, Any]:
         rng = np.random.default_rng(seed)
