@@ -72,8 +72,8 @@ def scene(trace: Trace, zoom: str) -> Scene:
         over_all = f"×{frame.repeats}, gain over all {text.fixed(frame.gain)} {arrow(frame.gain)}".rstrip()
         frames.append((x, y, right - x, bottom - y, over_all))
         width = max(width, right + LETTER * len(over_all) + 20)
-    last = trace[-1]
-    title = f"{shortened(last.symbol)} and its gradients: {len(trace.nodes)} values, {len(trace._edges)} products"
+    last = shortened(view.nodes[-1].symbol)
+    title = f"{last} and its gradients: {len(view.nodes)} values, {len(view.edges)} products"
     caption = textwrap.wrap(HOW_TO_READ, int(width / LETTER) - 4)
     return Scene(title, frames, wires, boxes, caption, width, top + placed.height + LINE * len(caption) + 40)
 

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from minigrad.inspection.trace import Trace
 MOST = 128  # cells side by side; if there are more units, a cell shows the largest value of a block
 
 
-def cells(ax: Axes, values: np.ndarray, bar: str, columns: Sequence[str], rows: Sequence[str], **colours: Any) -> None:
+def cells(ax: Axes, values: np.ndarray, bar: str, columns: Iterable, rows: Iterable, **colours: Any) -> None:
     """A coloured cell for each finite number; "0" for −∞ (the logarithm of 0), "∞" for ∞, "—" for NaN (no value)."""
     mesh = ax.pcolormesh(np.ma.masked_invalid(values), rasterized=True, **colours)
     ax.set_facecolor("0.93")
@@ -66,7 +66,7 @@ def through_time(
             row[t] = np.nan if node.norm is None else np.nan_to_num(node.norm, nan=np.inf, posinf=np.inf)
     ax = paper.axes(ax, 8.5, 1.9 + 0.45 * len(rows))
     with np.errstate(divide="ignore"):
-        cells(ax, np.log10(norms), "‖gradient‖", [str(t) for t in range(norms.shape[1])], list(rows), cmap="viridis")
+        cells(ax, np.log10(norms), "‖gradient‖", range(norms.shape[1]), rows, cmap="viridis")
     ax.set_title("Gradients through time", loc="left")
     how = "where a row gets darker to the left, the gradient vanishes, and the net learns little from those steps."
     return paper.finished(ax, path, "time step", how)
@@ -75,7 +75,7 @@ def through_time(
 def lag_matrix(lags: ArrayLike, path: paper.Path = None, ax: Axes | None = None) -> Figure:
     """What `trace.lag_matrix` returns, in colours: how long each state acts on later ones."""
     lags = np.asarray(lags, dtype=float)
-    steps = [str(t) for t in range(len(lags))]
+    steps = range(len(lags))
     with np.errstate(divide="ignore"):
         logs = np.where(np.tri(len(lags), dtype=bool), np.log10(lags), np.nan)
     furthest = max(np.max(np.abs(logs[np.isfinite(logs)])), 0.1)
@@ -120,8 +120,8 @@ def unit_map(units: Trace | Mapping[str, ArrayLike], path: paper.Path = None, ax
     for row, found in zip(table, worst, strict=True):
         row[: len(found)] = found
     ax = paper.axes(ax, 8.5, float(np.clip(1.8 + 0.25 * len(rows), 2.5, 8)))
-    columns = [str(block * j) for j in range(table.shape[1])]
-    cells(ax, table, "share of samples", columns, list(rows), cmap="cividis", norm=Normalize(0, 1))
+    columns = range(0, block * table.shape[1], block)
+    cells(ax, table, "share of samples", columns, rows, cmap="cividis", norm=Normalize(0, 1))
     for i, j in np.argwhere(table == 1):
         ax.text(j + 0.5, i + 0.5, "×", ha="center", va="center", fontsize=7)
     ax.set_title("Units that pass on less than a tenth of max φ'", loc="left")

@@ -68,12 +68,12 @@ def plain(name: str) -> str:
     return shortened(name, 40).replace("$", r"\$")
 
 
-def label_few(axis: Any, labels: Sequence[str], shift: float = 0.0, rotation: float = 0) -> None:
+def label_few(axis: Any, labels: Iterable[object], shift: float = 0.0, rotation: float = 0) -> None:
     """Ticks with labels; if there are too many to read, with every third, fifth … only."""
-    labels, side_by_side = [plain(label) for label in labels], axis.axis_name == "x" and not rotation
-    most = 130 // (2 + max(map(len, labels))) if side_by_side else 30
-    ticks = range(0, len(labels), -(-len(labels) // most) | 1)  # odd: if kinds alternate, each is named
-    axis.set_ticks([i + shift for i in ticks], [labels[i] for i in ticks], fontsize=8, rotation=rotation)
+    texts, side_by_side = [plain(str(label)) for label in labels], axis.axis_name == "x" and not rotation
+    most = 130 // (2 + max(map(len, texts))) if side_by_side else 30
+    ticks = range(0, len(texts), -(-len(texts) // most) | 1)  # odd: if kinds alternate, each is named
+    axis.set_ticks([i + shift for i in ticks], [texts[i] for i in ticks], fontsize=8, rotation=rotation)
 
 
 def legend(*several: Axes, **style: Any) -> None:

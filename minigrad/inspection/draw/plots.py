@@ -131,19 +131,17 @@ def before_after(
 
 def path_lengths(parts: PathLengths, path: paper.Path = None, ax: Axes | None = None) -> Figure:
     """The signed share of a gradient that came on paths of each length, and how many such paths there are."""
-    lengths, whole = list(parts), paper.plain(parts.target.derivative)
+    lengths, whole = np.array(list(parts)), paper.plain(parts.target.derivative)
     shares = np.array([share(part, parts.target.grad) for part in parts.values()])
     ax = paper.axes(ax, 8, 4.5)
     width = 0.85 * min(np.diff(lengths), default=1)
-    for sign, colour, hatch, label in (
-        (1, paper.BLUE, "", "share"),
-        (-1, paper.ORANGE, "///", "negative share"),
-    ):
+    signs = ((1, paper.BLUE, "", "share"), (-1, paper.ORANGE, "///", "negative share"))
+    for sign, colour, hatch, label in signs:
         chosen = np.sign(shares) == sign
         if np.any(chosen):
             style = {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0, "label": label}
-            ax.bar(np.array(lengths)[chosen], shares[chosen], width, **style)
-    for length in np.array(lengths)[np.isnan(shares)]:
+            ax.bar(lengths[chosen], shares[chosen], width, **style)
+    for length in lengths[np.isnan(shares)]:
         ax.text(length, 0, "—", ha="center", va="bottom", fontsize=8)
     ax.axhline(0, color="black", linewidth=0.8)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
