@@ -79,14 +79,14 @@ class GraphView:
         home = {i: g for g, group in enumerate(groups) for i in group}
         held: dict[int, list[int]] = defaultdict(list)
         above: dict[int, list[tuple[int, list]]] = defaultdict(list)  # group → leaves with their uses
-        for i in (i for i in range(len(self.nodes)) if i not in home):
-            uses, edges = self.users[i], self.nodes[i].incoming
+        for leaf in (i for i in range(len(self.nodes)) if i not in home):
+            uses, edges = self.users[leaf], self.nodes[leaf].incoming
             if edges and all(into_parameter(edge) and len(groups[home[edge.output.index]]) > 1 for edge in edges):
                 for group in dict.fromkeys(home[op] for op, _ in uses):
-                    held[group].append(i)
-                continue
-            for together in [[use] for use in uses] if len(uses) > USES else [uses]:
-                above[home[together[0][0]]].append((i, together))
+                    held[group].append(leaf)
+            else:
+                for together in [[use] for use in uses] if len(uses) > USES else [uses]:
+                    above[home[together[0][0]]].append((leaf, together))
         sources: dict[tuple[int, int], int] = {}  # use of a value → the box that it comes from
         for g, group in enumerate(groups):
             for leaf, uses in above[g]:
