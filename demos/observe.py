@@ -146,8 +146,8 @@ def run(
     lines = []
     for name, row in rows.items():
         shares = (written(row[q], ".0%") for q in ("saturated", "dead", "correct"))
-        first, last = (f"{x:.0e}" for x in row["ratios"][[0, -1]])
-        lines.append((name, f"{row['decades']:.1f}", first, last, *shares, f"{np.mean(row['losses'][-10:]):.2f}"))
+        ends = (f"{x:.0e}" for x in row["ratios"][[0, -1]])
+        lines.append((name, written(row["decades"], ".1f"), *ends, *shares, f"{np.mean(row['losses'][-10:]):.2f}"))
     text = [
         table(("gradient of", "largest element"), stuck["printed"]),
         f"Where the gradient goes, before training:\n\n{stuck['chain']}",
