@@ -1,22 +1,16 @@
 """All steps of a recurrence in one call: product, gates, product, gates … with the hidden weights packed once.
 
-These loops need the packed product; without it, NumPy's lines loop over the steps of `recurrent` in Python.
+They need the packed product, and `matrices.Loop` calls them only where there is one; elsewhere NumPy's lines loop over
+the steps of `recurrent` in Python.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from minigrad.kernels import recurrent
 from minigrad.kernels.compiler import compiled
-from minigrad.kernels.dispatch import twins
-from minigrad.kernels.matrices import has_packed
-
-if has_packed():
-    from minigrad.kernels.packed.product import prepare, run
-
-lstm_step, lstm_step_back = recurrent.lstm_step, recurrent.lstm_step_back
-tanh_step, tanh_step_back = recurrent.tanh_step, recurrent.tanh_step_back
+from minigrad.kernels.packed.product import prepare, run
+from minigrad.kernels.recurrent import lstm_step, lstm_step_back, tanh_step, tanh_step_back
 
 
 @compiled
@@ -54,30 +48,22 @@ def packed(w):
 
 
 def tanh_steps(z, w, states):
-    if not has_packed():
-        return twins["tanh_steps"].line(z, w, states)
     all_tanh_steps(*packed(w), z, states, np.empty(z.shape[1:], z.dtype))
 
 
 def tanh_steps_back(z, w, g, states):
     """The gradients of z and of the state before the first step."""
-    if not has_packed():
-        return twins["tanh_steps_back"].line(z, w, g, states)
     g_z, g_h = np.empty_like(z), np.zeros_like(states[0])
     all_tanh_steps_back(*packed(w.T), g, z, states, g_h, g_z)
     return g_z, g_h
 
 
 def lstm_steps(z, w, states, tanh_c):
-    if not has_packed():
-        return twins["lstm_steps"].line(z, w, states, tanh_c)
     all_lstm_steps(*packed(w), z, states, tanh_c, np.empty(z.shape[1:], z.dtype))
 
 
 def lstm_steps_back(gates, w, g, states, tanh_c):
     """The gradients of the gates' sums, and of both states before the first step."""
-    if not has_packed():
-        return twins["lstm_steps_back"].line(gates, w, g, states, tanh_c)
     g_z, g_h, g_c = np.empty_like(gates), np.zeros_like(tanh_c[0]), np.zeros_like(tanh_c[0])
     all_lstm_steps_back(*packed(w.T), g, gates, states, tanh_c, g_h, g_c, g_z)
     return g_z, g_h, g_c
