@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
-import numba
 import numpy as np
-from numba import types
+from numba import from_dtype, types
 
 from minigrad.kernels import pool
 from minigrad.kernels.compiler import compiled, helper
-from minigrad.kernels.packed import SHARED, vector_bytes, why_not
-from minigrad.kernels.packed.registers import TILES, call, strip, tile
+from minigrad.kernels.packed import SHARED, supported, vector_bytes, why_not
+from minigrad.kernels.packed.registers import TILES, call, sizes_of, strip, tile
 
 DEPTH, HEIGHT = 384, 480  # rows of a panel of B; rows of a block of A, which stays in the second-level cache meanwhile
 LINE = 64  # bytes of a cache line: panels begin at one
@@ -23,9 +21,9 @@ CROWDED = 2048  # bytes: rows a multiple of this apart compete for the same few 
 
 
 @compiled
-def product(v, item, lanes, rows, vectors, a, a_row, a_col, b, b_row, b_col, c, c_row, m, k, n, panel, packed):
+def product(v, a, a_row, a_col, b, b_row, b_col, c, c_row, m, k, n, panel, packed):
     """C = A @ B, tile by tile. B may be packed already; otherwise each panel is, where that pays off."""
-    full = lanes * vectors
+    item, lanes, rows, full = sizes_of(v)
     for top in range(0, m, HEIGHT):
         bottom = min(top + HEIGHT, m)
         for p in range(0, k, DEPTH):
@@ -53,18 +51,20 @@ def product(v, item, lanes, rows, vectors, a, a_row, a_col, b, b_row, b_col, c, 
                     )  # fmt: skip
 
 
-@functools.cache
-def compiled_product(dtype: np.dtype, width: int) -> np.ndarray:
-    """`product` for vectors of `width` bytes: its address, the same for every layout, and the sizes that it takes."""
-    if width == 0:
-        raise RuntimeError(why_not())
-    if dtype not in (np.float32, np.float64):
-        raise TypeError(f"packed: {dtype} is neither float32 nor float64")
-    lanes = width // dtype.itemsize
-    vector = types.CPointer(types.UniTuple(numba.from_dtype(dtype), lanes))
-    found = product.get_compile_result(types.void(vector, *[types.int64] * 17))
-    address = found.library.get_pointer_to_function(found.fndesc.llvm_cfunc_wrapper_name)
-    return np.array([address, dtype.itemsize, lanes, *TILES[width]])
+class Addresses(dict[np.dtype, int]):
+    """dtype → where `product` lies in memory, compiled at first use: one for all layouts. 0 for other numbers."""
+
+    def __missing__(self, dtype: np.dtype) -> int:
+        if dtype not in (np.float32, np.float64):
+            return 0
+        if not supported():
+            raise RuntimeError(why_not())
+        vector = types.CPointer(types.UniTuple(from_dtype(dtype), vector_bytes() // dtype.itemsize))
+        found = product.get_compile_result(types.void(vector, *[types.int64] * 13))
+        return self.setdefault(dtype, found.library.get_pointer_to_function(found.fndesc.llvm_cfunc_wrapper_name))
+
+
+addresses = Addresses()
 
 
 @helper
@@ -83,14 +83,12 @@ def apart(x, y):
 
 
 @compiled
-def run(core, a, b, out, packed):
+def run(address, a, b, out, packed):
     """out = a @ b, if `product` can take these arrays as they are; whether it can. packed: columns of a prepared b."""
     if a.ndim != 2 or b.ndim != 2 or out.ndim != 2:
         return False
-    (m, n), k, item = out.shape, a.shape[1], a.itemsize
-    if not (a.dtype == b.dtype and a.dtype == out.dtype and a.shape[0] == m and b.shape[0] == k):
-        return False
-    if n != (packed or b.shape[1]):
+    (m, k), n, item = a.shape, packed or b.shape[1], a.itemsize
+    if not (a.dtype == b.dtype and a.dtype == out.dtype and b.shape[0] == k and out.shape == (m, n)):
         return False
     if m * n * k == 0:
         out[:] = 0
@@ -99,64 +97,58 @@ def run(core, a, b, out, packed):
         return False
     scratch = np.empty(0 if packed else LINE + PANEL + (BLOCK if a.strides[0] == item else 0), np.uint8)
     panel = -(-scratch.ctypes.data // LINE) * LINE
-    call(core[0], (
-        0, core[1], core[2], core[3], core[4],
-        np.int64(a.ctypes.data), a.strides[0], a.strides[1], np.int64(b.ctypes.data), b.strides[0], b.strides[1],
+    call(address, (
+        0, np.int64(a.ctypes.data), a.strides[0], a.strides[1], np.int64(b.ctypes.data), b.strides[0], b.strides[1],
         np.int64(out.ctypes.data), out.strides[0], m, k, n, np.int64(panel), packed,
     ))  # fmt: skip
     return True
 
 
-def run_on_threads(core, a, b, out, packed):
+def run_on_threads(address, a, b, out, packed):
     fits = out.shape == (a.shape[0], b.shape[1]) and apart(a, out) and apart(b, out)
     if not fits or a.size * out.shape[1] < SHARED:
-        return run(core, a, b, out, packed)
-    return all(pool.share(lambda *part: run(core, *part, packed), a, b, out, TILES[64][0], 64))
-
-
-cores: dict[np.dtype, np.ndarray] = {}  # dtype → what `run` needs, filled by the first product
+        return run(address, a, b, out, packed)
+    return all(pool.share(lambda *part: run(address, *part, packed), a, b, out, TILES[64][0], 64))
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """a @ b; by NumPy unless both are float32 or both float64 matrices, and b has contiguous rows or columns."""
-    core = cores.get(a.dtype)
-    if core is None and a.dtype in (np.float32, np.float64):
-        core = cores[a.dtype] = compiled_product(a.dtype, vector_bytes())
     c = np.empty((a.shape[0], b.shape[-1]), a.dtype) if out is None else out
-    product_of = run if pool.count() == 1 else run_on_threads
-    if core is None or not c.flags.writeable or not product_of(core, a, b, c, 0):
-        return np.matmul(a, b, out=out)
-    return c
+    address, multiply = addresses[a.dtype], run if pool.count() == 1 else run_on_threads
+    if address and c.flags.writeable and multiply(address, a, b, c, 0):
+        return c
+    return np.matmul(a, b, out=out)
 
 
 class Prepared(NamedTuple):
     """The right operand of many products, in panels."""
 
+    address: int  # of `product`
     panels: np.ndarray
     columns: int
-    core: np.ndarray
 
 
 def prepare(w: np.ndarray) -> Prepared:
     """Copy a matrix w into panels, once for many calls of `times`, which do not see later changes of w."""
     width, (k, n) = vector_bytes(), w.shape
-    core, lanes = compiled_product(w.dtype, width), width // w.itemsize
+    address, lanes = addresses[w.dtype], width // w.itemsize
+    if not address:
+        raise TypeError(f"packed: {w.dtype} is neither float32 nor float64")
     padded, columns = -(-n // lanes) * lanes, lanes * TILES[width][1]
     memory = np.zeros(k * padded + LINE, w.dtype)
-    start = -memory.ctypes.data % LINE // w.itemsize
-    panels = memory[start : start + k * padded]
+    panels = memory[-memory.ctypes.data % LINE // w.itemsize :][: k * padded]
     for p in range(0, k, DEPTH):
         for j in range(0, n, columns):
             block = w[p : p + DEPTH, j : j + columns]
             used = min(columns, padded - j)
             panel = panels[p * padded + j * len(block) :][: len(block) * used].reshape(len(block), used)
             panel[:, : block.shape[1]] = block
-    return Prepared(panels.reshape(k, padded), n, core)
+    return Prepared(address, panels.reshape(k, padded), n)
 
 
 def times(h: np.ndarray, w: Prepared, out: np.ndarray) -> np.ndarray:
     """out = h @ w for a prepared w; out must be writeable, with contiguous rows, and share no memory with h."""
-    if not (out.flags.writeable and run(w.core, h, w.panels, out, w.columns)):
+    if not (out.flags.writeable and run(w.address, h, w.panels, out, w.columns)):
         given = f"packed.times: {h.shape} @ {(len(w.panels), w.columns)} into {out.shape} in {w.panels.dtype}"
         raise ValueError(f"{given}: shapes or dtypes differ, or out is read-only, not in rows, or overlaps h")
     return out

@@ -131,6 +131,14 @@ def call_written(builder, v, write, arguments, *sizes):
 
 
 @intrinsic
+def sizes_of(typing, v):
+    """Bytes of a number, numbers in a vector, and the rows and columns of the full tile."""
+    found, four = Vector(v), types.UniTuple(types.int64, 4)
+    numbers = [i64(n) for n in (found.item, found.lanes, found.rows, found.lanes * found.vectors)]
+    return four(v), lambda context, builder, *_: context.make_tuple(builder, four, numbers)
+
+
+@intrinsic
 def strip(typing, v, b, b_row, b_col, panel, panel_row, depth, columns):
     """Fill a strip of a panel: copied if a row of B is contiguous, otherwise turned."""
 

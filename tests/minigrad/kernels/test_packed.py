@@ -30,7 +30,7 @@ LAYOUTS = ["rows", "columns", "every other row", "backwards", "both backwards", 
 def width(request, monkeypatch):
     """The product compiled for vectors of this many bytes, which may be narrower than the processor's own."""
     monkeypatch.setattr(product, "vector_bytes", lambda: request.param)
-    monkeypatch.setattr(product, "cores", {})
+    monkeypatch.setattr(product, "addresses", product.Addresses())
     return request.param
 
 
