@@ -22,21 +22,23 @@ if TYPE_CHECKING:
     from optim.optimizer import Optimizer
 
 
-def holders(optimizer: Optimizer) -> dict[str, dict]:
-    """The dicts that hold a learning rate, by the rate's name in a saved state."""
+def rates(optimizer: Optimizer) -> dict[str, tuple[dict, str]]:
+    """The dict and the key that hold each number of the learning rates, by its name in a saved state."""
     own = {f"groups.{i}.lr": group for i, group in enumerate(optimizer.groups) if "lr" in group}
-    return {"lr": optimizer.common, **own}
+    places: dict[str, tuple[dict, str]] = {}
+    for rate, holder in {"lr": optimizer.common, **own}.items():
+        lr = holder["lr"]
+        if isinstance(lr, Schedule):
+            places |= {f"{rate}.{name}": (lr.state, name) for name in lr.state}
+        elif not callable(lr):
+            places[rate] = holder, "lr"
+    return places
 
 
 def saved(optimizer: Optimizer) -> dict[str, Any]:
     """The number of steps, the rates and the state of each parameter, as one flat dict; arrays are copies."""
     state: dict[str, Any] = {"steps": optimizer.steps}
-    for key, holder in holders(optimizer).items():
-        lr = holder["lr"]
-        if isinstance(lr, Schedule):
-            state |= {f"{key}.{name}": value for name, value in lr.state.items()}
-        elif not callable(lr):
-            state[key] = lr
+    state |= {key: holder[name] for key, (holder, name) in rates(optimizer).items()}
     for i, p in enumerate(optimizer.params):
         state |= {f"{i}.{name}": np.array(value) for name, value in optimizer.state[p].items()}
     return state
@@ -50,19 +52,12 @@ def restore(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     if wrong := (needed - set(state)) | (set(state) - needed - set(arrays)):
         raise ValueError(f"{what}: missing or unexpected: {', '.join(sorted(wrong))}")
     numbers = {name: float(state[name]) for name in needed}  # everything that can fail comes before the first change
-    fresh: dict[Tensor, dict[str, Any]] = {}
-    for i, p in enumerate(optimizer.params):
-        fresh[p] = {"steps": int(numbers[f"{i}.steps"])}
+    fresh: dict[Tensor, dict] = {p: {"steps": int(numbers[f"{i}.steps"])} for i, p in enumerate(optimizer.params)}
     for key, (p, name) in arrays.items():
         if key in state:
             fresh[p][name] = value = np.array(state[key], dtype=p.dtype)
             if value.shape != p.shape:
                 raise ValueError(f"{what}: {key} has shape {value.shape}, its parameter {p.shape}")
-    for key, holder in holders(optimizer).items():
-        lr = holder["lr"]
-        if isinstance(lr, Schedule):
-            for name in lr.state:
-                lr.state[name] = numbers[f"{key}.{name}"]
-        elif not callable(lr):
-            holder["lr"] = numbers[key]
+    for key, (holder, name) in rates(optimizer).items():
+        holder[name] = numbers[key]
     optimizer.state, optimizer.steps = fresh, int(numbers["steps"])
