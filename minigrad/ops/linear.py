@@ -128,20 +128,18 @@ def by_operand(i, g, y, *xs, subscripts, optimize):
     """The einsum of g with the other operands, laid out as operand i."""
     terms, output = spelled_out(subscripts, [x.ndim for x in xs])
     x, term = xs[i], terms[i]
-    letters = "".join(dict.fromkeys(term))
-    elsewhere = output + "".join(terms[:i] + terms[i + 1 :])
-    found = "".join(c for c in letters if c in elsewhere)
-    subscripts = ",".join([output, *terms[:i], *terms[i + 1 :]]) + "->" + found
-    part = np.einsum(subscripts, g, *xs[:i], *xs[i + 1 :], optimize=optimize)
+    others = [output, *terms[:i], *terms[i + 1 :]]  # of g, and of the other operands
     sizes = dict(zip(term, x.shape, strict=True))
+    found = "".join(letter for letter in sizes if letter in "".join(others))
+    part = np.einsum(f"{','.join(others)}->{found}", g, *xs[:i], *xs[i + 1 :], optimize=optimize)
     there = dict(zip(found, part.shape, strict=True))
-    part = part.reshape(tuple(there.get(c, 1) for c in letters))  # a letter of x alone was summed away
-    part = sum_to(part, tuple(1 if sizes[c] == 1 else there.get(c, 1) for c in letters))
-    part = np.broadcast_to(part, tuple(sizes[c] for c in letters))
-    if letters == term:
+    part = part.reshape(tuple(there.get(letter, 1) for letter in sizes))  # a letter of x alone was summed away
+    part = sum_to(part, tuple(1 if n == 1 else there.get(letter, 1) for letter, n in sizes.items()))
+    part = np.broadcast_to(part, tuple(sizes.values()))
+    if len(sizes) == len(term):
         return part
-    grid = np.indices(part.shape, sparse=True)  # a repeated letter: only the diagonal was read
-    return scatter(part, tuple(grid[letters.index(c)] for c in term), x.shape)
+    grid = dict(zip(sizes, np.indices(part.shape, sparse=True), strict=True))
+    return scatter(part, tuple(grid[letter] for letter in term), x.shape)  # only the diagonal of x was read
 
 
 summed_products = primitive(
