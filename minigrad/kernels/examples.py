@@ -143,25 +143,13 @@ def matmul(draw, n):
     return [call(draw(side, side), draw(side, side))]
 
 
-EXAMPLES: dict[str, Callable] = {
-    "bias_activation": bias_activation,
-    "bias_activation_backward": bias_activation_backward,
-    "row_losses": row_losses,
-    "row_losses_backward": row_losses_backward,
+NAMED = [  # as their kernels are
+    bias_activation, bias_activation_backward, row_losses, row_losses_backward, normalise, normalise_backward,
+    tanh_step, tanh_step_back, lstm_step, lstm_step_back, tanh_steps, tanh_steps_back, lstm_steps, lstm_steps_back,
+    gru, gru_back, matmul,
+]  # fmt: skip
+EXAMPLES: dict[str, Callable] = {calls.__name__: calls for calls in NAMED} | {
     "running_moments": lambda draw, n: [call(matrix(draw, n), draw(COLUMNS), abs(draw(COLUMNS)), 0.1)],
-    "normalise": normalise,
-    "normalise_backward": normalise_backward,
-    "tanh_step": tanh_step,
-    "tanh_step_back": tanh_step_back,
-    "lstm_step": lstm_step,
-    "lstm_step_back": lstm_step_back,
-    "tanh_steps": tanh_steps,
-    "tanh_steps_back": tanh_steps_back,
-    "lstm_steps": lstm_steps,
-    "lstm_steps_back": lstm_steps_back,
-    "gru": gru,
-    "gru_back": gru_back,
-    "matmul": matmul,
     "sum_of_squares": elementwise(),
     "squares_and_zeros": elementwise(),
     "beyond": lambda draw, n: [call(draw(n), 0.5, 0.4)],
