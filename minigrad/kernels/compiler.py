@@ -44,11 +44,11 @@ INSIDE: Any = {"error_model": "numpy", "fastmath": SAFE, "forceinline": True}
 DAMAGED = (OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError, IndexError, KeyError, ValueError)
 
 
-def compiled(function: Callable | None = None, *, fastmath: Any = SAFE, **options: Any) -> Any:
+def compiled(function: Callable | None = None, *, fastmath: Any = SAFE) -> Any:
     """`numba.njit` with one set of settings: cached if a folder can be written to, without the GIL, 1/0 = inf."""
     if function is None:
-        return lambda function: compiled(function, fastmath=fastmath, **options)
-    kernel = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath, **options)(function)
+        return lambda function: compiled(function, fastmath=fastmath)
+    kernel: Any = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath)(function)
     with suppress(RuntimeError):  # no folder for the cache: neither beside the file nor at home
         kernel._cache = Cache(function)
     return kernel
