@@ -21,6 +21,7 @@ import numpy as np
 from layers import checks
 from layers.module import Module
 from layers.scope import watching
+from minigrad import data
 from minigrad.settings import default_dtype, generator, no_grad
 
 Shape = tuple[int, ...]
@@ -148,13 +149,12 @@ def lsuv(model: Module, batch: Any, rng: Rng = None) -> None:
     rng = generator(rng)
     with watching() as seen:
         model(batch)
-    paths = {module: path for path, module, _, _ in seen if isinstance(module, Dense)}
-    for layer, path in paths.items():
+    for layer in dict.fromkeys(module for _, module, _, _ in seen if isinstance(module, Dense)):  # each once
         with watching() as seen:
             model(batch)
         x = next(xs[0] for _, module, xs, _ in seen if module is layer)
         weight = orthogonal(layer.weight.shape, rng)
-        scale = np.std(checks.array_of(x) @ weight)
+        scale = np.std(data.array(x) @ weight)
         if not scale > 0:
-            raise ValueError(f"lsuv: x·W of {path} has no variance, so no scale can set it to 1")
+            raise ValueError(f"lsuv: x·W of {layer.scope} has no variance, so no scale can set it to 1")
         layer.weight.data = weight / scale

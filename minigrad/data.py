@@ -17,7 +17,8 @@ from minigrad.settings import default_dtype, generator
 from minigrad.tensor import Tensor
 
 
-def array(x: ArrayLike) -> np.ndarray:
+def array(x: ArrayLike | Tensor) -> np.ndarray:
+    """The numbers of a Tensor, an array or a list, without a graph."""
     return x.data if isinstance(x, Tensor) else np.asarray(x)
 
 
