@@ -37,6 +37,9 @@ from numba.extending import overload, register_jitable
 # The parts of "fast" mathematics that keep NaN, infinity and the order of a sum.
 SAFE = {"contract", "nsz"}
 
+# The same for loops in which a sum may be added up in any order, many terms at once.
+REORDERED = {*SAFE, "reassoc"}
+
 # Helpers are compiled into their callers: a loop with a call in it would work on one number at a time.
 INSIDE: Any = {"error_model": "numpy", "fastmath": SAFE, "forceinline": True}
 

@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from minigrad.kernels.compiler import compiled, helper
+from minigrad.kernels.compiler import REORDERED, compiled, helper
 from minigrad.kernels.exponentials import exp_of
 
 BLOCK = 4096  # elements
@@ -56,7 +56,7 @@ def largest_pass(x, largest, room):
             largest[i] = 0
 
 
-@compiled(fastmath={"reassoc", "contract", "nsz"})
+@compiled(fastmath=REORDERED)
 def total_of(row):
     total = row.dtype.type(0)
     for k in range(row.size):
@@ -103,7 +103,7 @@ def log_share(x, largest, log_total):
     return (x - largest) - log_total
 
 
-@compiled(fastmath={"reassoc", "contract", "nsz"})
+@compiled(fastmath=REORDERED)
 def distribution_losses(x, t, largest, log_total, losses):
     lowest = np.finfo(x.dtype).min
     for i in range(x.shape[0]):

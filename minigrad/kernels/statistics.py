@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad.kernels.compiler import compiled
+from minigrad.kernels.compiler import REORDERED, compiled
 
 
-@compiled(fastmath={"reassoc", "contract", "nsz"})
+@compiled(fastmath=REORDERED)
 def squares_and_zeros_pass(x):
     total, zeros = 0.0, 0
     for i in range(x.size):
