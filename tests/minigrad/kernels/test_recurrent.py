@@ -200,6 +200,17 @@ def test_saturated_units_at_the_largest_numbers(op, dtype):
     close(gradients(op, xs, np.ones_like(y), "numba")[0], gradients(op, xs, np.ones_like(y), "numpy")[0])
 
 
+@pytest.mark.parametrize("choice", ["auto", "numba", "numpy", "definition"])
+@pytest.mark.parametrize("activation", ["relu", "hard_tanh"])
+def test_a_unit_without_slope_stops_an_infinite_gradient(activation, choice):
+    """As the activation by itself does: 0, not 0·∞."""
+    w_input = mg.tensor([[2.0]], requires_grad=True)
+    with mg.kernels.use(choice):  # every sum is −2
+        y = mg.rnn(np.full((1, 2, 1), -1.0), None, w_input, np.zeros((1, 1)), np.zeros(1), activation=activation)
+        y.backward(np.full((1, 2, 1), np.inf))
+    assert w_input.grad == 0
+
+
 @pytest.mark.parametrize("op", ["rnn", "lstm"])
 def test_the_gradient_of_x_is_computed_when_it_is_wanted(op, dtype):
     xs, g = arguments(op, 3, 4, 2, 5, dtype), numbers(3, 4, 5 * OPS[op][2], dtype=dtype)
