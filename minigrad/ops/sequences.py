@@ -28,12 +28,11 @@ def check_shapes(name, gates, x, w_input, w_hidden, bias, **states):
     if len(x.shape) != 3 or x.shape[1] == 0:
         raise ValueError(f"{name}: x must be (batch, time, inputs) with at least one step, not {x.shape}")
     batch, _, inputs = x.shape
-    hidden = w_hidden.shape[0]
-    expected = {"w_input": (inputs, gates * hidden), "w_hidden": (hidden, gates * hidden), "bias": (gates * hidden,)}
-    given = {"w_input": w_input, "w_hidden": w_hidden, "bias": bias, **states}
-    for part, value in given.items():
-        shape = expected.get(part, (batch, hidden))
-        if (part in expected or value is not None) and np.shape(value) != shape:
+    hidden, width = w_hidden.shape[0], gates * w_hidden.shape[0]
+    given = [("w_input", w_input, (inputs, width)), ("w_hidden", w_hidden, (hidden, width)), ("bias", bias, (width,))]
+    given += [(part, state, (batch, hidden)) for part, state in states.items() if state is not None]
+    for part, value, shape in given:
+        if np.shape(value) != shape:
             raise ValueError(
                 f"{name}: {part} must be {shape} for x {x.shape} and {hidden} units, not {np.shape(value)}"
             )
