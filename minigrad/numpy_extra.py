@@ -120,14 +120,6 @@ def linspace(start, stop, num=50):
     return start + placed(np.linspace(0, 1, num, dtype=span.dtype), 0, 1 + span.ndim) * span
 
 
-@like("take_along_axis")
-def take_along_axis(arr, indices, axis=-1):
-    arr, axis = (np.ravel(arr), 0) if axis is None else (arr, axis)
-    places = list(np.indices(np.shape(indices), sparse=True))
-    places[axis] = indices
-    return arr[tuple(places)]
-
-
 SHAPES = {
     **{name: shaped_by(getattr(np, name)) for name in ("atleast_1d", "atleast_2d", "atleast_3d")},
     "hstack": lambda tup: np.concatenate([np.atleast_1d(x) for x in tup], axis=int(np.ndim(tup[0]) > 1)),

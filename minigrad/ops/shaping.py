@@ -215,14 +215,19 @@ def trace(x, offset=0, axis1=0, axis2=1):
     return reductions.sum(diagonal(x, offset, axis1, axis2), axis=-1)
 
 
+@composition(np.take_along_axis)
+def take_along_axis(x, indices, axis=-1):
+    """The elements of x at these indices along an axis (None: of all elements), as np.take_along_axis."""
+    x, axis = (ravel(x), 0) if axis is None else (operand(x), axis)
+    index = list(np.indices(np.shape(indices), sparse=True))
+    index[axis] = indices
+    return getitem(x, tuple(index))
+
+
 @composition(np.sort)
 def sort(x, axis=-1, kind="stable"):
     """x in ascending order along an axis (None: of all elements); the gradient goes where each element came from."""
-    x, axis = (ravel(x), 0) if axis is None else (operand(x), axis)
-    order = np.argsort(values(x), axis=axis, kind=kind)
-    index = list(np.indices(x.shape, sparse=True))
-    index[axis] = order
-    return getitem(x, tuple(index))
+    return take_along_axis(x, np.argsort(values(x), axis=axis, kind=kind), axis)
 
 
 # Several arrays
