@@ -130,7 +130,7 @@ def without_rule(case: Case, kinds: str) -> Iterator[str]:
         x = x + 0.5 if x.dtype == bool else x  # a condition as numbers that all count as true
         ends = (x, x + 1e-6 * cotangent(x.shape) * np.maximum(1, np.abs(x)))
         try:
-            before, after = (case.f(*case.inputs[:i], end, *case.inputs[i + 1 :], **case.params) for end in ends)
+            before, after = (case.with_input(i, end)(*case.xs) for end in ends)
         except FAULTS:  # it takes conditions only
             continue
         if not np.array_equal(before, after, equal_nan=True):
@@ -148,7 +148,7 @@ def written_out(case: Case) -> Case:
 
 def leaves_inputs_alone(case: Case) -> None:
     given = case.mapped(np.copy)
-    given.f(*given.inputs, **given.params)
+    given(*given.xs)
     for name, x, before in zip(case.names, given.inputs, case.inputs, strict=True):
         if x is not None and not np.array_equal(x, before):
             raise AssertionError(f"{name}: the call changed it from {shown(before)} to {shown(x)}")
@@ -165,8 +165,8 @@ def broadcasts(case: Case) -> Any:
         return NotImplemented
     for place, (i, x) in enumerate(zip(full.places, full.xs, strict=True), start=1):
         for small in (x[:1], x[0], x.ravel()[0]) if x.ndim else ():
-            two = [[*full.inputs[:i], x, *full.inputs[i + 1 :]] for x in (small, np.broadcast_to(small, x.shape))]
-            found, expected = (replace(full, inputs=inputs).results(cotangent(x.shape)) for inputs in two)
+            two = (full.with_input(i, value) for value in (small, np.broadcast_to(small, x.shape)))
+            found, expected = (one.results(cotangent(x.shape)) for one in two)
             expected[place] = expected[place].reshape(-1, *small.shape).sum(axis=0)
             case.agree(f"with {case.names[i]} of shape {small.shape}", found, expected)
 

@@ -75,6 +75,10 @@ class Case:
     def xs(self) -> list[np.ndarray]:
         return [self.inputs[i] for i in self.places]
 
+    def with_input(self, i: int, x: np.ndarray) -> Case:
+        """The same case with x as input i."""
+        return replace(self, inputs=[*self.inputs[:i], x, *self.inputs[i + 1 :]])
+
     def mapped(self, change: Callable[[np.ndarray], Any]) -> Case:
         """The same case with `change` applied to every array."""
         return replace(self, inputs=[None if x is None else np.asarray(change(x)) for x in self.inputs])
