@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 import os
 import pickle
 import sys
@@ -104,6 +105,11 @@ def by_dtype(single: Callable, double: Callable) -> Callable:
         return call
 
     return define
+
+
+def matrix(x: np.ndarray) -> np.ndarray:
+    """(..., n) as a contiguous matrix: for another layout a kernel would be compiled again."""
+    return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 if hasattr(os, "register_at_fork"):  # a child must not inherit a lock that a compiling thread holds

@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from minigrad.kernels.compiler import REORDERED, compiled, helper
+from minigrad.kernels.compiler import REORDERED, compiled, helper, matrix
 from minigrad.kernels.exponentials import exp_of
 
 BLOCK = 4096  # elements
@@ -132,18 +132,13 @@ def distribution_gradients(g, p, t, out):
             out[i, j] = g_i * (p[i, j] * total - t[i, j])
 
 
-def rows(x):
-    """(..., classes) as a contiguous matrix."""
-    return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
-
-
 def row_losses(logits, labels):
-    x = rows(logits)
+    x = matrix(logits)
     p, losses = np.empty(x.shape, x.dtype), np.empty(len(x), x.dtype)
     largest, log_total = np.empty(len(x), x.dtype), np.empty(len(x), x.dtype)
     softmax_pass(x, p, largest, log_total, np.empty((2, x.shape[1] // 2 + 1), x.dtype))
     if labels.dtype.kind == "f":
-        distribution_losses(x, rows(labels), largest, log_total, losses)
+        distribution_losses(x, matrix(labels), largest, log_total, losses)
     else:
         class_losses(x, labels.ravel().astype(np.int64, copy=False), largest, log_total, losses)
     return losses.reshape(logits.shape[:-1]), p.reshape(logits.shape)
@@ -152,7 +147,7 @@ def row_losses(logits, labels):
 def row_losses_backward(p, g, labels):
     out = np.empty(p.shape, p.dtype)
     if labels.dtype.kind == "f":
-        distribution_gradients(g.ravel(), rows(p), rows(labels), rows(out))
+        distribution_gradients(g.ravel(), matrix(p), matrix(labels), matrix(out))
     else:
-        class_gradients(g.ravel(), rows(p), labels.ravel().astype(np.int64, copy=False), rows(out))
+        class_gradients(g.ravel(), matrix(p), labels.ravel().astype(np.int64, copy=False), matrix(out))
     return out

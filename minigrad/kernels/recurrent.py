@@ -7,11 +7,9 @@ all steps, (batch, time, …), of which step t is read; `g_h` comes from the nex
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from minigrad.kernels.compiler import compiled, helper
+from minigrad.kernels.compiler import compiled, helper, matrix
 from minigrad.kernels.exponentials import sigmoid_of, tanh_of
 
 
@@ -129,8 +127,3 @@ def gru_back(g, saved, a, b, h):
     by_a, by_b, by_h = np.empty(a.shape, a.dtype), np.empty(a.shape, a.dtype), np.empty(h.shape, h.dtype)
     gru_rows_back(*map(matrix, (g, *saved, b, h, by_a, by_b, by_h)))
     return by_a, by_b, by_h
-
-
-def matrix(x):
-    """An array of any number of axes as a matrix of its rows."""
-    return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
