@@ -8,6 +8,15 @@ from collections.abc import Collection, Iterable
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
+from minigrad import Tensor
+
+
+def array_of(x: Any) -> np.ndarray:
+    """The numbers of a Tensor, an array or a list, as an array without a graph."""
+    return x.numpy() if isinstance(x, Tensor) else np.asarray(x)
+
 
 def integer(layer: str, name: str, value: Any) -> int:
     """`value` as an int; booleans are refused."""

@@ -10,7 +10,6 @@ import numpy as np
 import minigrad as mg
 from layers import checks, init
 from layers.module import Module, Parameter
-from minigrad import data
 from minigrad.op import operand
 
 
@@ -48,7 +47,7 @@ class Embedding(Module):
         self.weight = Parameter(init.normal((count, features), rng).astype(mg.default_dtype()))
 
     def forward(self, x: Any) -> Any:
-        index = data.array(x)
+        index = checks.array_of(x)
         if index.dtype.kind not in "iu":
             raise TypeError(f"Embedding: indices must be integers, not {index.dtype}")
         if index.size and not 0 <= index.min() <= index.max() < self.count:

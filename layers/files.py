@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minigrad import data
+from layers.checks import array_of
 from minigrad.files import npz, replacing
 
 
@@ -50,7 +50,7 @@ def checked(state: Mapping[str, ArrayLike], expected: Mapping[str, np.ndarray], 
     """The arrays of `state` whose names are in `expected`, cast to its dtypes; ValueError names every key at fault."""
     if not isinstance(state, Mapping):
         raise TypeError(f"load_state_dict: a dict of arrays is needed, not {type(state).__name__}; load reads a file")
-    arrays = {name: data.array(x) for name, x in state.items()}
+    arrays = {name: array_of(x) for name, x in state.items()}
     faults = []
     if strict:
         faults += [f"{name} is missing" for name in expected if name not in arrays]

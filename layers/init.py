@@ -21,7 +21,6 @@ import numpy as np
 from layers import checks
 from layers.module import Module
 from layers.scope import watching
-from minigrad import data
 from minigrad.settings import default_dtype, generator, no_grad
 
 Shape = tuple[int, ...]
@@ -154,7 +153,7 @@ def lsuv(model: Module, batch: Any, rng: Rng = None) -> None:
             model(batch)
         x = next(xs[0] for _, module, xs, _ in seen if module is layer)
         weight = orthogonal(layer.weight.shape, rng)
-        scale = np.std(data.array(x) @ weight)
+        scale = np.std(checks.array_of(x) @ weight)
         if not scale > 0:
             raise ValueError(f"lsuv: x·W of {layer.scope} has no variance, so no scale can set it to 1")
         layer.weight.data = weight / scale

@@ -9,7 +9,6 @@ import numpy as np
 import minigrad as mg
 from layers import checks
 from layers.module import Module, Parameter
-from minigrad import data
 from minigrad.op import operand
 from minigrad.ops.networks import running_moments
 
@@ -60,7 +59,7 @@ class BatchNorm(Module):
         self.running_var = np.ones(features, mg.default_dtype())
 
     def forward(self, x: Any) -> Any:
-        array = data.array(x)
+        array = checks.array_of(x)
         if array.ndim != 2 or array.shape[1] != self.features:
             raise ValueError(f"BatchNorm: input must be (batch, {self.features}), not {array.shape}")
         if not self.training:

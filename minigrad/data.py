@@ -17,8 +17,7 @@ from minigrad.settings import default_dtype, generator
 from minigrad.tensor import Tensor
 
 
-def array(x: ArrayLike | Tensor) -> np.ndarray:
-    """The numbers of a Tensor, an array or a list, without a graph."""
+def array(x: ArrayLike) -> np.ndarray:
     return x.data if isinstance(x, Tensor) else np.asarray(x)
 
 
