@@ -26,12 +26,17 @@ def tensors(caller: str, params: Iterable, allowed: type | tuple[type, ...] = Te
     return params
 
 
-def number(what: str, value: Any, below: float = math.inf) -> float:
-    """`value` as a Python float (a NumPy float64 would widen float32 arrays); ValueError unless 0 ≤ value < below."""
+def real(what: str, value: Any) -> float:
+    """`value` as a Python float: a NumPy float64 would widen float32 arrays."""
     value = value[()] if isinstance(value, np.ndarray) else value  # a 0-d array, as np.where returns for numbers
     if not isinstance(value, (float, Real)):  # float comes first: Real alone takes longer to check
         raise TypeError(f"{what} is a number, not {value!r}")
-    result = float(value)
+    return float(value)
+
+
+def number(what: str, value: Any, below: float = math.inf) -> float:
+    """`value` as a Python float; ValueError unless 0 ≤ value < below."""
+    result = real(what, value)
     if not 0 <= result < below:
         raise ValueError(f"{what} = {value} is out of range: 0 ≤ value < {below} is allowed")
     return result
@@ -39,9 +44,7 @@ def number(what: str, value: Any, below: float = math.inf) -> float:
 
 def positive(what: str, value: Any) -> float:
     """`value` as a Python float; ValueError unless 0 < value. Infinity is allowed."""
-    if not isinstance(value, (float, Real)):
-        raise TypeError(f"{what} is a number, not {value!r}")
-    result = float(value)
+    result = real(what, value)
     if not result > 0:
         raise ValueError(f"{what} = {value} is out of range: a value above 0 is needed")
     return result

@@ -125,6 +125,12 @@ def test_imports_point_one_way(path):
     assert packages <= allowed[path.parts[0]]
 
 
+@pytest.mark.parametrize("path", [path for path in source_files() if path.parts[0] in ("layers", "optim")], ids=str)
+def test_layers_and_optimizers_need_only_the_core(path):
+    used = {name.split(".")[1] for name in imported(path) if name.startswith("minigrad.")}
+    assert not used & {"check", "data", "inspection", "numpy_extra", "numpy_linalg"}
+
+
 @pytest.mark.parametrize("module", MAY_IMPORT)
 def test_the_core_is_built_from_the_ground_up(module):
     paths = [path for path in source_files() if path.parts[0] == "minigrad" and path.with_suffix("").parts[1] == module]

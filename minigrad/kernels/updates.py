@@ -15,12 +15,12 @@ import math
 import numpy as np
 from numba.extending import register_jitable
 
-from minigrad.kernels.compiler import compiled
+from minigrad.kernels.compiler import REORDERED, compiled
 
 exact = compiled(fastmath=False)  # every operation rounds for itself, as in NumPy
 
 
-@register_jitable(fastmath={"reassoc", "contract", "nsz"})
+@register_jitable(fastmath=REORDERED)
 def with_square(total, x):
     """The only sum in these loops that may be reordered."""
     value = np.float64(x)
@@ -115,7 +115,7 @@ def adam_pass(w, g, mean, square, change, squares, scale, rate, b1, b2, root, ep
         squares[:] = before, moved
 
 
-@compiled(fastmath={"reassoc", "contract", "nsz"})
+@compiled(fastmath=REORDERED)
 def squares_pass(x):
     total = 0.0
     for i in range(x.size):

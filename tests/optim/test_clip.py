@@ -94,6 +94,11 @@ def test_normalise(norm):
     np.testing.assert_allclose(gb, GB * norm / NORM, rtol=1e-14)
 
 
+def test_a_limit_may_be_an_array_of_one_number():
+    gw, _ = gradients_after(lambda params: damp_gradient(params, np.array(2.0)))
+    np.testing.assert_allclose(gw, GW / (1 + NORM / 2), rtol=1e-14)
+
+
 def test_damp():
     gw, gb = gradients_after(lambda params: damp_gradient(params, 2.0))
     np.testing.assert_allclose(gw, GW / (1 + NORM / 2), rtol=1e-14)
