@@ -101,6 +101,8 @@ class Chain:
     ) -> None:
         if norm not in ("l2", "rms"):
             raise ValueError(f"chain: norm is 'l2' or 'rms', not {norm!r}")
+        if path is not None and use is not None:
+            raise ValueError("chain: a path leads to one use already; give either path= or use=")
         if element is not None:
             element = (element,) if isinstance(element, (int, np.integer)) else tuple(element)
             sizes = zip(element, target.shape, strict=False)

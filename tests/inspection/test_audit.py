@@ -220,8 +220,9 @@ def test_differences_are_taken_in_float64(make_net):
     assert mg.trace(mg.sum(mg.astype(mg.tanh(mg.astype(x, np.float64)), np.float32))).audit().ok
 
 
-def test_what_was_given_is_not_compared(make_net):
-    trace = mg.trace(make_net("mlp", seed=1).loss)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_what_was_given_is_not_compared(make_net, dtype):
+    trace = mg.trace(make_net("mlp", seed=1, dtype=dtype).loss)
     activations = sum(node.kind == "activation" for node in trace.nodes)
     audit = trace.what_if({"kind:activation": 2.0}).audit()
     assert audit.ok, audit

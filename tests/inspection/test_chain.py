@@ -129,6 +129,8 @@ def test_chains_of_all_uses_add_up_to_the_gradient():
     np.testing.assert_allclose(sum(parts), trace[weight].grad, rtol=1e-12)
     with pytest.raises(ValueError, match=f"is used {uses} times, there is no use {uses}"):
         trace.chain(to=weight, use=uses)
+    with pytest.raises(ValueError, match="give either path= or use="):
+        trace.chain(to=weight, use=0, path=next(iter(trace.paths(to=weight))))
 
 
 def test_a_chain_along_each_path_is_that_path():
