@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from minigrad.graph import Node
@@ -46,26 +46,29 @@ def bounded(vertex: Any) -> bool:
 
 
 def share_ancestor(pair: Sequence[int], vertices: Sequence, sources: Sequence) -> bool:
-    """Whether two vertices were computed from a common one (or one from the other), leaves not counted.
+    """Whether two vertices were computed from a common one, or one from the other: go back from both, side by side."""
+    left, right = (ancestors(i, vertices, sources) for i in pair)
+    i, j = next(left, -1), next(right, -1)  # −1: there is none left
+    while i != j and min(i, j) >= 0:
+        if i > j:
+            i = next(left, -1)
+        else:
+            j = next(right, -1)
+    return i == j and i >= 0
+
+
+def ancestors(i: int, vertices: Sequence, sources: Sequence) -> Iterator[int]:
+    """Vertex i and what it was computed from, the youngest first, without leaves.
 
     The search stops at a mean or a loss: two terms of a loss are not shortcuts past each other.
     """
-    reached: tuple[set[int], set[int]] = (set(), set())
-    waiting: tuple[list[int], list[int]] = ([], [])
-
-    def meets(i: int | None, side: int) -> bool:
-        """Visit vertex i from one side; return whether the other side has visited it."""
-        if i is None or not isinstance(vertices[i], Node):
-            return False
-        if i not in reached[side]:
-            reached[side].add(i)
-            heapq.heappush(waiting[side], -i)
-        return i in reached[1 - side]
-
-    met = meets(pair[0], 0) or meets(pair[1], 1)
-    while not met and all(waiting):
-        side = int(waiting[1][0] < waiting[0][0])  # the youngest first: the two sides of a shortcut meet soon
-        i = -heapq.heappop(waiting[side])
-        if vertices[i].op.kind not in ("reduce", "loss"):
-            met = any(meets(source, side) for source in sources[i])
-    return met
+    waiting, found = [-i], {i}
+    while waiting:
+        i = -heapq.heappop(waiting)
+        if not isinstance(vertices[i], Node):
+            continue
+        yield i
+        for source in sources[i] if vertices[i].op.kind not in ("reduce", "loss") else ():
+            if source is not None and source not in found:
+                found.add(source)
+                heapq.heappush(waiting, -source)
