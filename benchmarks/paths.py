@@ -40,7 +40,7 @@ def recurrent_net(layer, steps: int = 40, units: int = 32, batch: int = 16):
 
 def over_backward(trace, f: Callable) -> float:
     """Time of f over the time of one backward walk through the graph of `trace`."""
-    nodes, start = trace._forward[::-1], trace[-1].vertex
+    nodes, start = trace._nodes, trace[-1].vertex
     f()  # fills the trace's caches
     return quickest(f, 5) / quickest(lambda: walk(nodes, {start: trace.seed}, replaced=trace._replaced))
 

@@ -144,7 +144,7 @@ def derivatives(trace: Trace, without: set[int]) -> Iterator[tuple[Node, int, st
     for edge in trace.edges():
         if edge.index not in without:
             yield edge.output.vertex, edge.slot, f"∂{edge.output.symbol}/∂{edge.input.symbol}"
-    shown = set(trace._forward)
+    shown = set(trace._nodes)
     for node in recorded(trace.output):
         if node.op.definition and node not in shown:
             for slot, x in enumerate(node.inputs):

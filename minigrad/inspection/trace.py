@@ -114,26 +114,25 @@ class Trace:
         self.output = output
         self.seed = seed
         self.expanded = expanded
-        self._forward = nodes[::-1]
+        self._nodes = nodes
         self._replaced = replaced
         self._instead = instead
-        self._sent: list[tuple] = []  # (node, its gradient, its contributions) in backward order
-        arrived = walk(nodes, {self._vertex(output): seed}, self._write_down, replaced=replaced)
-        self._gradients = {node: g for node, g, _ in self._sent} | arrived
+        self._sent: dict[Node, list] = {}  # what each node sent to its inputs, in backward order
+        start = {self._vertex(output): seed}
+        self._gradients = walk(nodes, start, self._pull, keep=set(nodes), replaced=replaced)
 
-    def _write_down(self, node: Node, g: np.ndarray) -> list:
-        contributions = [
+    def _pull(self, node: Node, g: np.ndarray) -> list:
+        self._sent[node] = [
             self._instead[node, slot].vjp(g) if (node, slot) in self._instead else contribution
             for slot, contribution in enumerate(pull(node, g))
         ]
-        self._sent.append((node, g, contributions))
-        return contributions
+        return self._sent[node]
 
     def again(self, instead: Mapping[Edge, LocalJacobian], seed: np.ndarray | None = None) -> Trace:
         """Walk the same graph with these local derivatives replaced, on top of earlier replacements."""
         more = {(edge.output.vertex, edge.slot): local for edge, local in instead.items()}
         seed = self.seed if seed is None else seed
-        return Trace(self.output, seed, self._forward[::-1], self._replaced, {**self._instead, **more})
+        return Trace(self.output, seed, self._nodes, self._replaced, {**self._instead, **more})
 
     def opened(self) -> Trace:
         """This trace or, if it was made with expand=False, a new one in which fused ops are opened."""
@@ -155,7 +154,7 @@ class Trace:
     def _vertices(self) -> list:
         """Nodes and leaves in forward order, each leaf before its first user."""
         vertices: dict = {}
-        for node in self._forward:
+        for node in reversed(self._nodes):
             for x in node.inputs:
                 if x is not None and not isinstance(vertex := self._vertex(x), Node):
                     vertices.setdefault(vertex)
@@ -188,7 +187,7 @@ class Trace:
     @cached_property
     def _given(self) -> dict[int, list[str]]:
         """Vertex → the names that its tensors were given; a state taken out of a pack may have several."""
-        inputs = (x for node in [*self._replaced, *self._forward] for x in node.inputs if x is not None)
+        inputs = (x for node in [*self._replaced, *reversed(self._nodes)] for x in node.inputs if x is not None)
         named = ((self._position(x), x.name) for x in [*inputs, self.output] if x.name is not None)
         at = self._positions.get
         return given_names(named, [(at(node), at(self._replaced[op])) for node, op in self._within.items()])
@@ -202,7 +201,7 @@ class Trace:
         """All products in backward order."""
         return [
             Product(self._positions[node], slot, self._positions[self._vertex(x)], contribution)
-            for node, _, contributions in self._sent
+            for node, contributions in self._sent.items()
             for slot, (x, contribution) in enumerate(zip(node.inputs, contributions, strict=True))
             if contribution is not None
         ]

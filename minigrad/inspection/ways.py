@@ -52,7 +52,7 @@ def along(start: TraceNode, value: Any, targets: Sequence[TraceNode], step: Call
 
     ends = [target.vertex for target in targets]
     with watching(None):
-        found = walk(trace._forward[::-1], {start.vertex: value}, pull, keep=set(ends), replaced=trace._replaced)
+        found = walk(trace._nodes, {start.vertex: value}, pull, keep=set(ends), replaced=trace._replaced)
     return [found.get(end) for end in ends]
 
 
