@@ -10,7 +10,7 @@ unless they are the input of an activation. Everything else is named after its o
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from minigrad.graph import Node
@@ -22,16 +22,18 @@ LEAVES = {"weight": "W", "bias": "b", "scale": "γ", "w": "W", "gamma": "γ", "b
 PRIMES = {"sigmoid": "σ'", "tanh": "tanh'", "relu": "ReLU'", "leaky_relu": "LeakyReLU'", "elu": "ELU'", "exp": "exp'"}
 
 
-def given_names(named: Iterable[tuple], parts: Iterable[tuple]) -> dict[int, list[str]]:
-    """Vertex → the names it was given, the last first; if the result of a fused op is h[7], its part r is called r[7].
+def given_names(trace: Any) -> dict[int, list[str]]:
+    """Vertex → the names that its tensors were given, the last first; a state taken out of a pack may have several.
 
-    `named` holds pairs (vertex, name), `parts` pairs (part, result) of vertices; None is a vertex not in the trace.
+    If the result of a fused op is h[7], its part r is called r[7].
     """
     given: dict[int, list[str]] = defaultdict(list)
-    for i, name in named:
-        if i is not None:
-            given[i].append(name)
-    for i, whole in parts:
+    nodes = [*trace._replaced, *reversed(trace._nodes)]
+    for x in [*(x for node in nodes for x in node.inputs if x is not None), trace.output]:
+        if x.name is not None and (i := trace._position(x)) is not None:
+            given[i].append(x.name)
+    for part, fused in trace._within.items():
+        i, whole = trace._positions.get(part), trace._positions.get(trace._replaced[fused])
         step = given[whole][-1] if whole in given else ""
         if "[" in step and i in given:
             t = step[step.index("[") :]
@@ -42,28 +44,25 @@ def given_names(named: Iterable[tuple], parts: Iterable[tuple]) -> dict[int, lis
 class Symbols:
     """A unique symbol for each vertex: first those that were given a name, then op by op its leaves and its output."""
 
-    def __init__(
-        self, vertices: Sequence, sources: Sequence, kinds: Sequence[str], given: Mapping[int, Sequence[str]]
-    ) -> None:
-        self.vertices, self.sources, self.kinds = vertices, sources, kinds
-        self.given = {i: names[0] for i, names in given.items() if "." not in names[0]}
-        self.names: list[str | None] = [None] * len(vertices)
+    def __init__(self, trace: Any) -> None:
+        self.vertices, self.sources, self.kinds = trace._vertices, trace._sources, trace._kinds
+        self.given = {i: names[0] for i, names in trace._given.items() if "." not in names[0]}
+        self.names: list[str | None] = [None] * len(self.vertices)
         self.taken: Counter[str] = Counter()
         self.layers: dict[int | None, int] = {}  # weight → number
         self.layer = self.numbers = 0
-        self.expression = is_expression(vertices)
-        pairs = zip(sources, kinds, strict=True)
+        self.expression = is_expression(self.vertices)
+        pairs = zip(self.sources, self.kinds, strict=True)
         self.activated = {j for inputs, kind in pairs if kind == "activation" for j in inputs}
         for i, name in sorted(self.given.items()):
             self.assign(i, name)
-        for i, vertex in enumerate(vertices):
+        for i, vertex in enumerate(self.vertices):
             if isinstance(vertex, Node):
                 self.count_layers(i)
                 self.name_leaves(i)
                 self.name_output(i)
-        for i, name in enumerate(self.names):
-            if name is None:
-                self.assign(i, "x")
+        if self.names == [None]:  # a leaf alone
+            self.assign(0, "x")
 
     def assign(self, i: int, name: str) -> None:
         self.taken[name] += 1

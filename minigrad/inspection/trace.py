@@ -186,15 +186,11 @@ class Trace:
 
     @cached_property
     def _given(self) -> dict[int, list[str]]:
-        """Vertex → the names that its tensors were given; a state taken out of a pack may have several."""
-        inputs = (x for node in [*self._replaced, *reversed(self._nodes)] for x in node.inputs if x is not None)
-        named = ((self._position(x), x.name) for x in [*inputs, self.output] if x.name is not None)
-        at = self._positions.get
-        return given_names(named, [(at(node), at(self._replaced[op])) for node, op in self._within.items()])
+        return given_names(self)
 
     @cached_property
     def _symbols(self) -> list[str]:
-        return Symbols(self._vertices, self._sources, self._kinds, self._given).names
+        return Symbols(self).names
 
     @cached_property
     def _edges(self) -> list[Product]:
