@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -45,37 +45,32 @@ def look_up(trace: Any, key: Any) -> Any:
 def by_name(trace: Any, key: str) -> Any:
     if "*" in key or "?" in key:
         pattern = key.replace("[", "[[]")  # h[*] means the states h[0], h[1] …, not a set of letters
-        found: Any = [node for node in trace.nodes if any(fnmatchcase(label, pattern) for label in node.labels)]
-    else:
-        found = TraceNode(trace, trace._called[key]) if key in trace._called else None
-    if not found:
-        raise KeyError(f"nothing in this trace is called {key!r}; {text.near(key, sorted(trace._called))}")
-    return found
+        found = {i for label, vertices in trace._labels.items() if fnmatchcase(label, pattern) for i in vertices}
+        if found:
+            return [TraceNode(trace, i) for i in sorted(found)]
+    elif key in trace._labels:
+        return TraceNode(trace, trace._labels[key][0])
+    raise KeyError(f"nothing in this trace is called {key!r}; {text.near(key, sorted(trace._labels))}")
 
 
-def labels_of(trace: Any) -> list[tuple[str, ...]]:
-    """The labels by which each vertex is looked up, strongest first: name, scope/name, scope/op and scope/op:k."""
+def labels_of(trace: Any) -> dict[str, list[int]]:
+    """Label → the vertices that have it, first the one for which it is strongest.
+
+    A vertex has as labels, strongest first: name, scope/name, scope/op and scope/op:k.
+    """
     count: Counter[str] = Counter()
-    labels = []
+    ranked: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for i, (vertex, symbol) in enumerate(zip(trace._vertices, trace._symbols, strict=True)):
-        names = [*trace._given.get(i, []), symbol]
+        labels = [*trace._given.get(i, []), symbol]
         if isinstance(vertex, Node):
             scope = f"{vertex.scope}/" if vertex.scope else ""
             layer = f"{trace._within[vertex].op.name}/" if vertex in trace._within else scope  # lstm/h[3]
             path = scope + vertex.op.name
             count[path] += 1
-            names += [*(at + name for at in (scope, layer) for name in names), path, f"{path}:{count[path]}"]
-        labels.append(tuple(dict.fromkeys(names)))
-    return labels
-
-
-def called(labels: Sequence[Sequence[str]]) -> dict[str, int]:
-    """Label → its vertex: the one for which it is strongest, and the first of several."""
-    found: dict[str, int] = {}
-    ranked = sorted((rank, i, label) for i, of_one in enumerate(labels) for rank, label in enumerate(of_one))
-    for _, i, label in ranked:
-        found.setdefault(label, i)
-    return found
+            labels += [*(at + name for at in (scope, layer) for name in labels), path, f"{path}:{count[path]}"]
+        for rank, label in enumerate(dict.fromkeys(labels)):
+            ranked[label].append((rank, i))
+    return {label: [i for _, i in sorted(vertices)] for label, vertices in ranked.items()}
 
 
 def computed_by(module: Any, nodes: Sequence[TraceNode]) -> list[TraceNode]:

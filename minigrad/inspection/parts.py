@@ -70,10 +70,6 @@ class TraceNode(Item):
         return self.trace._symbols[self.index]
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        return self.trace._labels[self.index]
-
-    @property
     def op(self) -> str:
         return self.vertex.op.name if isinstance(self.vertex, Node) else "leaf"
 
@@ -99,8 +95,7 @@ class TraceNode(Item):
 
     @property
     def grad(self) -> np.ndarray | None:
-        trace = self.trace
-        return trace._gradients.get(trace._vertices[self.index])
+        return self.trace._gradients.get(self.vertex)
 
     @property
     def norm(self) -> float | None:

@@ -25,7 +25,7 @@ from minigrad.graph import Node, order, pull, walk
 from minigrad.inspection import text
 from minigrad.inspection.kinds import refined_kinds
 from minigrad.inspection.local import LocalJacobian
-from minigrad.inspection.lookup import called, labels_of, look_up
+from minigrad.inspection.lookup import labels_of, look_up
 from minigrad.inspection.names import Symbols, given_names
 from minigrad.inspection.opened import opened
 from minigrad.inspection.parts import Edge, TraceNode
@@ -223,12 +223,8 @@ class Trace:
     # Looking things up
 
     @cached_property
-    def _labels(self) -> list[tuple[str, ...]]:
+    def _labels(self) -> dict[str, list[int]]:
         return labels_of(self)
-
-    @cached_property
-    def _called(self) -> dict[str, int]:
-        return called(self._labels)
 
     def __getitem__(self, key: Any) -> Any:
         """A node by Tensor, name, position or "scope/op:2"; a pattern with * or ?, or a Module, gives a list."""
