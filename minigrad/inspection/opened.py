@@ -8,6 +8,7 @@ every path would lead through it. So stack(a₀ … a_T)[t] is read as aₜ.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def opened(nodes: Sequence[Node]) -> tuple[list[Node], dict[Node, Any]]:
     while pending:
         node = pending.pop()  # the oldest: its inputs have been handled
         handled[node] = vertex = stand_in(node, handled)
-        if isinstance(vertex, Node) and vertex not in handled and vertex is not node:
+        if isinstance(vertex, Node) and vertex not in handled:
             pending += order(vertex, until=handled)
     final = {node: resolved(handled, node) for node in handled}
     needed = {final[node] for node in nodes[:1]}
@@ -88,22 +89,21 @@ def taken_out(pack: Node, index: Any) -> Any:
         return None
     axis = pack.params["axis"] % pack.output.ndim
     before, here, after = places[:axis], places[axis], places[axis + 1 :]
-    wanted = range(here, here + 1) if isinstance(here, int) else here
+    axis -= sum(isinstance(i, int) for i in before)  # in the result
     pieces = recorded_inputs(pack)
     if pack.op is stacked:
-        parts = [part(pieces[i], before + after) for i in wanted]
-    elif wanted.step != 1:
+        if isinstance(here, int):
+            return part(pieces[here], before + after)
+        return stack([part(pieces[i], before + after) for i in here], axis)
+    wanted = range(here, here + 1) if isinstance(here, int) else here
+    if wanted.step != 1:
         return None
-    else:
-        parts = []
-        for x, start in zip(pieces, pack.params["starts"], strict=False):  # the last start is the end
-            within = range(max(wanted.start - start, 0), min(wanted.stop - start, x.shape[axis]))
-            if within:
-                parts.append(part(x, [*before, within[0] if isinstance(here, int) else within, *after]))
-        if len(parts) == 1:
-            return parts[0]
-    axis -= sum(isinstance(i, int) for i in before)
-    return parts[0] if isinstance(here, int) else (stack if pack.op is stacked else concatenate)(parts, axis)
+    parts = []
+    for x, (start, end) in zip(pieces, pairwise(pack.params["starts"]), strict=True):
+        within = range(max(wanted.start, start) - start, min(wanted.stop, end) - start)
+        if within:
+            parts.append(part(x, [*before, within[0] if isinstance(here, int) else within, *after]))
+    return parts[0] if len(parts) == 1 else concatenate(parts, axis)
 
 
 def along_axes(index: Any, shape: Sequence[int]) -> list[int | range] | None:
