@@ -96,6 +96,8 @@ class Trace:
     `nodes` come in the order that `order` gives, `replaced` maps each node that was opened to what stands in its
     place, and `expanded` says whether fused ops and packs were opened. `instead` maps (node, slot) to a local
     derivative that replaces the op's own.
+
+    A node or a leaf of the graph is a *vertex* here; vertices are numbered in forward order, edges in backward order.
     """
 
     if TYPE_CHECKING:  # chain, paths, audit … are attached by minigrad.inspection
@@ -156,8 +158,8 @@ class Trace:
         vertices: dict = {}
         for node in reversed(self._nodes):
             for x in node.inputs:
-                if x is not None and not isinstance(vertex := self._vertex(x), Node):
-                    vertices.setdefault(vertex)
+                if x is not None:
+                    vertices.setdefault(self._vertex(x))
             vertices.setdefault(node)
         return list(vertices) or [self._vertex(self.output)]
 
@@ -241,10 +243,12 @@ class Trace:
 
     def node(self, key: Any) -> TraceNode:
         """The one node that `key` stands for; a TraceNode may come from another trace of the same graph."""
-        if isinstance(key, TraceNode) and key.trace is not self:
-            key = self._positions.get(self._replaced.get(key.vertex, key.vertex), key)
-        node = key if isinstance(key, TraceNode) else self[key]
-        if not isinstance(node, TraceNode) or node.trace is not self:
+        if isinstance(key, TraceNode):
+            position = self._positions.get(self._replaced.get(key.vertex, key.vertex))
+            node = None if position is None else TraceNode(self, position)
+        else:
+            node = self[key]
+        if not isinstance(node, TraceNode):
             raise ValueError(f"{key!r} does not stand for one node of this trace")
         return node
 
