@@ -6,6 +6,7 @@ Each holds the trace and an index into it. The trace does not refer back, so it 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,20 +21,12 @@ if TYPE_CHECKING:
     from minigrad.inspection.trace import Trace
 
 
+@dataclass(slots=True, unsafe_hash=True)  # hashable, since neither field is ever set again
 class Item:
     """A node or edge of a trace: the trace and an index into it. Two are equal if both of these are."""
 
-    __slots__ = ("trace", "index")
-
-    def __init__(self, trace: Trace, index: int) -> None:
-        self.trace = trace
-        self.index = index
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.trace is self.trace and other.index == self.index
-
-    def __hash__(self) -> int:
-        return hash((id(self.trace), self.index))
+    trace: Trace
+    index: int
 
 
 class TraceNode(Item):
