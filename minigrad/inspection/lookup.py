@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -33,7 +32,7 @@ def look_up(trace: Any, key: Any) -> Any:
             raise IndexError(f"this trace has {count} nodes: there is no node {key}")
         return TraceNode(trace, int(key) % count)
     if hasattr(key, "named_modules"):
-        found = computed_by(key, trace.nodes) if key.scope is not None else []
+        found = computed_by(trace, key) if key.scope is not None else []
         if not found:
             raise KeyError(f"nothing in this trace was computed by this {type(key).__name__}")
         return found
@@ -73,18 +72,18 @@ def labels_of(trace: Any) -> dict[str, list[int]]:
     return {label: [i for _, i in sorted(vertices)] for label, vertices in ranked.items()}
 
 
-def computed_by(module: Any, nodes: Sequence[TraceNode]) -> list[TraceNode]:
-    """Those of `nodes`, in forward order, that a module computed: they are in its scope, and not another model's.
+def computed_by(trace: Any, module: Any) -> list[TraceNode]:
+    """The nodes, in forward order, that a module computed: they are in its scope, and not another model's.
 
     If a loss uses two models, both may have a layers.0: a node that needs the parameters of one is not the other's.
     """
+    path = f"{module.scope}." if module.scope else ""
     own, found = set(module.parameters()), []
-    foreign: set[Any] = set()
-    for node in nodes:
-        if node.within(module.scope):
-            inputs = [x for x in node.vertex.inputs if x is not None]
-            parameters = {x for x in inputs if x.is_leaf and type(x) is not Tensor}
-            if own and not parameters & own and (parameters or foreign & {node.trace._vertex(x) for x in inputs}):
+    foreign = {x for x in trace._vertices if isinstance(x, Tensor) and type(x) is not Tensor} - own  # Parameters
+    for node in trace.nodes:
+        if node.op != "leaf" and f"{node.scope}.".startswith(path):
+            inputs = {trace._vertex(x) for x in node.vertex.inputs if x is not None}
+            if own and inputs & foreign and not inputs & own:
                 foreign.add(node.vertex)
             else:
                 found.append(node)

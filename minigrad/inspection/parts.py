@@ -74,10 +74,6 @@ class TraceNode(Item):
     def scope(self) -> str:
         return self.vertex.scope if isinstance(self.vertex, Node) else ""
 
-    def within(self, scope: str) -> bool:
-        """Whether the module at `scope`, or one in it, computed the value."""
-        return self.op != "leaf" and f"{self.scope}.".startswith(f"{scope}." if scope else "")
-
     @property
     def value(self) -> np.ndarray:
         return self.vertex.output if isinstance(self.vertex, Node) else self.vertex.data
