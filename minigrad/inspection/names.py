@@ -19,7 +19,7 @@ from minigrad.op import Elementwise
 
 OUTPUTS = {"weight": "z", "bias": "z", "activation": "h", "norm": "n", "scale": "n", "skip": "s"}
 LEAVES = {"weight": "W", "bias": "b", "scale": "γ", "w": "W", "gamma": "γ", "beta": "β"}
-PRIMES = {"sigmoid": "σ'", "tanh": "tanh'", "relu": "ReLU'", "leaky_relu": "LeakyReLU'", "elu": "ELU'", "exp": "exp'"}
+PRIMES = {"sigmoid": "σ'", "relu": "ReLU'", "leaky_relu": "LeakyReLU'", "elu": "ELU'"}
 
 
 def given_names(trace: Any) -> dict[int, list[str]]:

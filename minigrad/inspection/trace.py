@@ -109,7 +109,7 @@ class Trace:
         output: Tensor,
         seed: np.ndarray,
         nodes: list[Node],
-        replaced: Mapping[Node, Any] = MappingProxyType({}),
+        replaced: Mapping[Node, Any],
         instead: Mapping[tuple[Node, int], LocalJacobian] = MappingProxyType({}),
         expanded: bool = True,
     ) -> None:
@@ -121,9 +121,9 @@ class Trace:
         self._instead = instead
         self._sent: dict[Node, list] = {}  # what each node sent to its inputs, in backward order
         start = {self._vertex(output): seed}
-        self._gradients = walk(nodes, start, self._pull, keep=set(nodes), replaced=replaced)
+        self._gradients = walk(nodes, start, self._send, keep=set(nodes), replaced=replaced)
 
-    def _pull(self, node: Node, g: np.ndarray) -> list:
+    def _send(self, node: Node, g: np.ndarray) -> list:
         self._sent[node] = [
             self._instead[node, slot].vjp(g) if (node, slot) in self._instead else contribution
             for slot, contribution in enumerate(pull(node, g))

@@ -46,13 +46,13 @@ def along(start: TraceNode, value: Any, targets: Sequence[TraceNode], step: Call
     trace = start.trace
     ways = {(edge.output.vertex, edge.slot): edge for edge in edges_to(trace, targets, through)}
 
-    def pull(node, value):
+    def send(node, value):
         edges = [ways.get((node, slot)) for slot in range(len(node.inputs))]
         return [None if edge is None else step(edge, value) for edge in edges]
 
     ends = [target.vertex for target in targets]
     with watching(None):
-        found = walk(trace._nodes, {start.vertex: value}, pull, keep=set(ends), replaced=trace._replaced)
+        found = walk(trace._nodes, {start.vertex: value}, send, keep=set(ends), replaced=trace._replaced)
     return [found.get(end) for end in ends]
 
 
