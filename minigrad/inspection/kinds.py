@@ -15,24 +15,20 @@ def is_parameter(vertex: Any) -> bool:
     return isinstance(vertex, Tensor) and vertex.is_leaf and (vertex.requires_grad or type(vertex) is not Tensor)
 
 
-def refined_kinds(vertices: Sequence, sources: Sequence[Sequence[int | None]]) -> list[str]:
-    """The kind of each vertex; `sources` holds the positions of its inputs, None for plain arrays and numbers."""
-    kinds: list[str] = []
-    for vertex, inputs in zip(vertices, sources, strict=True):
-        if not isinstance(vertex, Node):
-            kinds.append("parameter" if vertex.requires_grad else "constant")
-            continue
-        kind, name = vertex.op.kind, vertex.op.name
-        known = [i for i in inputs if i is not None]
-        if any(is_parameter(vertices[i]) for i in known):
-            factor = "weight" if vertex.output.size == 1 else "scale"  # a neuron's one weight, or a gain per unit
-            kind = {"matmul": "weight", "add": "bias", "multiply": factor}.get(name, kind)
-        elif name == "add" and len(known) == 2 and share_ancestor(known, vertices, sources):
-            kind = "skip"
-        elif name == "multiply" and any(bounded(vertices[i]) for i in known):
-            kind = "gate"
-        kinds.append(kind)
-    return kinds
+def kind_of(i: int, vertices: Sequence, sources: Sequence[Sequence[int | None]]) -> str:
+    """The kind of vertex i; `sources` holds the positions of each one's inputs, None for plain arrays and numbers."""
+    vertex = vertices[i]
+    if not isinstance(vertex, Node):
+        return "parameter" if vertex.requires_grad else "constant"
+    op, inputs = vertex.op, [j for j in sources[i] if j is not None]
+    if any(is_parameter(vertices[j]) for j in inputs):
+        factor = "weight" if vertex.output.size == 1 else "scale"  # a neuron's one weight, or a gain per unit
+        return {"matmul": "weight", "add": "bias", "multiply": factor}.get(op.name, op.kind)
+    if op.name == "add" and len(inputs) == 2 and share_ancestor(inputs, vertices, sources):
+        return "skip"
+    if op.name == "multiply" and any(bounded(vertices[j]) for j in inputs):
+        return "gate"
+    return op.kind
 
 
 def weight_slot(node: Node) -> int:

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 from minigrad.arrays import length
 from minigrad.graph import Node, order, pull, walk
 from minigrad.inspection import text
-from minigrad.inspection.kinds import refined_kinds
+from minigrad.inspection.kinds import kind_of
 from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.lookup import labels_of, look_up
 from minigrad.inspection.names import Symbols, given_names
@@ -184,7 +184,7 @@ class Trace:
 
     @cached_property
     def _kinds(self) -> list[str]:
-        return refined_kinds(self._vertices, self._sources)
+        return [kind_of(i, self._vertices, self._sources) for i in range(len(self._vertices))]
 
     @cached_property
     def _given(self) -> dict[int, list[str]]:
