@@ -93,6 +93,7 @@ def test_a_leaf_alone():
     assert trace.edges() == []
     assert trace["x"].grad == 1
     assert str(trace)
+    assert mg.trace(mg.tensor(3.0, requires_grad=True))[0].name == "x"
 
 
 def test_an_edge_is_upstream_times_local():
