@@ -91,4 +91,4 @@ def block(gradients: Many | None, x: np.ndarray, at: tuple, rows: int) -> np.nda
     """One row for each gradient that arrived at x, with its elements `at`; `rows` of zeros if none did."""
     if gradients is None:
         return np.zeros((rows, x[at].size), x.dtype)
-    return np.array([g[at] for g in gradients.parts.values()]).reshape(rows, x[at].size)
+    return np.array([g[at] for g in gradients.values()]).reshape(rows, x[at].size)

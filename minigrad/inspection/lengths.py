@@ -68,7 +68,7 @@ def by_path_length(self: Trace, to: Any, count: str | Callable[[Edge], bool] | N
     gradient, one = Many({0: trace.seed}), Many({0: 1})
     (parts,) = along(trace[-1], gradient, [target], lambda edge, g: g.through(edge.local.vjps, counts(edge)))
     (paths,) = along(trace[-1], one, [target], lambda edge, n: n.through(list, counts(edge)))
-    return PathLengths(parts.parts, paths.parts, target, words)
+    return PathLengths(parts, paths, target, words)
 
 
 def counting(trace: Trace, count: str | Callable[[Edge], bool] | None) -> tuple[Callable[[Edge], bool], str]:

@@ -93,7 +93,7 @@ def lag_matrix(self: Trace, states: str | Sequence) -> np.ndarray:
             gradients = Many({j: np.broadcast_to(unit, (batch, n)) for j, unit in enumerate(units)})  # of all samples
             for k, arrived in enumerate(along(h, gradients, found[: t + 1], each)):
                 if arrived is not None:
-                    rows = np.array(list(arrived.parts.values()), dtype=np.float64)
+                    rows = np.array(list(arrived.values()), dtype=np.float64)
                     norms[k] = np.hypot(norms[k], np.hypot.reduce(rows, axis=(0, 2)))  # squares would underflow
         lags[t, : t + 1] = np.mean(norms / n**0.5, axis=1)
     return lags

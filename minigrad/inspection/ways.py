@@ -56,22 +56,18 @@ def along(start: TraceNode, value: Any, targets: Sequence[TraceNode], step: Call
     return [found.get(end) for end in ends]
 
 
-class Many:
-    """Numbered values that one walk carries: the parts of a gradient by path length, the rows of a Jacobian."""
-
-    def __init__(self, parts: dict[int, Any]) -> None:
-        self.parts = parts
+class Many(dict):
+    """Number → value, all carried by one walk: the parts of a gradient by path length, the rows of a Jacobian."""
 
     def __add__(self, other: Many) -> Many:
-        parts = dict(self.parts)
-        for number, part in other.parts.items():
-            parts[number] = parts[number] + part if number in parts else part
-        return Many(parts)
+        total = Many(self)
+        for number, part in other.items():
+            total[number] = total[number] + part if number in total else part
+        return total
 
     def through(self, step: Callable[[Iterable], Iterable], higher: int = 0) -> Many:
         """`step` applied to all values, with their numbers raised by `higher`."""
-        parts = step(self.parts.values())
-        return Many({number + higher: part for number, part in zip(self.parts, parts, strict=True)})
+        return Many((number + higher, part) for number, part in zip(self, step(self.values()), strict=True))
 
 
 def each(edge: Edge, gradients: Many) -> Many:
