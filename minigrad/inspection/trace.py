@@ -198,7 +198,7 @@ class Trace:
     def _edges(self) -> list[Product]:
         """All products in backward order."""
         return [
-            Product(self._positions[node], slot, self._positions[self._vertex(x)], contribution)
+            Product(self._positions[node], slot, self._position(x), contribution)
             for node, contributions in self._sent.items()
             for slot, (x, contribution) in enumerate(zip(node.inputs, contributions, strict=True))
             if contribution is not None
