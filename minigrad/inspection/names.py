@@ -2,9 +2,10 @@
 
 A tensor keeps the name it was given, unless that is a path, such as layers.0.weight, which is too long for
 a formula. The others get the symbols they have on paper, numbered in forward order: weights W1 W2 …, biases
-b1 …, pre-activations z1 …, activations h1 …, the input x, the output y, the target t and the loss L. In an
-expression of single numbers, such as a·b + c, leaves are v1 v2 …, and sums and products are named after their op
-unless they are the input of an activation. Everything else is named after its op, too: add, add:2 ….
+b1 …, pre-activations z1 …, activations h1 …, the input x, the output y, the target t and the loss L. What follows
+a weight has its number. In an expression of single numbers, such as a·b + c, leaves are v1 v2 …, and sums and
+products are named after their op unless they are the input of an activation. Everything else is named after its
+op, too: add, add:2 ….
 """
 
 from __future__ import annotations
@@ -49,16 +50,18 @@ class Symbols:
         self.given = {i: names[0] for i, names in trace._given.items() if "." not in names[0]}
         self.names: list[str | None] = [None] * len(self.vertices)
         self.taken: Counter[str] = Counter()
-        self.layers: dict[int | None, int] = {}  # weight → number
-        self.layer = self.numbers = 0
+        self.numbers = 0
+        self.weights: dict[int | None, int] = {}  # weight → number
+        self.layers = [0] * len(self.vertices)  # per vertex, the number of the last weight on the way to it
         self.expression = is_expression(self.vertices)
-        pairs = zip(self.sources, self.kinds, strict=True)
-        self.activated = {j for inputs, kind in pairs if kind == "activation" for j in inputs}
+        self.activated = {j for i, kind in enumerate(self.kinds) if kind == "activation" for j in self.sources[i]}
+        sums = [i for i, kind in enumerate(self.kinds[:-1]) if kind == "bias" and i not in self.given]
+        self.biased = {j for i in sums for j in self.sources[i]} if not self.expression else set()
         for i, name in sorted(self.given.items()):
             self.assign(i, name)
         for i, vertex in enumerate(self.vertices):
             if isinstance(vertex, Node):
-                self.count_layers(i)
+                self.layers[i] = self.layer_of(i)
                 self.name_leaves(i)
                 self.name_output(i)
         if self.names == [None]:  # a leaf alone
@@ -66,17 +69,17 @@ class Symbols:
 
     def assign(self, i: int, name: str) -> None:
         self.taken[name] += 1
-        self.names[i] = self.latest(name)
+        self.names[i] = name if self.taken[name] == 1 else f"{name}:{self.taken[name]}"
 
-    def latest(self, name: str) -> str:
-        return name if self.taken[name] == 1 else f"{name}:{self.taken[name]}"
-
-    def count_layers(self, i: int) -> None:
-        if self.expression:
-            self.layer += i in self.activated
-        elif self.kinds[i] == "weight":  # a weight that is used again, at every time step, is the same layer
-            weight = self.sources[i][weight_slot(self.vertices[i])]
-            self.layer = self.layers.setdefault(weight, len(self.layers) + 1)
+    def layer_of(self, i: int) -> int:
+        """The number of the last weight on the way to a vertex; in an expression, of the last pre-activation."""
+        if self.expression and i in self.activated:
+            return self.weights.setdefault(i, len(self.weights) + 1)
+        if self.kinds[i] == "weight" and not self.expression:
+            weight = self.sources[i][weight_slot(self.vertices[i])]  # used again, at every time step, it is the same
+            return self.weights.setdefault(weight, len(self.weights) + 1)
+        inputs = [j for j in self.sources[i] if j is not None and self.layers[j]]
+        return self.layers[max(inputs)] if inputs else 0  # that of the youngest
 
     def name_leaves(self, i: int) -> None:
         """Leaves are named by their first user."""
@@ -90,10 +93,10 @@ class Symbols:
             elif not is_parameter(self.vertices[j]) or (kind == "weight" and slot != weight_slot(node)):  # data
                 self.assign(j, "t" if kind == "loss" else "x")
             else:
-                self.assign(j, leaf_name(node.op, slot, kind, self.layer))
+                self.assign(j, leaf_name(node.op, slot, kind, self.layers[i]))
 
     def name_output(self, i: int) -> None:
-        node, kind, layer = self.vertices[i], self.kinds[i], self.layer
+        node, kind, layer = self.vertices[i], self.kinds[i], self.layers[i]
         inputs = [j for j in self.sources[i] if j is not None]
         if kind == "loss" and self.sources[i][0] is not None and inputs[0] not in self.given and not self.taken["y"]:
             self.assign(inputs[0], "y")
@@ -103,11 +106,8 @@ class Symbols:
         if i == len(self.vertices) - 1:
             self.assign(i, "L" if node.output.size == 1 else "y")
         elif kind in OUTPUTS and layer and not stands_alone:
-            for j in inputs if kind == "bias" else ():
-                if self.names[j] == self.latest(f"z{layer}") and j not in self.given:
-                    self.taken[f"z{layer}"] -= 1  # z is the input of the activation
-                    self.assign(j, f"hW{layer}")
-            self.assign(i, f"{OUTPUTS[kind]}{layer}")
+            is_product = OUTPUTS[kind] == "z" and i in self.biased  # z is the sum, the input of the activation
+            self.assign(i, f"{'hW' if is_product else OUTPUTS[kind]}{layer}")
         else:
             self.assign(i, node.op.name)
 

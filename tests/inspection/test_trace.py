@@ -437,6 +437,19 @@ def test_layers_that_are_used_twice_in_turn_keep_their_numbers():
     assert symbols == ["hW1", "z1", "h1", "hW2", "z2", "hW1:2", "z1:2", "h1:2", "hW2:2", "z2:2"]
 
 
+def test_what_follows_a_weight_has_its_number():
+    """Even if another weight is used in between."""
+    w, v, b, c = (mg.tensor(x, requires_grad=True) for x in (np.eye(2), np.eye(2), np.ones(2), np.ones(2)))
+    x = np.ones((3, 2))
+    products = x @ w, x @ v
+    trace = mg.trace(mg.sum(mg.tanh(products[0] + b) * mg.sigmoid(products[1] + c)))
+    assert [trace[leaf].symbol for leaf in (w, v, b, c)] == ["W1", "W2", "b1", "b2"]
+    assert [trace[z].symbol for z in products] == ["hW1", "hW2"]
+    assert trace.chain(to=w).symbols == ["xᵀ", "diag(tanh'(z1))", "diag(h2)", "sum"]
+    trace = mg.trace(mg.sum(mg.tanh(products[0]) * mg.exp(b)))
+    assert [trace[key].symbol for key in (products[0], "tanh", "exp", b)] == ["z1", "h1", "exp", "w"]
+
+
 def test_a_frozen_layer_keeps_its_number():
     """Even if only the input still requires a gradient."""
     model = Sequential(Dense(2, 2, "tanh", rng=0), Dense(2, 2, "tanh", rng=1), Dense(2, 1, rng=2))
