@@ -19,7 +19,7 @@ from minigrad.settings import recording
 from minigrad.tensor import Tensor, recorded_inputs
 
 
-def opened(nodes: Sequence[Node]) -> tuple[list[Node], dict[Node, Any]]:
+def opened(nodes: Sequence[Node]) -> tuple[list[Node], dict[Node, Any], dict[Node, Node]]:
     """The graph of `nodes`, the first of which is the output, in primitive ops and without packs.
 
     Returns
@@ -28,14 +28,20 @@ def opened(nodes: Sequence[Node]) -> tuple[list[Node], dict[Node, Any]]:
         In the order of a walk: each after all its users.
     dict
         Removed node → the node or leaf that stands in its place, or itself if nothing needs it any more.
+    dict
+        Node of a definition → the node of the fused op that it is a part of.
     """
     handled: dict[Node, Any] = {}
+    within: dict[Node, Node] = {}
     pending = list(nodes)
     while pending:
         node = pending.pop()  # the oldest: its inputs have been handled
         handled[node] = vertex = stand_in(node, handled)
         if isinstance(vertex, Node) and vertex not in handled:
-            pending += order(vertex, until=handled)
+            parts = order(vertex, until=handled)
+            pending += parts
+            if node.op.definition:
+                within.update(dict.fromkeys(parts, node))
     final = {node: resolved(handled, node) for node in handled}
     needed = {final[node] for node in nodes[:1]}
     primitive = []
@@ -43,7 +49,7 @@ def opened(nodes: Sequence[Node]) -> tuple[list[Node], dict[Node, Any]]:
         if node in needed:
             primitive.append(node)
             needed.update(final.get(x.node, x) for x in node.inputs if x is not None)
-    return primitive, {node: vertex for node, vertex in final.items() if node not in needed}
+    return primitive, {node: vertex for node, vertex in final.items() if node not in needed}, within
 
 
 def resolved(handled: Mapping[Node, Any], vertex: Any) -> Any:

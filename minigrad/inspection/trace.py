@@ -65,8 +65,8 @@ def trace(output: Tensor, gradient: ArrayLike | None = None, expand: bool = True
     if not isinstance(output, Tensor):
         raise TypeError(f"trace: output is a Tensor, not {type(output).__name__}; the trace of a matrix is np.trace(x)")
     seed = output.seed_gradient(gradient)
-    nodes, replaced = opened(recorded(output)) if expand else (recorded(output), {})
-    found = Trace(output, seed, nodes, replaced, expanded=expand)
+    nodes, replaced, within = opened(recorded(output)) if expand else (recorded(output), {}, {})
+    found = Trace(output, seed, nodes, replaced, within, expanded=expand)
     if backward:
         leaves = (x for node in replaced for x in node.inputs if x is not None and x.is_leaf and x.requires_grad)
         zeros = {x: np.zeros_like(x.data) for x in leaves}  # for a leaf that was packed and never taken out
@@ -94,8 +94,8 @@ class Trace:
     """One recorded backward pass: see `trace`.
 
     `nodes` come in the order that `order` gives, `replaced` maps each node that was opened to what stands in its
-    place, and `expanded` says whether fused ops and packs were opened. `instead` maps (node, slot) to a local
-    derivative that replaces the op's own.
+    place, `within` each node of a definition to the fused one it is a part of, and `expanded` says whether fused ops
+    and packs were opened. `instead` maps (node, slot) to a local derivative that replaces the op's own.
 
     A node or a leaf of the graph is a *vertex* here; vertices are numbered in forward order, edges in backward order.
     """
@@ -110,6 +110,7 @@ class Trace:
         seed: np.ndarray,
         nodes: list[Node],
         replaced: Mapping[Node, Any],
+        within: Mapping[Node, Node],
         instead: Mapping[tuple[Node, int], LocalJacobian] = MappingProxyType({}),
         expanded: bool = True,
     ) -> None:
@@ -118,6 +119,7 @@ class Trace:
         self.expanded = expanded
         self._nodes = nodes
         self._replaced = replaced
+        self._within = within
         self._instead = instead
         self._sent: dict[Node, list] = {}  # what each node sent to its inputs, in backward order
         start = {self._vertex(output): seed}
@@ -134,23 +136,13 @@ class Trace:
         """Walk the same graph with these local derivatives replaced, on top of earlier replacements."""
         more = {(edge.output.vertex, edge.slot): local for edge, local in instead.items()}
         seed = self.seed if seed is None else seed
-        return Trace(self.output, seed, self._nodes, self._replaced, {**self._instead, **more})
+        return Trace(self.output, seed, self._nodes, self._replaced, self._within, {**self._instead, **more})
 
     def opened(self) -> Trace:
         """This trace or, if it was made with expand=False, a new one in which fused ops are opened."""
         return self if self.expanded else trace(self.output, self.seed)
 
     # Vertices and edges
-
-    @cached_property
-    def _within(self) -> dict[Node, Node]:
-        """Node of an opened definition → the node of the fused op that it is a part of."""
-        within = {}
-        for node, end in self._replaced.items():
-            if node.op.definition and isinstance(end, Node):
-                inputs = {x.node for x in node.inputs if x is not None}
-                within.update(dict.fromkeys(order(end, until=inputs), node))
-        return within
 
     @cached_property
     def _vertices(self) -> list:
