@@ -94,7 +94,7 @@ class Optimizer:
         self.common = {"lr": self._checked_lr(lr)}
 
     def _rate(self, group: dict) -> float:
-        lr = {**self.common, **group}["lr"]
+        lr = group.get("lr", self.common["lr"])
         return number(f"{self.kind}: lr at step {self.steps}", lr(self.steps) if callable(lr) else lr)
 
     def zero_grad(self) -> None:
