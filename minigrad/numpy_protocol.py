@@ -77,7 +77,8 @@ def arguments(function: Callable, override: Callable, args: tuple, keywords: dic
 
 def call(function: Callable, args: tuple, keywords: dict) -> Any:
     """What NumPy's `function` does when Tensors are among its arguments."""
-    weighted = isinstance(keywords.get("weights"), Tensor)  # np.histogram has a derivative by its weights
+    # np.histogram has a derivative by its weights, the fifth argument.
+    weighted = isinstance(keywords.get("weights", *args[4:5]), Tensor)
     if (function in without_derivative and not weighted) or (function is np.where and len(args) == 1):
         return function(*plain(args), **plain(keywords))
     if function not in numpy_overrides:

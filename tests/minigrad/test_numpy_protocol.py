@@ -192,6 +192,7 @@ def test_every_name_of_a_plain_function_is_numpys():
         (lambda x: np.linalg.svd(x), "np.linalg.svd is not supported on Tensors"),
         (lambda x: np.fft.fft(x), "np.fft.fft is not supported on Tensors"),
         (lambda x: np.histogram([0, 1, 1], weights=x[0]), "np.histogram is not supported on Tensors"),
+        (lambda x: np.histogram([0, 1, 1], 3, None, None, x[0]), "np.histogram is not supported on Tensors"),
         (lambda x: np.apply_along_axis(np.sum, 0, x), "np.apply_along_axis is not supported on Tensors"),
         (lambda x: np.add.reduce(x), "np.add.reduce is not supported on Tensors"),
         (lambda x: np.multiply.outer(x, x), "np.multiply.outer is not supported on Tensors"),
