@@ -112,19 +112,22 @@ def rules(op, inputs):
             yield i
 
 
-# Second derivatives take most of the time, and most mutants fail without them; then all properties are checked
-STAGES = [{name: test for name, test in check.PROPERTIES.items() if name != "second derivative"}, check.PROPERTIES]
+# Most mutants fail against finite differences, and second derivatives take most of the time
+FIRST, LAST = "gradients against finite differences", "second derivative"
+IN_TURN = sorted(check.PROPERTIES, key=lambda name: (name != FIRST, name == LAST))
+NOT_MEANT = {"astype": "float32 and float64 kept"}  # it exists to change the dtype
 
 
-def failing(op, examples, properties):
-    """The first example for which properties of check_op fail, and these properties."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(check, "PROPERTIES", properties)
-        for k, (inputs, params) in enumerate(examples):
-            failures = [verdict.property for verdict in mg.check_op(op, *inputs, **params).failures]
-            if failures:
-                return k, failures
-    return None
+def noticed(op, examples):
+    """Whether check_op says of one of the examples that a property fails; right ops pass, as test_check.py shows."""
+    for name in IN_TURN:
+        if NOT_MEANT.get(op.name) == name:
+            continue
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(check, "PROPERTIES", {name: check.PROPERTIES[name]})
+            if any(not mg.check_op(op, *inputs, **params).ok for inputs, params in examples):
+                return True
+    return False
 
 
 SURVIVORS = {
@@ -145,12 +148,10 @@ SURVIVORS = {
 def test_wrong_rules_are_found(op_examples):
     survivors, count = [], 0
     for op, examples in op_examples.items():
-        right = [failing(op, examples, properties) for properties in STAGES]
         for i in rules(op, examples[0][0]):
             for mutation in mutations(op, examples[0][0], i):
                 count += 1
-                wrong = mutant(op, i, mutation)
-                if all(failing(wrong, examples, STAGES[k]) == right[k] for k in (0, 1)):
+                if not noticed(mutant(op, i, mutation), examples):
                     survivors.append(f"{op.name} {i} {mutation.__name__}")
     print(f"{count - len(survivors)} of {count} wrong rules are found: {1 - len(survivors) / count:.1%}")
     assert sorted(survivors) == sorted(
