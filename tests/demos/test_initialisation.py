@@ -189,9 +189,8 @@ def test_wrong_options_are_one_sentence(options, sentence):
         initialisation.run(**options)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_networks_of_two_units_may_be_dead(seed):
-    result = initialisation.run(depth=12, width=2, epochs=0, seed=seed)
+def test_networks_of_two_units_may_be_dead():
+    result = initialisation.run(depth=12, width=2, epochs=0)
     result.figure.draw_without_rendering()
     assert any(row["backward"][0] == 0 for row in result.numbers["rows"].values())
     assert "nan" not in str(result)

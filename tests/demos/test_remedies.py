@@ -86,7 +86,7 @@ def test_the_same_run_has_the_same_bits_wherever_it_is_computed():
 
 
 def test_the_command_over_processes_prints_the_same(capsys, tmp_path):
-    options = {"depth": 1, "width": 4, "epochs": 1, "repeats": 2}
+    options = {"depth": 1, "width": 4, "epochs": 1, "repeats": 1}
     command = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     assert main(["remedies", *command, "--rows", "dropout", "--workers", "2", "--out", str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith(str(remedies.run(**options, rows=("dropout",))))

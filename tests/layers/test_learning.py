@@ -40,7 +40,7 @@ def train(model, draw, loss_of, steps, lr, enough):
     return measured
 
 
-@pytest.mark.parametrize(("kind", "length"), [(LSTM, 100), (GRU, 40)])
+@pytest.mark.parametrize(("kind", "length"), [(LSTM, 50), (GRU, 40)])
 def test_a_recurrent_layer_learns_the_adding_problem(kind, length):
     """The sum of the two marked numbers in a sequence (Hochreiter and Schmidhuber, 1997).
 
