@@ -61,34 +61,31 @@ def watched(depth=2, optimizer=True):
     return monitor
 
 
+DEAD = {
+    "flow": lambda: draw.flow(dead()[0]),
+    "ridge": lambda: draw.ridge(dead()[0]),
+    "spectrum": lambda: draw.spectrum(dead()[0]),
+    "path_lengths": lambda: dead()[0].by_path_length("W1").plot(),
+}
 PICTURES = {
     "plot_chain": lambda n: plain(n)[0].chain(to="x").plot(),
     "plot_chain of an LSTM": lambda n: recurrent(LSTM, n).chain(to="h[0]").plot(),
     "flow": lambda n: draw.flow(plain(n)[0]),
     "flow of blocks": lambda n: residual(n)[0].plot(),
     "flow of an LSTM": lambda n: draw.flow(recurrent(LSTM, n)),
-    "flow, dead": lambda n: draw.flow(dead()[0]),
     "ridge": lambda n: draw.ridge(plain(n)[0]),
     "ridge of values": lambda n: draw.ridge(plain(n, "relu")[0], "value"),
-    "ridge, dead": lambda n: draw.ridge(dead()[0]),
     "spectrum": lambda n: draw.spectrum(plain(n)[0]),
     "spectrum of a GRU": lambda n: draw.spectrum(recurrent(GRU, n)),
-    "spectrum, dead": lambda n: draw.spectrum(dead()[0]),
     "lens": lambda n: draw.lens(plain(n)[0]),
     "through_time": lambda n: draw.through_time(recurrent(LSTM, n, layers=2)),
     "lag_matrix": lambda n: draw.lag_matrix(recurrent(RNN, n).lag_matrix("h[*]")),
     "unit_map": lambda n: draw.unit_map(plain(n, "relu")[0]),
     "unit_map of an LSTM": lambda n: draw.unit_map(recurrent(LSTM, n)),
     "path_lengths": lambda n: residual(n)[0].by_path_length("x", "activation").plot(),
-    "path_lengths, dead": lambda n: dead()[0].by_path_length("W1").plot(),
     "update_ratios": lambda n: draw.update_ratios(watched(n)),
     "before_after": lambda n: draw.before_after(t := plain(n)[0], t.what_if({"kind:activation": 1.0})),
 }
-
-
-@pytest.fixture(params=PICTURES)
-def picture(request):
-    return PICTURES[request.param]
 
 
 def captions(figure):
@@ -108,19 +105,29 @@ def assert_one_sentence(caption):
     assert len(caption) <= 150
 
 
-@pytest.mark.parametrize("depth", [3, pytest.param(50, marks=pytest.mark.slow)])
-def test_a_picture_says_in_one_sentence_how_it_is_read_and_its_labels_do_not_overlap(picture, depth):
-    figure = picture(depth)
+def assert_legible(figure):
+    """It says in one sentence how it is read, and its labels do not overlap."""
     assert isinstance(figure, Figure)
     (caption,) = captions(figure)
     assert_one_sentence(caption)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     everything = figure.bbox
     for ax in figure.axes:
         for axis, side in ((ax.xaxis, 0), (ax.yaxis, 1)):
             boxes = [t.get_window_extent() for t in axis.get_ticklabels() if t.get_visible() and t.get_text()]
             boxes = sorted((box.extents[side], box.extents[side + 2]) for box in boxes if box.overlaps(everything))
             assert all(end <= start + 1 for (_, end), (start, _) in pairwise(boxes)), (axis, boxes)
+
+
+@pytest.mark.parametrize("depth", [3, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("make", PICTURES.values(), ids=PICTURES)
+def test_a_picture_is_legible(make, depth):
+    assert_legible(make(depth))
+
+
+@pytest.mark.parametrize("make", DEAD.values(), ids=DEAD)
+def test_a_picture_of_a_dead_net_is_legible(make):
+    assert_legible(make())
 
 
 def test_pictures_are_drawn_without_pyplot_and_written_where_wanted(tmp_path):
@@ -487,6 +494,9 @@ def test_dashboard(monitor, tmp_path):
     assert (tmp_path / "dashboard.png").stat().st_size > 10_000
     labels = [ax.get_xlabel() for ax in figure.axes]
     assert ("step" in labels) == (monitor is not None)
+
+
+def test_dashboard_of_a_recurrent_net():
     assert "time step" in [ax.get_xlabel() for ax in draw.dashboard(recurrent(RNN, 4)).axes]
 
 
