@@ -143,6 +143,8 @@ def op_examples():
 
 
 def pytest_generate_tests(metafunc):
-    """A test that asks for `op_example` runs once for every (op, inputs, parameters)."""
+    """A test that asks for `each_op` runs once for every op, with `op_example` for every (op, inputs, parameters)."""
+    if "each_op" in metafunc.fixturenames:
+        metafunc.parametrize("each_op", OPS.values(), ids=OPS)
     if "op_example" in metafunc.fixturenames:
         metafunc.parametrize("op_example", CASES, ids=IDS)

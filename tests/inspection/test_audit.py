@@ -5,6 +5,7 @@ import pytest
 
 import minigrad as mg
 from layers import Dense, Residual, Sequential
+from minigrad.fused import Fused
 
 
 def loss_of(op, inputs, params):
@@ -41,13 +42,13 @@ def named(audit):
     return {failure.op for failure in audit.failures}
 
 
-@pytest.mark.parametrize("expand", [True, False])
-def test_every_op_is_right(op_example, expand):
+def test_every_op_is_right(op_example):
     op, inputs, params = op_example
-    audit = mg.trace(loss_of(op, inputs, params), expand=expand).audit()
-    assert audit.ok, audit
-    assert audit.worst <= 1e-7
-    assert audit.checks[0].count > 0
+    for expand in (True, False) if isinstance(op, Fused) else (True,):
+        audit = mg.trace(loss_of(op, inputs, params), expand=expand).audit()
+        assert audit.ok, audit
+        assert audit.worst <= 1e-7
+        assert audit.checks[0].count > 0
 
 
 def test_a_mistake_in_any_op_is_named(op_example, monkeypatch):
@@ -73,7 +74,7 @@ def test_nets_are_right(net):
 
 @pytest.mark.slow
 def test_a_mistake_in_a_net_is_named(kind, make_net, monkeypatch):
-    net = make_net(kind, seed=1)
+    net = make_net(kind, seed=0)
     ops = {node.vertex.op for node in mg.trace(net.loss).nodes if node.op != "leaf"}
     ops |= {node.vertex.op for node in mg.trace(net.loss, expand=False).nodes if node.op != "leaf"}
     assert len(ops) > 3

@@ -1,6 +1,7 @@
 """Reductions: NumPy's values for every axis, exact derivatives at ties, zeros and constants, no overflow."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -62,19 +63,19 @@ def second_derivatives(f, x):
 
 
 @pytest.mark.parametrize("keepdims", [False, True])
-@pytest.mark.parametrize(("shape", "axis"), AXES, ids=str)
 @pytest.mark.parametrize("name", REFERENCES)
-def test_every_axis(agrees, name, shape, axis, keepdims):
-    x = rng.permutation(math.prod(shape)).reshape(shape) / 4 - 0.9  # no two equal, none 0
-    count = x.size if axis is None else math.prod(shape[i] for i in np.atleast_1d(axis).astype(int))
-    if name == "std" and count == 1:
-        return  # always 0: see below
-    agrees(
-        lambda x: getattr(mg, name)(x, axis=axis, keepdims=keepdims),
-        lambda x: REFERENCES[name](x, axis=axis, keepdims=keepdims),
-        x,
-        order=1 if name == "norm" and count == 1 else 2,  # |x| has no second derivative
-    )
+def test_every_axis(agrees, name, keepdims):
+    for shape, axis in AXES:
+        x = rng.permutation(math.prod(shape)).reshape(shape) / 4 - 0.9  # no two equal, none 0
+        count = x.size if axis is None else math.prod(shape[i] for i in np.atleast_1d(axis).astype(int))
+        if name == "std" and count == 1:
+            continue  # always 0: see below
+        agrees(
+            partial(getattr(mg, name), axis=axis, keepdims=keepdims),
+            partial(REFERENCES[name], axis=axis, keepdims=keepdims),
+            x,
+            order=1 if name == "norm" and count == 1 else 2,  # |x| has no second derivative
+        )
 
 
 @pytest.mark.parametrize("ddof", [0, 1])

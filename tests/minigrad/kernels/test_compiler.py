@@ -39,6 +39,5 @@ def test_an_edited_helper_in_another_file_makes_the_cache_of_its_callers_stale(t
 
     (tmp_path / "kernel.py").write_text(KERNEL)
     assert run(2) == ["2.0", "0"]
-    assert run(2) == ["2.0", "1"]
     assert run(5) == ["5.0", "0"]
     assert run(5) == ["5.0", "1"]

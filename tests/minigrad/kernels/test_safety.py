@@ -163,8 +163,8 @@ x = np.linspace(-3, 3, 1000, dtype=np.float32)
 child = os.fork()
 if child == 0:
     signal.alarm(120)
-    pairs = [(getattr(mg.kernels, name)(x), getattr(mg, name)(x.astype(float))) for name in {kernels}]
-    os._exit(0 if all(np.allclose(found, exact, atol=1e-5) for found, exact in pairs) else 1)
+    twins = [getattr(mg.kernels, name) for name in {kernels}]
+    os._exit(0 if all(np.allclose(twin(x), twin.line(x), atol=1e-5) for twin in twins) else 1)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 """
 
