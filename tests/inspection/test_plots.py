@@ -110,7 +110,7 @@ def assert_legible(figure):
     assert isinstance(figure, Figure)
     (caption,) = captions(figure)
     assert_one_sentence(caption)
-    figure.draw_without_rendering()
+    figure.canvas.draw()
     everything = figure.bbox
     for ax in figure.axes:
         for axis, side in ((ax.xaxis, 0), (ax.yaxis, 1)):

@@ -392,13 +392,11 @@ def test_shapes_that_do_not_broadcast(name):
 
 
 @pytest.mark.parametrize("name", [*UNARY, *BINARY])
-@pytest.mark.parametrize(
-    "refused", [np.float16(0.5), np.complex128(0.5), "text", None], ids=["float16", "complex", "text", "none"]
-)
-def test_kinds_that_are_refused(name, refused):
-    xs = [refused] if name in UNARY else [leaf([0.5]), refused]
-    with pytest.raises(TypeError, match=f"^{name}: "):
-        getattr(mg, name)(*xs)
+def test_kinds_that_are_refused(name):
+    for refused in (np.float16(0.5), np.complex128(0.5), "text", None):
+        xs = [refused] if name in UNARY else [leaf([0.5]), refused]
+        with pytest.raises(TypeError, match=f"^{name}: "):
+            getattr(mg, name)(*xs)
 
 
 @pytest.mark.parametrize(

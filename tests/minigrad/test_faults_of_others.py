@@ -210,14 +210,14 @@ def test_where_with_an_infinite_branch():
 @pytest.mark.parametrize(
     "name", ["sigmoid", "tanh", "softplus", "silu", "gelu", "elu", "softmax", "logsumexp", "log_softmax"]
 )
-@pytest.mark.parametrize("number", [1e3, 1e30, -1e3, -1e30])
-def test_no_overflow_warning_at_large_numbers(dtype, name, number):
+def test_no_overflow_warning_at_large_numbers(dtype, name):
     """Several: exp(−x) overflows in sigmoid, cosh in tanh'. (Warnings are errors in this suite.)"""
-    x = leaf([number, 0.0], dtype)
-    y = getattr(mg, name)(x)
-    y.sum().backward()
-    assert np.all(np.isfinite(y.data))
-    assert np.all(np.isfinite(x.grad))
+    for number in (1e3, 1e30, -1e3, -1e30):
+        x = leaf([number, 0.0], dtype)
+        y = getattr(mg, name)(x)
+        y.sum().backward()
+        assert np.all(np.isfinite(y.data)), number
+        assert np.all(np.isfinite(x.grad)), number
 
 
 # NumPy on the left
