@@ -28,6 +28,12 @@ def found(result):
     return result.numbers["found"]
 
 
+@pytest.fixture
+def without_picture(monkeypatch):
+    """Of a run whose numbers are wanted; drawing takes most of the time."""
+    monkeypatch.setattr(logistic_map, "draw", lambda *found: None)
+
+
 def slopes(found, name, times):
     return np.abs(found[name][times]["slope"])
 
@@ -94,7 +100,7 @@ def test_claims(result):
     assert "13, 23, 37" in result.claims[5].measured
 
 
-def test_a_rate_near_1_makes_no_cliff():
+def test_a_rate_near_1_makes_no_cliff(without_picture):
     result = logistic_map.run(rate=1.02)
     assert result.claims[0].verdict == "false"
     assert logistic_map.run(rate=4.0).claims[5].verdict == "holds"
@@ -147,7 +153,7 @@ def test_the_picture_shows_the_numbers(result, found):
     assert result.figure.get_supxlabel().startswith("How to read: ")
 
 
-def test_the_seed_chooses_the_larger_cell(found):
+def test_the_seed_chooses_the_larger_cell(found, without_picture):
     other = logistic_map.run(seed=1).numbers["found"]
     assert not np.array_equal(other[MANY][6]["curve"], found[MANY][6]["curve"])
     assert np.array_equal(other[CELL][6]["curve"], found[CELL][6]["curve"])

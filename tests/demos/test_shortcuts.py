@@ -252,7 +252,7 @@ def test_wrong_options_are_one_sentence(options, sentence):
 
 
 def test_a_network_of_dead_units_is_shown_too():
-    result = shortcuts.run(depth=14, width=2, epochs=1)
+    result = shortcuts.run(depth=10, width=2, epochs=1)
     assert "—" in result.table
     result.figure.draw_without_rendering()
 
