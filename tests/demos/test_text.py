@@ -191,13 +191,13 @@ def test_going_on_needs_what_the_optimizer_remembers(result):
 
 
 @pytest.mark.slow
-def test_the_full_run_soon_reads_better_than_the_quick_one(rows):
-    """In a sixteenth of its own steps, half of the quick one's."""
+def test_the_full_run_reads_below_one_point_six():
+    """In less than a quarter of its steps."""
     pytest.importorskip("pydoc_data.topics")
     source = read(None)
     model, optimizer = writer(source, 128, 2000, seed=0)
-    learn(model, optimizer, source, length=100, until=125, seed=0)
-    assert held_out(model, source, 100) < min(2.1, rows[250]["held out"])
+    learn(model, optimizer, source, length=100, until=450, seed=0)
+    assert held_out(model, source, 100) < 1.6
 
 
 def known(held=1.4, pairs=2.4, new=4.6, reach=1e-4, resumed=0.0, alone=0.1):

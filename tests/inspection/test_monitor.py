@@ -676,8 +676,7 @@ def test_histograms_are_bounded_and_keep_every_count():
 
 
 @pytest.mark.slow
-def test_thousands_of_steps_in_bounded_memory():
-    """The history, of 1024 rows, is full twice."""
+def test_ten_thousand_steps_in_bounded_memory():
     model = network("relu", width=2)
     optimizer = SGD(model.parameters(), lr=0.01)
 
@@ -688,10 +687,10 @@ def test_thousands_of_steps_in_bounded_memory():
     with mg.GradientMonitor(model, optimizer, level="full") as monitor:
         train(model, optimizer, 300, monitor)
         before = held(monitor)
-        train(model, optimizer, 2_000, monitor)
+        train(model, optimizer, 9_700, monitor)
     assert held(monitor)[:1] == before[:1]
     assert monitor.history.length <= 1024
-    assert monitor.history["step"][-1] >= 0.99 * 2_300
+    assert monitor.history["step"][-1] >= 9_900
 
 
 def test_a_step_lets_go_of_the_graph():
