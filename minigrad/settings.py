@@ -11,6 +11,7 @@ False
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import ContextDecorator, contextmanager
@@ -58,6 +59,9 @@ class ThreadState(threading.local):
 
 state = ThreadState()
 accumulating = threading.Lock()  # held while a gradient is added to that of a leaf, which threads may share
+if hasattr(os, "register_at_fork"):  # a child must not inherit the lock from a thread that it does not have
+    let_go = accumulating.release
+    os.register_at_fork(before=accumulating.acquire, after_in_parent=let_go, after_in_child=let_go)
 watches: dict[int, Any] = {}  # thread → the object that checks its values and contributions: see detect_anomaly
 
 

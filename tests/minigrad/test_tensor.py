@@ -2,6 +2,9 @@
 
 import gc
 import operator
+import os
+import subprocess
+import sys
 import threading
 import weakref
 
@@ -644,6 +647,35 @@ def test_threads_that_share_a_leaf_lose_no_gradient():
     for thread in threads:
         thread.join()
     assert np.all(w.grad == 200)
+
+
+FORKING = """
+import os, signal, threading, time
+import minigrad as mg
+from minigrad.settings import accumulating
+
+held = threading.Event()
+
+def add():
+    with accumulating:
+        held.set()
+        time.sleep(0.2)
+
+threading.Thread(target=add).start()
+held.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(10)
+    w = mg.tensor(1.0, requires_grad=True)
+    (2 * w).backward()
+    os._exit(0 if w.grad == 2 else 1)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_child_forked_while_a_thread_adds_a_gradient_adds_its_own():
+    subprocess.run([sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKING], check=True, timeout=60)
 
 
 def test_a_write_to_a_constant_is_noticed():
