@@ -112,7 +112,7 @@ def test_the_tables_show_the_numbers(result, rows):
     for line, (name, row) in zip(lines, rows.items(), strict=True):
         assert line.startswith(name)
         decades, first, last, saturated, dead, correct, loss = line[len("+ BatchNorm") :].split()
-        assert float(decades) == pytest.approx(row["decades"], abs=0.051)
+        assert float(decades.replace("−", "-")) == pytest.approx(row["decades"], abs=0.051)
         assert [float(first), float(last)] == pytest.approx(row["ratios"][[0, -1]], rel=0.5)
         for cell, share in ((saturated, row["saturated"]), (dead, row["dead"]), (correct, row["correct"])):
             assert cell == ("—" if np.isnan(share) else f"{share:.0%}")
