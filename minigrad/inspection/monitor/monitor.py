@@ -178,7 +178,6 @@ class GradientMonitor:
                     self.histograms.add(f"{what}/{layer.name}", counts)
         self.walk = Walk()
 
-    @np.errstate(all="ignore")
     def _record(self) -> None:
         """Write down the step in the history."""
         self.heard = False
