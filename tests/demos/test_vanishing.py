@@ -95,11 +95,11 @@ def test_fifty_layers_keep_the_gradient_in_the_newer_ways(images):
 
 @pytest.mark.slow
 def test_fifty_layers_with_shortcuts_learn_and_sigmoids_do_not(images):
-    """At the lesson's depth and width; two of its eight epochs are enough."""
-    nets = Comparison(depth=50, width=100, epochs=2, images=images, seed=0)
+    """At the lesson's depth and width; three of its eight epochs are enough."""
+    nets = Comparison(depth=50, width=100, epochs=3, images=images, seed=0)
     correct = {name: nets.train(name)[1] for name in ("residual", "dense-block", "elu-lsuv")}
     assert min(correct.values()) >= 0.9
-    assert correct["residual"] >= 0.94
+    assert correct["residual"] >= 0.95
     sigmoid = {k: nets.train("sigmoid-xavier", k * RATE)[1] for k in (1, 10, 100, 1000)}
     assert sigmoid.pop(1) < 0.15  # a guess is right one time in ten
     assert max(sigmoid.values()) < 0.3
