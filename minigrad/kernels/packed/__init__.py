@@ -19,9 +19,9 @@ __all__ = ["matmul", "prepare", "supported", "times", "why_not", "wins"]
 SHARED = 2**23  # multiplications from which threads pay off: waking one takes some 20 µs
 
 
-def __getattr__(name: str) -> Any:  # the product needs Numba, the rule does not
+def __getattr__(name: str) -> Any:  # once for each name: the product needs Numba, the rule does not
     if name in ("matmul", "prepare", "times"):
-        return getattr(import_module("minigrad.kernels.packed.product"), name)
+        return globals().setdefault(name, getattr(import_module("minigrad.kernels.packed.product"), name))
     raise AttributeError(f"minigrad.kernels.packed has no {name!r}")
 
 
