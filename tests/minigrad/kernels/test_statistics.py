@@ -84,6 +84,16 @@ def test_active_units(shape, dtype):
         assert active.line(y)[[7, 8, 9]].tolist() == [False, True, False]
 
 
+@pytest.mark.parametrize("sample", [0, 15, 16, 47, 99, None])
+def test_the_last_unit_becomes_active_late_or_never(sample):
+    y = np.ones((100, 5), np.float32)
+    y[:, 3] = 0
+    if sample is not None:
+        y[sample, 3] = 1
+    with mg.kernels.use("numba"):
+        assert active(y).tolist() == [True, True, True, sample is not None, True]
+
+
 @every_dtype
 @pytest.mark.parametrize("size", [0, 1, 3, 4, 1000, 4099])
 def test_octaves(size, dtype):
