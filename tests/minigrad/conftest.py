@@ -1,10 +1,15 @@
-"""What the tests of ops share: NumPy's function in float64 as the reference, and differences of it."""
+"""What the tests of ops share: NumPy's function in float64 as the reference, and how many examples are tried."""
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 import minigrad as mg
 from minigrad import Tensor
+
+# Hypothesis tries the same small examples in every run, however slow the machine is
+settings.register_profile("steady", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("steady")
 
 STEP = 1e-5
 VIEWS = {  # the same numbers in other memory layouts
@@ -37,6 +42,13 @@ def flat(outputs):
     """One Tensor or array, or the first floating one of several."""
     several = outputs if isinstance(outputs, (tuple, list)) else [outputs]
     return next(y for y in several if y.dtype.kind == "f")
+
+
+@pytest.fixture
+def kernels_run():
+    """For tests that define kernels of their own: they run whatever the environment says."""
+    with mg.kernels.use("auto"):
+        yield
 
 
 @pytest.fixture(params=["float32", "float64"])

@@ -8,13 +8,7 @@ import pytest
 import minigrad as mg
 from minigrad.op import Elementwise
 
-
-@pytest.fixture(autouse=True)
-def _kernels():
-    """These tests define kernels of their own, which must run whatever the environment says."""
-    with mg.kernels.use("auto"):
-        yield
-
+pytestmark = pytest.mark.usefixtures("kernels_run")
 
 X = np.array([[0.5, -1.2, 0.3], [2.0, 0.7, -0.4]])
 W = np.array([[0.2, -0.5, 1.1], [0.9, 0.4, -0.3], [-1.3, 0.6, 0.8]])

@@ -14,10 +14,7 @@ def leaf(x, **keywords):
 
 # Operators
 
-
 BINARY = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
-
-
 OTHERS = [
     2,
     2.5,
