@@ -1,4 +1,4 @@
-"""Small nets of every kind and of random shape, to prove things on."""
+"""Small nets to look at: a few fixed ones, and those of every kind and of random shape to prove things on."""
 
 from types import SimpleNamespace
 
@@ -61,6 +61,32 @@ def _with_kernels():
     else:
         with mg.kernels.use("numpy"):
             yield
+
+
+@pytest.fixture
+def model():
+    """Three layers, a residual one in the middle."""
+    return Sequential(Dense(3, 4, "sigmoid", rng=0), Residual(Dense(4, 4, "tanh", rng=1)), Dense(4, 2, rng=2))
+
+
+@pytest.fixture
+def x():
+    """A batch for `model`."""
+    return mg.tensor(np.random.default_rng(0).normal(size=(5, 3)), requires_grad=True, name="x")
+
+
+@pytest.fixture
+def trace(model, x):
+    """The trace of a loss of `model`."""
+    return mg.trace(mg.mse(model(x), np.zeros((5, 2))))
+
+
+@pytest.fixture
+def neuron():
+    """tanh(w·x) of two numbers: x, w and the trace."""
+    x = mg.tensor(2.0, requires_grad=True, name="x")
+    w = mg.tensor(-1.0, requires_grad=True, name="w")
+    return x, w, mg.trace(mg.tanh(w * x))
 
 
 @pytest.fixture

@@ -158,6 +158,16 @@ def test_a_path_of_one_sample():
     np.testing.assert_allclose(sum(parts), path.contribution, rtol=1e-12)
 
 
+def test_an_element_of_the_target():
+    x = mg.tensor([2.0, 3.0], requires_grad=True, name="x")
+    trace = mg.trace(mg.sum(x * x))
+    assert trace.chain(to=x, element=1).in_numbers() == trace.chain(to=x, element=(1,)).in_numbers()
+    assert trace.chain(to=x, element=1).in_numbers().endswith("= 6")
+    for element in [2, -1, (0, 0), ()]:
+        with pytest.raises(ValueError, match=r"chain: x of shape \(2,\) has no element \("):
+            trace.chain(to=x, element=element)
+
+
 def test_branches_share_the_gradient():
     rng = np.random.default_rng(3)
     model = Sequential(Dense(4, 4, rng=rng), Residual(Dense(4, 4, "tanh", rng=rng), Dense(4, 4, rng=rng)))
