@@ -1,9 +1,13 @@
 """The command line, and the parts that lessons are made of."""
 
+import contextlib
 import importlib
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Literal
@@ -270,3 +274,40 @@ def test_the_command_as_a_command(tmp_path):
     ran = subprocess.run([sys.executable, "-m", "demos"], capture_output=True, text=True, check=False, cwd=ROOT)
     assert ran.returncode == 0
     assert "python -m demos NAME --help" in ran.stdout
+
+
+WITH_WORKERS = ("remedies", "--depth", "1", "--width", "4", "--workers", "2")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
+@pytest.mark.parametrize(
+    ("chosen", "whole_terminal"),
+    [(("vanishing",), False), (WITH_WORKERS, False), (WITH_WORKERS, True)],
+    ids=["one process", "with workers", "with workers in a terminal"],
+)
+def test_ctrl_c_on_the_command(chosen, whole_terminal, tmp_path):
+    """In a terminal all processes get the signal. Workers ignore it; they end when the first process does."""
+    out = tmp_path / "pictures"
+    running = subprocess.Popen(
+        [sys.executable, "-m", "demos", *chosen, "--epochs", "100000", "--out", str(out)],
+        cwd=ROOT,
+        env=os.environ | {"MINIGRAD_KERNELS": "numpy"},  # training starts at once, nothing is compiled first
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background process would ignore it
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not out.exists() and time.monotonic() < deadline:  # the folder is made just before the lesson starts
+            time.sleep(0.05)
+        time.sleep(0.3)
+        (os.killpg if whole_terminal else os.kill)(running.pid, signal.SIGINT)
+        printed, complaint = running.communicate(timeout=120)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+    assert running.returncode == 130
+    assert complaint == "stopped before anything was finished\n"
+    assert printed == ""

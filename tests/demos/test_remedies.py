@@ -1,11 +1,8 @@
 """The comparison of remedies: the same bits in every process, its numbers against NumPy, its verdicts, its picture."""
 
-import contextlib
 import os
 import signal
-import subprocess
 import sys
-import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -20,7 +17,6 @@ from demos.lesson import UserError, main
 from demos.runs import OPTIMIZERS, REMEDIES, Run, executor, measure, network, spread
 from layers import BatchNorm, Dense, Dropout
 
-ROOT = Path(remedies.__file__).resolve().parents[1]
 MNIST = Path(os.environ.get("MNIST_DIR", "no folder"))
 SMALL = Run("none", "SGD", 0.0, 3, 2, 8, 1, ("digits", None, 0, "float64"), "numpy")
 
@@ -283,33 +279,3 @@ def test_worker_processes_block_ctrl_c_from_their_start():
     with executor(2) as pool:
         assert spread(partial(signal.pthread_sigmask, signal.SIG_BLOCK), [()], pool) == [{signal.SIGINT}]
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
-@pytest.mark.parametrize("whole_terminal", [False, True])
-def test_ctrl_c_on_the_command_with_processes(tmp_path, whole_terminal):
-    """In a terminal all processes get the signal. The workers ignore it; they end when the first process does."""
-    out = tmp_path / "pictures"
-    options = ["--depth", "1", "--width", "4", "--epochs", "100000", "--workers", "2", "--out", str(out)]
-    running = subprocess.Popen(
-        [sys.executable, "-m", "demos", "remedies", *options],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background process would ignore it
-    )
-    try:
-        deadline = time.monotonic() + 120
-        while not out.exists() and time.monotonic() < deadline:  # the folder is made just before the lesson starts
-            time.sleep(0.05)
-        time.sleep(0.3)
-        (os.killpg if whole_terminal else os.kill)(running.pid, signal.SIGINT)
-        printed, complaint = running.communicate(timeout=60)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(running.pid, signal.SIGKILL)
-    assert running.returncode == 130
-    assert complaint == "stopped before anything was finished\n"
-    assert printed == ""

@@ -1,12 +1,6 @@
 """The lesson on vanishing gradients: its numbers against NumPy, its picture against its table, its options."""
 
 import math
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +9,6 @@ from demos import datasets, vanishing
 from demos.deep import RATE, RECIPES, Comparison
 from demos.lesson import UserError, main
 
-ROOT = Path(vanishing.__file__).resolve().parents[1]
 CAUSES = ("activation type", "operating point", "weights", "norm", "skip", "other")
 
 
@@ -304,33 +297,6 @@ def test_ctrl_c_keeps_the_rows_that_are_finished(monkeypatch):
     assert list(result.numbers["rows"]) == ["sigmoid-constant", "sigmoid-uniform"]
     assert "sigmoid-uniform" in result.table
     assert len(result.figure.axes[0].lines) == 2
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
-def test_ctrl_c_on_the_command(tmp_path):
-    out = tmp_path / "pictures"
-    command = [sys.executable, "-m", "demos", "vanishing", "--epochs", "100000", "--out", str(out)]
-    running = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=os.environ | {"MINIGRAD_KERNELS": "numpy"},  # training starts at once, nothing is compiled first
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background process would ignore it
-    )
-    try:
-        deadline = time.monotonic() + 120
-        while not out.exists() and time.monotonic() < deadline:  # the folder is made just before the lesson starts
-            time.sleep(0.05)
-        time.sleep(0.3)
-        running.send_signal(signal.SIGINT)
-        printed, complaint = running.communicate(timeout=120)
-    finally:
-        running.kill()
-    assert running.returncode == 130
-    assert complaint == "stopped before anything was finished\n"
-    assert printed == ""
 
 
 def test_as_a_command_on_mnist_files(capsys, tmp_path):
