@@ -118,7 +118,7 @@ def test_the_picture_shows_the_numbers(result):
     assert result.figure.get_supxlabel().startswith("How to read: ")
 
 
-def test_claims(result):
+def test_each_claim_has_its_verdict(result):
     assert [claim.verdict for claim in result.claims] == [
         "holds if the parts are equal and no layer mixes images",
         "holds if the optimizer is SGD",

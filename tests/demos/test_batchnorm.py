@@ -44,7 +44,7 @@ def test_two_directions_are_lost_in_training(result):
     assert np.allclose(square["training"] @ np.ones(8), 0, atol=1e-14)
 
 
-def test_scaled(images):
+def test_normalised_inputs_are_alike_at_every_scale(images):
     assert np.array_equal(scaled(images, 16, False).x_held_out, 16 * images.x_held_out)
     small, large = scaled(images, 1, True), scaled(images, 16, True)
     assert np.allclose(small.x, large.x, atol=1e-12)
@@ -55,7 +55,7 @@ def test_scaled(images):
     assert np.abs(small.x_held_out).max() < 100
 
 
-def test_large_inputs(result):
+def test_large_inputs_do_no_harm_once_normalised(result):
     rows = result.numbers["rows"]
     for activation in PHI:
         for how in KINDS[1:]:
@@ -159,7 +159,7 @@ def test_the_picture_shows_the_numbers(result):
     assert result.figure.get_supxlabel().startswith("How to read: ")
 
 
-def test_claims(result):
+def test_each_claim_has_its_verdict(result):
     assert [claim.verdict for claim in result.claims] == [
         "holds if eval() was called",
         "holds if all pixels share one scale",

@@ -83,7 +83,7 @@ def test_terms_of_random_neurons(result):
     assert np.mean(terms >= 1) < 1e-3
 
 
-def test_claims(result):
+def test_each_claim_has_its_verdict(result):
     assert [claim.verdict for claim in result.claims] == [
         "holds if φ' = 1 (linear; ReLU above 0)",
         "holds if φ is bounded (σ, tanh)",

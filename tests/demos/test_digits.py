@@ -127,7 +127,7 @@ def test_the_picture_shows_the_numbers(result, images):
     assert result.figure.get_supxlabel().startswith("How to read: ")
 
 
-def test_claims(result):
+def test_each_claim_has_its_verdict(result):
     first, stop, sure, dead = result.claims
     assert first.verdict == "holds if the last layer starts small"
     assert first.measured.startswith(f"{result.numbers['epochs'][0]['losses'][0]:.2f}, and 2.3")

@@ -118,7 +118,7 @@ def test_best_is_the_first_to_arrive_else_the_lowest():
     assert (fast.arrived, lost.arrived) == (len(fast.path) - 1, math.inf)
 
 
-def test_claims(result):
+def test_each_claim_has_its_verdict(result):
     assert [claim.verdict for claim in result.claims] == [
         "holds if λ is small",
         "holds if F is quadratic",

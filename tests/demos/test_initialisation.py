@@ -146,7 +146,7 @@ def test_the_picture_shows_the_numbers(result):
     assert result.figure.get_supxlabel().startswith("How to read: ")
 
 
-def test_claims(result):
+def test_each_claim_has_its_verdict(result):
     alike, theory, signal, learns = result.claims
     assert alike.verdict == "holds if the top layer is constant too"
     assert alike.measured.endswith(", 1 if the top layer starts constant too")

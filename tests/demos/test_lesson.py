@@ -154,7 +154,7 @@ def test_a_refusal_of_the_lesson_is_a_sentence(toy, capsys, tmp_path):
     assert capsys.readouterr().err == "python -m demos: depth: at least 1, not 0\n"
 
 
-def test_unknown_lesson(capsys):
+def test_an_unknown_lesson_is_a_sentence_with_a_near_name(capsys):
     assert main(["mechanic"]) == 2
     assert capsys.readouterr().err == "python -m demos: there is no lesson 'mechanic'; did you mean mechanics?\n"
     assert main(["xyz"]) == 2

@@ -86,7 +86,7 @@ def test_a_long_iteration_explodes_only_in_chaos(found):
     assert slopes(found, WEAK, LAST).max() <= 0.9**LAST * 1.0001
 
 
-def test_claims(result):
+def test_each_claim_has_its_verdict(result):
     assert [claim.verdict for claim in result.claims] == [
         "holds",
         "holds if the iteration is chaotic",

@@ -80,7 +80,7 @@ def test_the_report_steps_through_the_backward_pass(result):
     assert "minigrad/graph.py" in result.table
 
 
-def test_claims(result):
+def test_each_claim_has_its_verdict(result):
     assert [claim.verdict for claim in result.claims] == [
         "holds",
         "holds if each value waits for all its users",

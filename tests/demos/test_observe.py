@@ -59,7 +59,7 @@ def test_the_stuck_net_is_not_saturated_but_sigmoid(result, rows):
     assert one > 1e5 * actual
 
 
-def test_the_rescue(rows):
+def test_each_step_of_the_rescue_helps(rows):
     assert rows["ReLU"]["correct"] < 0.5
     assert abs(rows["ReLU"]["decades"]) < 1
     assert rows["ReLU"]["ratios"][0] < 3e-4
@@ -150,7 +150,7 @@ def test_the_picture_shows_the_numbers(result, rows):
     assert result.figure.get_supxlabel().startswith("How to read: ")
 
 
-def test_claims(result):
+def test_each_claim_has_its_verdict(result):
     saturation, slope, ratio, each, article = result.claims
     assert saturation.verdict == "false"
     assert slope.verdict == "holds"

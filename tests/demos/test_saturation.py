@@ -107,7 +107,7 @@ def test_large_weights_saturate_and_a_bias_kills(numbers):
 
 
 @pytest.mark.parametrize("seed", [0, 5])
-def test_claims(result, seed):
+def test_each_claim_has_its_verdict(result, seed):
     found = (result if seed == 0 else saturation.run(seed=seed)).claims
     verdicts = [claim.verdict for claim in found]
     assert verdicts[0] == "holds if z > 0"

@@ -68,7 +68,7 @@ def test_a_gradient_that_is_not_finite_ends_training(images):
     assert fit(model, optim.SGD(model.parameters(), lr=1), images, 1, np.random.default_rng(0)) == (math.inf, 0.0)
 
 
-def test_angles():
+def test_the_angle_between_two_gradients():
     assert between(np.array([1.0, 0.0]), np.array([0.0, 2.0])) == 90
     assert between(np.array([1.0, 1.0]), np.array([3.0, 3.0])) == pytest.approx(0, abs=1e-5)
     assert between(np.array([1.0, 0.0]), np.array([-1.0, 1.0])) == pytest.approx(135)

@@ -115,7 +115,7 @@ def test_contributions_that_overflow_together():
     assert "not the gradient that arrives at it" in str(found)
 
 
-def test_everything_finite(kind, make_net):
+def test_where_everything_is_finite_nothing_is_found(kind, make_net):
     trace = mg.trace(make_net(kind, seed=1).loss)
     found = trace.find_nan()
     assert not found

@@ -252,7 +252,7 @@ def test_it_changes_nothing(net):
         assert np.all(leaf.grad == 0.5)
 
 
-def test_the_table():
+def test_an_audit_prints_a_line_per_property():
     x = mg.tensor([0.5, -1.0], requires_grad=True, name="x")
     text = str(mg.trace(mg.sum(mg.tanh(x) * x)).audit())
     assert "local product vs central differences                 4" in text

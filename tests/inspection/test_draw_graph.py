@@ -274,7 +274,7 @@ def test_each_use_of_a_leaf_is_a_line():
     assert "14.3%" in words(trace.to_svg())
 
 
-def test_colours(deep):
+def test_boxes_are_blue_where_gradients_shrink_and_red_where_they_grow(deep):
     view = GraphView(deep, "op")
     for box in view.boxes:
         red, blue = (int(colour(box)[k : k + 2], 16) for k in (1, 5))

@@ -130,7 +130,7 @@ def test_with_other_derivatives():
     np.testing.assert_allclose(changed.jacobian(states[1], states[0], 0), layers[0].weight.data.T / 2, rtol=1e-12)
 
 
-def test_refusals():
+def test_a_jacobian_that_there_is_not_is_a_sentence():
     trace, states, layers = layered(2)
     for sample in (3, -4):
         with pytest.raises(ValueError, match=f"no sample {sample} along the first axes of"):

@@ -48,7 +48,7 @@ def test_a_derivative_of_an_elementwise_op_is_a_diagonal(op_example):
             assert edge.local.diagonal is None
 
 
-def test_kinds():
+def test_the_kind_of_each_local_derivative():
     x, w = mg.tensor(np.ones((4, 3)), requires_grad=True), mg.tensor(np.ones((3, 2)), requires_grad=True)
     kinds = {(e.output.op, e.slot): e.local.kind for e in mg.trace(mg.mean(mg.tanh(x @ w))).edges()}
     assert kinds == {("mean", 0): "linear", ("tanh", 0): "diagonal", ("matmul", 0): "matrix", ("matmul", 1): "matrix"}

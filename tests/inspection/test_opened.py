@@ -128,7 +128,7 @@ def test_a_pack_that_grew_step_by_step():
 @pytest.mark.parametrize("return_sequence", [False, True], ids=["last", "sequence"])
 @pytest.mark.parametrize("layer", [RNN, LSTM, GRU])
 @pytest.mark.parametrize("kernels", ["auto", "definition"])
-def test_recurrent_layers(layer, return_sequence, layers, kernels):
+def test_opened_recurrent_layers_have_the_gradients_of_backward(layer, return_sequence, layers, kernels):
     rng = np.random.default_rng(1)
     steps, hidden = 5, 3
     net, head = layer(2, hidden, layers=layers, return_sequence=return_sequence, rng=rng), Dense(hidden, 2, rng=rng)

@@ -189,7 +189,7 @@ def test_no_line_goes_through_the_legend(make):
 
 
 @pytest.mark.parametrize("make", [plain, residual])
-def test_chain(make):
+def test_numbers_of_a_chain(make):
     trace, _, x = make(4)
     chain = trace.chain(to=x)
     (ax,) = chain.plot().axes
@@ -210,7 +210,7 @@ def test_chain(make):
     }
 
 
-def test_flow():
+def test_numbers_of_the_flow():
     trace, _, x = plain(5)
     ax, below, bars = draw.flow(trace, to=x).axes
     names = ["z1", "z2", "z3", "z4", "z5", "y"]
@@ -300,7 +300,7 @@ def test_what_is_not_finite_is_marked():
 
 
 @pytest.mark.parametrize("of", ["gradient", "value"])
-def test_ridge(of):
+def test_numbers_of_a_ridge(of):
     trace = plain(4)[0]
     (ax,) = draw.ridge(trace, of).axes
     hills = {np.max(p.get_data().baseline): p.get_data() for p in ax.patches if hasattr(p, "get_data")}
@@ -323,7 +323,7 @@ def test_what_is_shaded_passes_less_than_a_tenth(activation, edge):
     assert min(abs(zone.x1) for zone in zones) == pytest.approx(edge, abs=0.02)
 
 
-def test_spectrum():
+def test_numbers_of_a_spectrum():
     trace = plain(4)[0]
     (ax,) = draw.spectrum(trace, sample=2).axes
     names = ["z1", "z2", "z3", "z4"]
@@ -356,7 +356,7 @@ def test_rounding_errors_are_no_singular_values():
     assert min(min(line.get_ydata()) for line in ax.get_lines()) > 1e-6
 
 
-def test_lens():
+def test_numbers_of_a_lens():
     trace, model, _ = plain(3)
     (ax,) = draw.lens(trace).axes
     curve = next(line for line in ax.get_lines() if line.get_label() == "|w·φ'(z)| = 1")
@@ -380,7 +380,7 @@ def test_lens_counts_the_units_that_can_strengthen_a_gradient():
     assert ax.get_title("left").endswith("2 of 3")
 
 
-def test_through_time():
+def test_numbers_through_time():
     trace = recurrent(LSTM, 6, layers=2)
     ax = draw.through_time(trace).axes[0]
     rows = [label.get_text() for label in ax.get_yticklabels()]
@@ -404,7 +404,7 @@ def test_what_was_not_computed_is_a_dash_and_what_is_zero_a_0():
 
 
 @pytest.mark.parametrize("layer", [RNN, GRU])
-def test_lag_matrix(layer):
+def test_numbers_of_a_lag_matrix(layer):
     lags = recurrent(layer, 6).lag_matrix("h[*]")
     ax = draw.lag_matrix(lags).axes[0]
     found = np.ma.filled(10 ** ax.collections[0].get_array().reshape(6, 6), 0)
@@ -416,7 +416,7 @@ def test_lag_matrix(layer):
     assert {cell: of for cell, of in shown.items() if of != "—"} == written
 
 
-def test_path_lengths():
+def test_numbers_of_path_lengths():
     trace, _, x = residual(6)
     parts = trace.by_path_length(x, "activation")
     ax, counts = parts.plot().axes
@@ -444,7 +444,7 @@ def test_shares_of_nothing_are_a_dash():
 @pytest.mark.parametrize(
     ("activation", "passes"), [("relu", lambda z: z > 0), ("tanh", lambda z: 1 - np.tanh(z) ** 2 >= 0.1)]
 )
-def test_unit_map(activation, passes):
+def test_numbers_of_a_unit_map(activation, passes):
     trace, model, _ = plain(3, activation)
     model[1].bias.data -= 3
     trace = mg.trace(mg.sum(model(np.random.default_rng(3).normal(size=(9, 4)))))
@@ -467,7 +467,7 @@ def test_one_bad_unit_of_many_is_seen():
     assert "worst of 8" in ax.get_xlabel()
 
 
-def test_before_and_after():
+def test_numbers_before_and_after():
     before = plain(5)[0]
     after = before.what_if({"kind:activation": 1.0})
     (ax,) = draw.before_after(before, after).axes
@@ -477,7 +477,7 @@ def test_before_and_after():
     assert line(ax, "after")[0] > 100 * line(ax, "before")[0]
 
 
-def test_update_ratios():
+def test_numbers_of_update_ratios():
     monitor = watched()
     (ax,) = draw.update_ratios(monitor).axes
     for name in ("layers.0.weight", "layers.1.weight", "layers.2.weight"):
@@ -487,7 +487,7 @@ def test_update_ratios():
 
 
 @pytest.mark.parametrize("monitor", [None, watched])
-def test_dashboard(monitor, tmp_path):
+def test_a_dashboard_has_four_pictures_and_writes_a_file(monitor, tmp_path):
     figure = draw.dashboard(residual(3)[0], monitor and monitor(), path=tmp_path / "dashboard.png")
     assert len(captions(figure)) == 4
     assert len({re.sub(r"\s+", " ", caption) for caption in captions(figure)}) == 4

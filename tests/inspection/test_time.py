@@ -130,7 +130,7 @@ def test_layers_are_told_apart_by_their_path():
     assert trace.lag_matrix("layers.1.layers.1/c[*]").shape == (3, 3)
 
 
-def test_refusals():
+def test_a_lag_matrix_that_there_is_not_is_a_sentence():
     rng = np.random.default_rng(0)
     trace = mg.trace(mg.sum(RNN(2, 3, rng=rng)(np.ones((2, 4, 2)))))
     with pytest.raises(KeyError, match=r"nothing in this trace is called 'c\[\*\]'"):

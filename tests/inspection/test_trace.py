@@ -57,7 +57,7 @@ def test_a_constant_has_no_gradient_and_a_number_is_no_node():
         trace.chain(to="c")
 
 
-def test_seed():
+def test_the_gradient_that_a_trace_starts_from():
     x = mg.tensor([1.0, 2.0], requires_grad=True, name="x")
     np.testing.assert_array_equal(mg.trace(x * x, [1.0, 10.0])[x].grad, [2, 40])
     with pytest.raises(mg.GraphError, match="needs gradient="):

@@ -51,7 +51,7 @@ def test_no_examples_no_batches():
 
 
 @pytest.mark.parametrize(("held_out", "count"), [(0.3, 3), (3, 3), (0.05 + 0.1, 2), (np.int64(9), 9)])
-def test_split(held_out, count):
+def test_split_holds_out_rows_with_their_labels(held_out, count):
     x_train, y_train, x_test, y_test = split(X, Y, held_out, rng=0)
     assert len(y_test) == count
     np.testing.assert_array_equal(np.sort([*y_train, *y_test]), Y)
@@ -61,7 +61,7 @@ def test_split(held_out, count):
     np.testing.assert_array_equal(split(X, Y, held_out, rng=0)[3], y_test)
 
 
-def test_one_hot():
+def test_one_hot_has_a_1_at_each_label():
     labels = np.array([[2, 0], [1, 1]], dtype=np.uint8)
     hot = one_hot(labels, 3)
     assert hot.shape == (2, 2, 3)
@@ -73,7 +73,7 @@ def test_one_hot():
     assert one_hot(np.zeros(0, dtype=int), 4).shape == (0, 4)
 
 
-def test_accuracy():
+def test_accuracy_is_the_share_of_right_answers():
     logits = np.array([[2.0, 1.0, 0.0], [0.0, 0.0, 5.0], [1.0, 3.0, 2.0], [0.0, 1.0, 0.0]])
     assert accuracy(logits, [0, 2, 1, 0]) == 0.75
     assert accuracy(mg.tensor(logits, requires_grad=True), mg.tensor(np.array([0, 2, 1, 1]))) == 1
@@ -107,6 +107,6 @@ def test_accuracy():
         (lambda: accuracy(1.0, 1), ValueError, "accuracy: logits of shape"),
     ],
 )
-def test_refusals(call, error, message):
+def test_a_wrong_call_says_why(call, error, message):
     with pytest.raises(error, match=message):
         call()

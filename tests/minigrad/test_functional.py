@@ -325,7 +325,7 @@ def test_jvp_and_vjp_are_products_with_the_jacobian(f):
     equal(u.ravel() @ mg.jvp(f, X, V).ravel(), (found * V).sum())
 
 
-def test_several_inputs():
+def test_vjp_and_jvp_of_several_inputs():
     a, b = RNG.normal(size=(2, 3)), RNG.normal(size=3)
     y, pullback = mg.vjp(lambda a, b: a @ b, a, b)
     g = np.array([2.0, -1.0])

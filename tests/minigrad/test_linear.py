@@ -35,7 +35,7 @@ DOT += [((2, 1, 3), (3,)), ((3,), (2, 3, 4)), ((2, 2, 3), (3, 2)), ((2, 2, 3), (
 
 
 @pytest.mark.parametrize("shapes", MATMUL, ids=str)
-def test_matmul(agrees, shapes):
+def test_matmul_agrees_with_numpy(agrees, shapes):
     a, b = (rng.normal(size=shape) for shape in shapes)
     agrees(mg.matmul, np.matmul, a, b)
     assert np.array_equal((leaf(a) @ b).data, a @ b)
@@ -44,7 +44,7 @@ def test_matmul(agrees, shapes):
 
 
 @pytest.mark.parametrize("shapes", DOT, ids=str)
-def test_dot(agrees, shapes):
+def test_dot_agrees_with_numpy(agrees, shapes):
     a, b = (rng.normal(size=shape) for shape in shapes)
     agrees(mg.dot, np.dot, a, b)
     assert np.allclose(leaf(a).dot(b).data, np.dot(a, b), rtol=1e-14)
@@ -52,7 +52,7 @@ def test_dot(agrees, shapes):
 
 
 @pytest.mark.parametrize("shapes", [((2,), (3,)), ((), (3,)), ((2, 2), (3,)), ((0,), (2,)), ((1,), (1, 2, 1))], ids=str)
-def test_outer(agrees, shapes):
+def test_outer_agrees_with_numpy(agrees, shapes):
     agrees(mg.outer, np.outer, *(rng.normal(size=shape) for shape in shapes))
 
 
@@ -73,7 +73,7 @@ TENSORDOT = [
 
 
 @pytest.mark.parametrize(("a", "b", "axes"), TENSORDOT, ids=str)
-def test_tensordot(agrees, a, b, axes):
+def test_tensordot_agrees_with_numpy(agrees, a, b, axes):
     a, b = rng.normal(size=a), rng.normal(size=b)
     agrees(lambda a, b: mg.tensordot(a, b, axes), lambda a, b: np.tensordot(a, b, axes), a, b)
     assert np.allclose(np.tensordot(leaf(a), b, axes).data, np.tensordot(a, b, axes), rtol=1e-14)
@@ -126,7 +126,7 @@ EINSUM = [
 
 
 @pytest.mark.parametrize("case", EINSUM, ids=lambda case: case[0])
-def test_einsum(agrees, case):
+def test_einsum_agrees_with_numpy(agrees, case):
     subscripts, *shapes = case
     xs = [rng.normal(size=shape) for shape in shapes]
     agrees(lambda *xs: mg.einsum(subscripts, *xs), lambda *xs: np.einsum(subscripts, *xs), *xs)
@@ -147,7 +147,7 @@ def test_einsum_by_lists_of_axes(agrees):
 
 
 @pytest.mark.parametrize("optimize", [True, "greedy", "optimal"])
-def test_einsum_optimized(agrees, optimize):
+def test_an_optimized_einsum_agrees_with_numpy(agrees, optimize):
     xs = [rng.normal(size=shape) for shape in ((2, 3), (3, 4), (4, 2))]
     agrees(
         lambda *xs: mg.einsum("ij,jk,kl->il", *xs, optimize=optimize),

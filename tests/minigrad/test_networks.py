@@ -181,7 +181,7 @@ def dense_by_hand(x, w, b, activation):
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(4, 3), (3,), (2, 2, 3), (0, 3)], ids=str)
-def test_dense(agrees, way, shape, bias):
+def test_dense_agrees_with_numpy(agrees, way, shape, bias):
     x, w, b = rng.normal(size=shape), rng.normal(size=(3, 2)), rng.normal(size=2) if bias else None
     agrees(lambda *xs: mg.dense(*xs), lambda *xs: dense_by_hand(*xs, None), x, w, b)
 
@@ -206,7 +206,7 @@ def test_a_dead_unit_stops_an_infinite_gradient(way):
     assert np.array_equal(x.grad, [[0], [0.25]])
 
 
-def test_batch_norm(agrees, way):
+def test_batch_norm_agrees_with_numpy(agrees, way):
     def by_hand(x, gamma, beta):
         return (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 1e-3) * gamma + beta
 

@@ -146,7 +146,7 @@ if hasattr(np, "cumulative_sum"):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_function(agrees, dtype, case):
+def test_a_function_agrees_with_numpy(agrees, dtype, case):
     f, *xs = case
     if f is np.float_power:
         f = lambda a, b: np.float_power(a, b).astype(dtype)  # noqa: E731 (it returns float64 for every dtype)

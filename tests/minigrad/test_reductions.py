@@ -64,7 +64,7 @@ def second_derivatives(f, x):
 
 @pytest.mark.parametrize("keepdims", [False, True])
 @pytest.mark.parametrize("name", REFERENCES)
-def test_every_axis(agrees, name, keepdims):
+def test_reductions_over_every_axis_agree_with_numpy(agrees, name, keepdims):
     for shape, axis in AXES:
         x = rng.permutation(math.prod(shape)).reshape(shape) / 4 - 0.9  # no two equal, none 0
         count = x.size if axis is None else math.prod(shape[i] for i in np.atleast_1d(axis).astype(int))
@@ -116,14 +116,14 @@ def test_numpys_function_runs_the_op(name):
 
 
 @pytest.mark.parametrize("axis", [-1, 0, (0, 1), None])
-def test_softmax(agrees, axis):
+def test_softmax_agrees_with_numpy(agrees, axis):
     agrees(lambda x: mg.softmax(x, axis=axis), lambda x: numpy_softmax(x, axis), rng.normal(size=(3, 4)))
     agrees(lambda x: mg.log_softmax(x, axis=axis), lambda x: np.log(numpy_softmax(x, axis)), rng.normal(size=(3, 4)))
 
 
 @pytest.mark.parametrize("axis", [None, 0, 1, -1])
 @pytest.mark.parametrize("shape", [(5,), (2, 3), (0, 3), (2, 0)], ids=str)
-def test_cumsum(agrees, shape, axis):
+def test_cumsum_agrees_with_numpy(agrees, shape, axis):
     if len(shape) > 1 or axis != 1:
         agrees(lambda x: mg.cumsum(x, axis), lambda x: np.cumsum(x, axis), rng.normal(size=shape))
 
@@ -157,7 +157,7 @@ def test_no_rows_to_reduce(dtype, name):
 
 
 @pytest.mark.parametrize("name", ["max", "min"])
-def test_ties_share(dtype, name):
+def test_ties_share_the_gradient(dtype, name):
     x = leaf([[2.0, 2.0, 1.0], [3.0, 3.0, 3.0]], dtype) * (1 if name == "max" else -1)
     whole = gradient(lambda x: getattr(mg, name)(x), x)
     rows = gradient(lambda x: getattr(mg, name)(x, axis=1).sum(), x)

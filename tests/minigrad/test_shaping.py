@@ -99,7 +99,7 @@ def op_named(name):
 
 
 @pytest.mark.parametrize(("name", "shape", "args"), CALLS, ids=str)
-def test_a_call(agrees, name, shape, args):
+def test_a_call_agrees_with_numpy(agrees, name, shape, args):
     x = rng.normal(size=shape)
     agrees(lambda x: op_named(name)(x, *args), lambda x: getattr(np, name)(x, *args), x)
     assert np.array_equal(getattr(np, name)(leaf(x), *args).data, getattr(np, name)(x, *args))
@@ -197,7 +197,7 @@ INDICES = [
 
 
 @pytest.mark.parametrize("index", INDICES, ids=repr)
-def test_an_index(agrees, index):
+def test_an_index_agrees_with_numpy(agrees, index):
     agrees(lambda x: mg.getitem(x, index), lambda x: x[index], rng.normal(size=(3, 4, 2)))
     x = rng.normal(size=(3, 4, 2))
     assert np.array_equal(leaf(x)[index].data, x[index])
@@ -254,7 +254,7 @@ def test_iteration_gives_rows_that_record():
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1, None])
-def test_concatenate(agrees, axis):
+def test_concatenate_agrees_with_numpy(agrees, axis):
     shapes = (
         [(2, 2), (2, 2), (2, 2)] if axis is None else [(2, 1), (2, 3), (2, 2)] if axis else [(1, 2), (0, 2), (3, 2)]
     )
@@ -265,7 +265,7 @@ def test_concatenate(agrees, axis):
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -3])
-def test_stack(agrees, axis):
+def test_stack_agrees_with_numpy(agrees, axis):
     xs = [rng.normal(size=(2, 3)) for _ in range(3)]
     agrees(lambda *xs: mg.stack(xs, axis), lambda *xs: np.stack(xs, axis), *xs)
     assert np.array_equal(np.stack([xs[0], leaf(xs[1])], axis=axis).data, np.stack(xs[:2], axis=axis))
@@ -303,7 +303,7 @@ def test_a_list_is_an_array(call):
 @pytest.mark.parametrize(
     ("sections", "axis"), [(2, 0), (3, 1), (3, -1), ([1, 3], 0), ([2, 2, 9], 1), ([3, 1], 0)], ids=str
 )
-def test_split(agrees, sections, axis):
+def test_split_agrees_with_numpy(agrees, sections, axis):
     x = rng.normal(size=(4, 3))
     for k, part in enumerate(np.split(x, sections, axis)):
         assert np.array_equal(np.split(leaf(x), sections, axis)[k].data, part)

@@ -46,13 +46,13 @@ def gradients_after(clip):
     return [p.grad for p in params]
 
 
-def test_by_value():
+def test_clip_by_value_limits_each_number():
     gw, gb = gradients_after(lambda params: clip_by_value(params, 3.5))
     np.testing.assert_array_equal(gw, [[0.6, 3.5, 1e-4], [0.8, 3.5, 0.0]])
     np.testing.assert_array_equal(gb, [3.0, -3.5, 0.0])
 
 
-def test_by_norm():
+def test_clip_by_norm_shortens_each_gradient():
     gw, gb = gradients_after(lambda params: clip_by_norm(params, 8.0))
     np.testing.assert_allclose(gw, GW * 8 / math.sqrt(101 + 1e-8), rtol=1e-14)
     np.testing.assert_array_equal(gb, GB)  # 5 ≤ 8
@@ -65,7 +65,7 @@ def test_by_global_norm(limit):
     np.testing.assert_allclose(gb, GB * limit / NORM, rtol=1e-14)
 
 
-def test_adaptively():
+def test_clip_adaptively_limits_each_unit_by_its_weights():
     gw, gb = gradients_after(lambda params: clip_adaptively(params, ratio=0.1))
     np.testing.assert_allclose(gw[:, 0], GW[:, 0] * 0.5, rtol=1e-14)  # ‖g‖ = 1, ‖w‖ = 5
     np.testing.assert_allclose(gw[:, 1], GW[:, 1] * 0.1 * 0.5 / 10, rtol=1e-14)
@@ -88,7 +88,7 @@ def test_adaptively_however_negative_a_gradient_is():
 
 
 @pytest.mark.parametrize("norm", [1.0, 100.0])
-def test_normalise(norm):
+def test_normalise_gradient_gives_all_together_this_norm(norm):
     gw, gb = gradients_after(lambda params: normalise_gradient(params, norm))
     np.testing.assert_allclose(gw, GW * norm / NORM, rtol=1e-14)
     np.testing.assert_allclose(gb, GB * norm / NORM, rtol=1e-14)
@@ -99,7 +99,7 @@ def test_a_limit_may_be_an_array_of_one_number():
     np.testing.assert_allclose(gw, GW / (1 + NORM / 2), rtol=1e-14)
 
 
-def test_damp():
+def test_damp_gradient_divides_by_1_plus_its_norm_over_the_limit():
     gw, gb = gradients_after(lambda params: damp_gradient(params, 2.0))
     np.testing.assert_allclose(gw, GW / (1 + NORM / 2), rtol=1e-14)
     np.testing.assert_allclose(gb, GB / (1 + NORM / 2), rtol=1e-14)

@@ -68,7 +68,7 @@ def descend(optimizer, w, steps):
 
 
 @every_case
-def test_formula(kind, formula, settings):
+def test_25_steps_follow_the_formula(kind, formula, settings):
     w = mg.tensor(START, requires_grad=True)
     descend(kind([w], lr=0.1, **settings), w, 25)
     expected, memory = START, {}

@@ -48,7 +48,7 @@ VALUES = [
 
 
 @pytest.mark.parametrize(("schedule", "step", "rate"), [(s, t, r) for s, table in VALUES for t, r in table.items()])
-def test_values(schedule, step, rate):
+def test_the_rate_at_a_step(schedule, step, rate):
     assert schedule(step) == pytest.approx(rate, rel=1e-13, abs=1e-16)
     assert schedule(np.int64(step)) == schedule(step)
     assert type(schedule(np.int64(step))) is type(schedule(step)) is float
@@ -146,7 +146,7 @@ def test_plot_draws_the_rates_on_axes():
         (lambda: ReduceOnPlateau(0.1, threshold_mode="x"), ValueError, "threshold_mode is 'rel' or 'abs', not 'x'"),
     ],
 )
-def test_refusals(make, error, message):
+def test_wrong_settings_of_a_schedule(make, error, message):
     with pytest.raises(error, match=message):
         make()
 
@@ -167,7 +167,7 @@ def test_plateau_waits_for_more_than_patience():
     assert rates(schedule, [2, 2, 2, 2]) == [0.5, 0.5, 0.5, 0.25]
 
 
-def test_plateau_thresholds():
+def test_what_counts_as_progress_on_a_plateau():
     below = {"factor": 0.5, "patience": 0, "threshold": 0.1}
     assert rates(ReduceOnPlateau(1.0, **below), [10, 9.01, 8.99]) == [1, 0.5, 0.5]
     assert rates(ReduceOnPlateau(1.0, threshold_mode="abs", **below), [10, 9.91, 9.89]) == [1, 0.5, 0.5]

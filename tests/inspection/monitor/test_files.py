@@ -82,7 +82,7 @@ def test_a_killed_run_leaves_a_readable_file(tmp_path):
         path.unlink()
 
 
-def test_csv(recorded, tmp_path):
+def test_csv_has_every_number_and_an_empty_cell_where_there_is_none(recorded, tmp_path):
     recorded.to_csv(tmp_path / "run.csv")
     with open(tmp_path / "run.csv", newline="", encoding="utf-8") as file:
         head, *rows = list(csv.reader(file))
@@ -106,7 +106,7 @@ def events(folder):
                 yield value.tag, event.step, list(value.histo.bucket) or value.simple_value
 
 
-def test_tensorboard(recorded, tmp_path):
+def test_tensorboard_reads_every_number_and_histogram(recorded, tmp_path):
     pytest.importorskip("tensorboardX")
     recorded.to_tensorboard(tmp_path)
     read = {(tag, step): value for tag, step, value in events(tmp_path)}

@@ -85,7 +85,7 @@ def test_ten_thousand_steps_in_bounded_memory(network, train):
     assert monitor.history["step"][-1] >= 9_900
 
 
-def test_levels(network, data):
+def test_hist_adds_histograms_and_full_adds_maps_of_units(network, data):
     model = network("relu", "sigmoid", width=5)
     x, labels = data(n=300)
     seen = {}

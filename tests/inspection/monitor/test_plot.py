@@ -13,7 +13,7 @@ from optim import SGD
 
 
 @pytest.mark.parametrize(("layers", "lines"), [(3, 8), (30, 30)])
-def test_plot(network, train, layers, lines, tmp_path):
+def test_each_weight_has_a_line_and_few_lines_can_be_told_apart_in_grey(network, train, layers, lines, tmp_path):
     model = network(*["tanh"] * (layers - 1))
     optimizer = SGD(model.parameters(), lr=0.1)
     with mg.GradientMonitor(model, optimizer) as monitor:

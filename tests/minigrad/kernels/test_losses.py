@@ -54,7 +54,7 @@ def test_as_the_lines_and_the_definition(shape, reduction, kind, dtype):
 
 @every_dtype
 @every_kind
-def test_the_mean(kind, dtype):
+def test_the_mean_equals_numpys(kind, dtype):
     logits, labels = examples((77, 12), dtype, kind)
     for mine, line in zip(*(there_and_back(logits, labels, k) for k in ("numba", "numpy")), strict=True):
         np.testing.assert_allclose(mine, line, **close(dtype))

@@ -68,7 +68,7 @@ def steps(batch, time, n, dtype, special=()):
 
 @pytest.mark.parametrize("special", [(), EXTREME], ids=["numbers", "extremes"])
 @pytest.mark.parametrize("name", ["tanh_step", "tanh_step_back", "lstm_step", "lstm_step_back"])
-def test_one_step(name, dtype, special):
+def test_one_step_equals_numpys(name, dtype, special):
     for batch, time, _, n in SIZES:
         sides = both(mg.kernels.twins[name], *steps(batch, time, n, dtype, special)[name])
         for found, expected in zip(*sides, strict=True):
@@ -130,7 +130,7 @@ def gradients(op, xs, g, choice, frozen=()):
 
 @pytest.mark.parametrize("room", ["as it is", "taken out"])
 @pytest.mark.parametrize("op", OPS)
-def test_sequences(monkeypatch, op, room, dtype):
+def test_sequences_equal_numpys_and_the_definition(monkeypatch, op, room, dtype):
     if room == "taken out":
         monkeypatch.setattr(matrices, "packed", None)
     for sizes in SIZES:

@@ -61,7 +61,7 @@ def test_norms_are_the_same_with_and_without_kernels(dtype):
 
 @every_dtype
 @pytest.mark.parametrize(("middle", "bound"), SATURATED.values(), ids=SATURATED)
-def test_saturation(middle, bound, dtype):
+def test_saturated_elements_are_counted_as_by_numpy(middle, bound, dtype):
     edge = middle + bound
     x = np.concatenate([np.linspace(-1.2, 1.2, 4001), np.nextafter(edge, [-9, 9]), [edge, np.nan, np.inf, -np.inf]])
     x = np.stack([x, -x]).astype(dtype)
@@ -72,7 +72,7 @@ def test_saturation(middle, bound, dtype):
 
 @every_dtype
 @pytest.mark.parametrize("shape", [(0, 3), (1, 1), (7, 0), (9, 40), (128, 513)])
-def test_active_units(shape, dtype):
+def test_active_units_are_those_of_numpy(shape, dtype):
     y = np.maximum(numbers(shape, dtype) - 1e30, 0).astype(dtype)
     if shape == (9, 40):
         y[:, 7], y[4, 8], y[5, 9] = 0, np.nan, -np.inf
@@ -96,7 +96,7 @@ def test_the_last_unit_becomes_active_late_or_never(sample):
 
 @every_dtype
 @pytest.mark.parametrize("size", [0, 1, 3, 4, 1000, 4099])
-def test_octaves(size, dtype):
+def test_octaves_are_those_of_numpy(size, dtype):
     x = numbers(size, dtype, seed=size)
     x[1::7] = EDGES[1 + np.arange(len(x[1::7])) % (len(EDGES) - 2)]  # the first number of a bin
     x[2:3], x[5:6], x[6:7] = np.nan, np.inf, -np.inf
