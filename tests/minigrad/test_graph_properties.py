@@ -242,6 +242,9 @@ FREED = {
     "fused, second order": lambda x: mg.grad(
         mg.grad(mg.cross_entropy(x, [0, 1]), x, create_graph=True)[0].sum(), x, create_graph=True
     ),
+    "fused, backward through a gradient": lambda x: (
+        mg.grad(mg.dense(x, x, None, "tanh").sum(), x, create_graph=True)[0].sum().backward(retain_grad=True)
+    ),
     "reductions": lambda x: mg.prod(mg.max(x, axis=0) * mg.std(x, axis=1)).backward(),
     "indices": lambda x: (x[[0, 0]] + mg.sort(x, axis=0)[::-1]).sum().backward(),
     "einsum": lambda x: mg.einsum("ij,jk,ki->", x, x, x).backward(),

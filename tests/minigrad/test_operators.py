@@ -76,11 +76,10 @@ def test_comparisons_of_single_numbers_and_with_what_is_no_number():
         operator.eq(leaf([1.0, 2.0]), leaf([1.0, 2.0, 3.0]))
 
 
-def test_python_numbers_leave_float32_alone():
+def test_numpys_numbers_and_tensors_have_a_dtype_and_pythons_numbers_have_none():
     t = mg.tensor([1.0, 2.0], dtype="float32")
-    for found in (t + 1, 2 * t, t / 3.0, 1 / t, t**2, t - True, -t):
-        assert found.dtype == np.float32
-    assert (np.float64(2) * t).dtype == np.float64  # NumPy's numbers have a dtype
+    assert (2.0 * t).dtype == np.float32
+    assert (np.float64(2) * t).dtype == np.float64
     assert (mg.tensor(2.0) * t).dtype == np.float64
 
 
