@@ -6,20 +6,15 @@ import math
 import numpy as np
 import pytest
 
-from demos import accumulation, datasets
+from demos import accumulation
 from demos.accumulation import SCALES, WAYS, accumulated, decayed_by, network, trained
-from demos.lesson import UserError, main
+from demos.lesson import UserError
 from optim import SGD, Adam, AdamW
 
 
 @pytest.fixture(scope="module")
 def result():
     return accumulation.run()
-
-
-@pytest.fixture(scope="module")
-def images():
-    return datasets.digits(0)
 
 
 def by_hand(images, part):
@@ -167,9 +162,3 @@ def test_another_seed_gives_other_numbers_of_the_same_kind(result):
     )
     assert math.isfinite(other.numbers["runs"]["AdamW, decay"])
     assert other.claims[0].verdict == result.claims[0].verdict
-
-
-def test_as_a_command(capsys, tmp_path):
-    assert main(["accumulation", "--quick", "--steps", "3", "--out", str(tmp_path)]) == 0
-    assert "256 images in parts" in capsys.readouterr().out
-    assert (tmp_path / "accumulation.png").read_bytes().startswith(b"\x89PNG")

@@ -5,18 +5,13 @@ import pytest
 
 from demos import batchnorm, datasets
 from demos.batchnorm import KINDS, PHI, RATES, SIZES, correct, inputs, jacobian, network, scaled
-from demos.lesson import UserError, main
+from demos.lesson import UserError
 from layers import ReLU, Tanh
 
 
 @pytest.fixture(scope="module")
 def result():
     return batchnorm.run(**batchnorm.QUICK)
-
-
-@pytest.fixture(scope="module")
-def images():
-    return datasets.digits(0)
 
 
 def test_the_jacobian_against_small_steps():
@@ -197,9 +192,3 @@ def test_ctrl_c_keeps_the_networks_that_are_finished(monkeypatch):
     assert not result.complete
     assert list(result.numbers["rows"]) == [(Tanh, "× 1", "as they are"), (Tanh, "× 1", "inputs normalised")]
     assert not result.claims
-
-
-def test_as_a_command(capsys, tmp_path):
-    assert main(["batchnorm", "--epochs", "1", "--seed", "2", "--out", str(tmp_path)]) == 0
-    assert "by the statistics of batches of" in capsys.readouterr().out
-    assert (tmp_path / "batchnorm.png").read_bytes().startswith(b"\x89PNG")

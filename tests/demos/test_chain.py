@@ -7,17 +7,12 @@ import pytest
 
 from demos import chain
 from demos.chain import CENTRED, LARGE, RANDOM
-from demos.lesson import UserError, main
+from demos.lesson import UserError
 
 
 @pytest.fixture(scope="module")
 def result():
     return chain.run()
-
-
-@pytest.fixture(scope="module")
-def rows(result):
-    return result.numbers["rows"]
 
 
 def gradient(rows, name):
@@ -162,9 +157,3 @@ def test_the_largest_options_stay_finite():
     result = chain.run(depth=100, small=0.01, large=10.0)
     assert gradient(result.numbers["rows"], "linear, w = 10") == pytest.approx(1e100)
     result.figure.draw_without_rendering()
-
-
-def test_as_a_command(capsys, tmp_path):
-    assert main(["chain", "--quick", "--out", str(tmp_path)]) == 0
-    assert "9100.44" in capsys.readouterr().out
-    assert (tmp_path / "chain.png").stat().st_size > 10_000

@@ -7,12 +7,7 @@ import pytest
 
 import minigrad as mg
 from demos import datasets, digits
-from demos.lesson import UserError, main
-
-
-@pytest.fixture(scope="module")
-def images():
-    return datasets.digits(np.random.default_rng(0))
+from demos.lesson import UserError
 
 
 @pytest.fixture(scope="module")
@@ -195,11 +190,3 @@ def test_ctrl_c_keeps_the_epochs_that_are_finished(monkeypatch):
     assert [row["epoch"] for row in result.numbers["epochs"]] == [1, 2]
     assert not result.complete
     assert list(result.figure.axes[1].lines[0].get_xdata()) == [1, 2]
-
-
-def test_as_a_command(capsys, tmp_path):
-    assert main(["digits", "--quick", "--seed", "1", "--out", str(tmp_path)]) == 0
-    out = capsys.readouterr().out
-    assert "with monitoring" in out
-    assert "what the textbooks say" in out
-    assert (tmp_path / "digits.png").read_bytes().startswith(b"\x89PNG")

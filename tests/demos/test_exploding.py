@@ -8,7 +8,7 @@ import pytest
 import optim
 from demos import exploding, training
 from demos.datasets import noise
-from demos.lesson import UserError, main
+from demos.lesson import UserError
 from demos.training import SWEEP, ways
 
 DECAYS = ("exponential", "square root", "natural exp.", "inverse time")
@@ -17,11 +17,6 @@ DECAYS = ("exponential", "square root", "natural exp.", "inverse time")
 @pytest.fixture(scope="module")
 def result():
     return exploding.run(**exploding.QUICK)
-
-
-@pytest.fixture(scope="module")
-def rows(result):
-    return result.numbers["rows"]
 
 
 @pytest.fixture(scope="module")
@@ -276,9 +271,3 @@ def test_ctrl_c_keeps_what_is_finished(monkeypatch):
     assert list(result.numbers["rows"]) == ["constant", "clip value", "clip tensor", "clip global"]
     assert result.claims == []
     result.figure.draw_without_rendering()
-
-
-def test_as_a_command(capsys, tmp_path):
-    assert main(["exploding", "--width", "8", "--steps", "10", "--out", str(tmp_path)]) == 0
-    assert "Clip the norm (Pascanu et al., 2013)" in capsys.readouterr().out
-    assert (tmp_path / "exploding.png").read_bytes().startswith(b"\x89PNG")

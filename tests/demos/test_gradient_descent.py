@@ -8,7 +8,7 @@ import pytest
 
 from demos import gradient_descent
 from demos.gradient_descent import FAR, LANDSCAPES, NEAR, OPTIMIZERS, PARTS, RATES, best, descend
-from demos.lesson import UserError, main
+from demos.lesson import UserError
 from optim import SGD
 
 STEPS = gradient_descent.QUICK["steps"]
@@ -208,12 +208,6 @@ def test_the_seed_shifts_the_starts(numbers):
 def test_wrong_options_are_one_sentence(options, sentence):
     with pytest.raises(UserError, match=sentence):
         gradient_descent.run(**options)
-
-
-def test_as_a_command(capsys, tmp_path):
-    assert main(["gradient_descent", "--steps", "30", "--out", str(tmp_path)]) == 0
-    assert "F rose" in capsys.readouterr().out
-    assert (tmp_path / "gradient_descent.png").stat().st_size > 10_000
 
 
 def test_a_start_at_the_minimum_takes_no_step():

@@ -7,7 +7,7 @@ import pytest
 
 from demos import datasets, initialisation
 from demos.initialisation import ACTIVATIONS, STARTS, distinct, measure, network, predicted
-from demos.lesson import UserError, main
+from demos.lesson import UserError
 
 RANDOM = [start for start in STARTS if start != "constant 1/n"]
 
@@ -208,9 +208,3 @@ def test_ctrl_c_keeps_the_networks_that_are_finished(monkeypatch):
     assert list(result.numbers["rows"]) == [*(("sigmoid", start) for start in STARTS), ("tanh", "constant 1/n")]
     assert not result.claims
     result.figure.draw_without_rendering()
-
-
-def test_as_a_command(capsys, tmp_path):
-    assert main(["initialisation", "--depth", "3", "--width", "8", "--epochs", "1", "--out", str(tmp_path)]) == 0
-    assert "n·Var(W)" in capsys.readouterr().out
-    assert (tmp_path / "initialisation.png").read_bytes().startswith(b"\x89PNG")

@@ -94,6 +94,31 @@ def test_a_lesson_prints_its_table_and_saves_its_picture(toy, capsys, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+COMMANDS = {  # lesson: (options, what it prints)
+    "mechanics": ("--quick --seed 1", "∂e/∂"),
+    "chain": ("--quick", "9100.44"),
+    "logistic_map": ("--quick --weight 1.5", "tanh cell, w = 1.5"),
+    "gradient_descent": ("--steps 30", "F rose"),
+    "saturation": ("--quick --seed 1", "not computed"),
+    "exploding": ("--width 8 --steps 10", "Clip the norm (Pascanu et al., 2013)"),
+    "observe": ("--depth 3 --epochs 1", "What a monitor says"),
+    "initialisation": ("--depth 3 --width 8 --epochs 1", "n·Var(W)"),
+    "batchnorm": ("--epochs 1 --seed 2", "by the statistics of batches of"),
+    "accumulation": ("--quick --steps 3", "256 images in parts"),
+    "digits": ("--quick --seed 1", "with monitoring"),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_lesson_as_a_command(name, capsys, tmp_path):
+    options, printed = COMMANDS[name]
+    assert main([name, *options.split(), "--out", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert printed in out
+    assert "what the textbooks say" in out
+    assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_options_come_from_the_arguments_of_run(toy, tmp_path):
     wanted = {"depth": 2, "rate": 0.5, "kind": "residual", "rows": ("a", "b"), "data_dir": "x", "noise": True}
     given = "--depth 2 --rate 0.5 --kind residual --rows a b --data-dir x --noise --seed 1"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from demos import logistic_map
-from demos.lesson import UserError, main
+from demos.lesson import UserError
 from demos.logistic_map import LAST, TIMES
 
 CURVE, CELL, MANY, CHAOS, WEAK = (
@@ -172,9 +172,3 @@ def test_the_seed_chooses_the_larger_cell(found, without_picture):
 def test_wrong_options_are_one_sentence(options, sentence):
     with pytest.raises(UserError, match=sentence):
         logistic_map.run(**options)
-
-
-def test_as_a_command(capsys, tmp_path):
-    assert main(["logistic_map", "--quick", "--weight", "1.5", "--out", str(tmp_path)]) == 0
-    assert "tanh cell, w = 1.5" in capsys.readouterr().out
-    assert (tmp_path / "logistic_map.png").stat().st_size > 10_000

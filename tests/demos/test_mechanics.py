@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from demos import mechanics
-from demos.lesson import main
 from demos.mechanics import Value, apply, backward, discovered, order
 
 # e = ab·(ab + a), so ∂e/∂a = 2ab² + 2ab, ∂e/∂b = 2a²b + a², ∂e/∂c = d + c, ∂e/∂d = c
@@ -88,9 +87,3 @@ def test_each_claim_has_its_verdict(result):
     ]
     assert "36 summed, 12 overwritten" in result.claims[0].measured
     assert "24 in the order" in result.claims[1].measured
-
-
-def test_as_a_command(capsys, tmp_path):
-    assert main(["mechanics", "--quick", "--seed", "1", "--out", str(tmp_path)]) == 0
-    assert "∂e/∂" in capsys.readouterr().out
-    assert (tmp_path / "mechanics.png").stat().st_size > 10_000

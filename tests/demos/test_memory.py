@@ -15,11 +15,6 @@ def result():
     return memory.run(**memory.QUICK)
 
 
-@pytest.fixture(scope="module")
-def rows(result):
-    return result.numbers["rows"]
-
-
 # What the networks are
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import minigrad as mg
 from demos import datasets, observe
-from demos.lesson import UserError, main
+from demos.lesson import UserError
 from demos.observe import STEPS, diagnose, network, watch
 from layers import Dropout, ReLU, Sequential
 from minigrad.inspection.monitor.histogram import EDGES, OCTAVES
@@ -17,11 +17,6 @@ from optim import SGD
 @pytest.fixture(scope="module")
 def result():
     return observe.run(**observe.QUICK)
-
-
-@pytest.fixture(scope="module")
-def rows(result):
-    return result.numbers["rows"]
 
 
 def test_the_diagnosis_against_numpy():
@@ -199,9 +194,3 @@ def test_ctrl_c_keeps_the_nets_that_are_finished(monkeypatch, stop):
     assert list(result.numbers["rows"]) == list(STEPS)[: list(STEPS).index(stop)]
     assert not result.claims
     result.figure.draw_without_rendering()
-
-
-def test_as_a_command(capsys, tmp_path):
-    assert main(["observe", "--depth", "3", "--epochs", "1", "--out", str(tmp_path)]) == 0
-    assert "What a monitor says" in capsys.readouterr().out
-    assert (tmp_path / "observe.png").read_bytes().startswith(b"\x89PNG")

@@ -26,11 +26,6 @@ def result():
     return remedies.run(**remedies.QUICK | {"repeats": 1})
 
 
-@pytest.fixture(scope="module")
-def rows(result):
-    return result.numbers["rows"]
-
-
 def same(a, b):
     return all(np.array_equal(a[key], b[key], equal_nan=True) for key in a)
 

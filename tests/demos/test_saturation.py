@@ -7,7 +7,7 @@ import pytest
 
 from demos import saturation
 from demos.datasets import digits
-from demos.lesson import UserError, main
+from demos.lesson import UserError
 from demos.saturation import ACTIVATIONS, ALIVE, MAPS, NOTHINGS, REMEDIES
 
 
@@ -161,9 +161,3 @@ def test_the_chain_of_the_tiny_gradient(result):
 def test_wrong_seed():
     with pytest.raises(UserError, match="--seed: at least 0, not -1"):
         saturation.run(seed=-1)
-
-
-def test_as_a_command(capsys, tmp_path):
-    assert main(["saturation", "--quick", "--seed", "1", "--out", str(tmp_path)]) == 0
-    assert "not computed" in capsys.readouterr().out
-    assert (tmp_path / "saturation.png").stat().st_size > 10_000

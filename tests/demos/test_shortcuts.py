@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from demos import datasets, shortcuts
+from demos import shortcuts
 from demos.blocks import BLOCKS, GROWTH, network, probe
 from demos.lesson import UserError, main
 from layers import Sequential
@@ -15,18 +15,8 @@ WITH_SHORTCUT = BLOCKS[1:]
 
 
 @pytest.fixture(scope="module")
-def images():
-    return datasets.digits(0)
-
-
-@pytest.fixture(scope="module")
 def result():
     return shortcuts.run(**shortcuts.QUICK)
-
-
-@pytest.fixture(scope="module")
-def rows(result):
-    return result.numbers["rows"]
 
 
 def weights_of(model):

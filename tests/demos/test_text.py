@@ -18,11 +18,6 @@ def result():
     return text.run(**text.QUICK)
 
 
-@pytest.fixture(scope="module")
-def rows(result):
-    return result.numbers["rows"]
-
-
 @pytest.fixture
 def abc(tmp_path):
     """A text of three letters in which each is followed by the next."""

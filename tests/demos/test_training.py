@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 
 import optim
-from demos import datasets, training
+from demos import training
 from demos.training import Way, between, fit, lost, train
 from layers import Dense, Dropout, Sequential
-
-
-@pytest.fixture(scope="module")
-def images():
-    return datasets.digits(0)
 
 
 def network(activation="relu", **options):

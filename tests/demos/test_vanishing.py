@@ -5,16 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from demos import datasets, vanishing
+from demos import vanishing
 from demos.deep import RATE, RECIPES, Comparison
 from demos.lesson import UserError, main
 
 CAUSES = ("activation type", "operating point", "weights", "norm", "skip", "other")
-
-
-@pytest.fixture(scope="module")
-def images():
-    return datasets.digits(0)
 
 
 @pytest.fixture(scope="module")
