@@ -48,6 +48,8 @@ def factors_of(edges: Sequence[Edge], seed: np.ndarray) -> list[Factor]:
         front.update(edge.input.index for edge in leaving)
         between += leaving
         if is_cut(front, vertex.trace, edges[-1].input.index):
+            if factors and any(node.index in front for node in factors[-1].lower):  # the whole gradient is in c alone
+                between = factors.pop().edges + between
             upper = factors[-1].lower if factors else [edges[0].output]
             arriving = {edge: parts[edge] for edge in between if edge.input.index in front}
             factors.append(class_of(between, front)(upper, between, arriving))

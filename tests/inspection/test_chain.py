@@ -195,6 +195,24 @@ def test_a_step_of_an_lstm_is_one_factor():
         assert sum(branch.share for branch in step.branches) == pytest.approx(1, rel=1e-12)
 
 
+@pytest.mark.parametrize("target", ["f[3]", "i[2]", "g[0]", "z_o[3]", "tanh_c[2]"])
+def test_a_chain_to_a_gate_has_the_whole_gradient_of_the_cell(target):
+    """All that reaches f, i and g comes through c, so [h, c] of their step is no cut: half of it would be left out."""
+    layer = LSTM(2, 3, rng=0)
+    trace = mg.trace(mg.sum(mg.square(layer(np.random.default_rng(1).normal(size=(4, 7, 2))))))
+    chain = trace.chain(to=target)
+    single = [factor for factor in chain.factors if len(factor.lower) == 1]
+    for factor in single:
+        np.testing.assert_allclose(factor.gradient, factor.lower[0].grad, rtol=1e-12)
+        shares = [branch.share for branch in factor.branches]
+        assert not shares or sum(shares) == pytest.approx(1, rel=1e-12)
+        assert shares or factor.gain <= factor.local.max_gain * (1 + 1e-12)
+    names = [factor.name for factor in chain.factors]
+    assert ("c[3]" in names) == (target == "f[3]")
+    steps = [f"[h, c][{t}]" for t in range(5, int(target[-2]), -1)]
+    assert [name for name in names if name.startswith("[h, c]")] == steps
+
+
 def test_branches_that_branch_again_are_told_apart():
     """A symbol names the branch's own factors, then the part in which it branches again."""
     layer = LSTM(2, 3, rng=0)
