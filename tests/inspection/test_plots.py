@@ -372,6 +372,28 @@ def test_numbers_of_a_lens():
     assert ax.get_title("left").endswith("0 of 18")
 
 
+X, W, B = (np.random.default_rng(0).normal(size=size) for size in ((5, 3), (3, 4), (1, 4)))
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "b", "slot"),
+    [(X, W, B, 1), (W.T, X.T, B.T, 0), (W.T, X[0], B[0], 0), (X, W[:, 0], B[0, :1], 1)],
+    ids=["samples are rows", "samples are columns", "one sample", "one unit"],
+)
+@pytest.mark.parametrize("bias_first", [False, True])
+def test_lens_finds_the_units_however_a_layer_is_written(left, right, b, slot, bias_first):
+    x, w = (mg.tensor(array, requires_grad=i == slot) for i, array in enumerate((left, right)))
+    b = mg.tensor(b, requires_grad=True)
+    z = b + x @ w if bias_first else x @ w + b
+    (ax,) = draw.lens(mg.trace(mg.sum(mg.tanh(z)))).axes
+    (dots,) = [line for line in ax.get_lines() if line.get_marker() == "o"]
+    zs, units = (X[:1] if right.shape == (3,) and slot == 0 else X) @ W + B, len(dots.get_xdata())
+    assert units == (1 if b.size == 1 else 4)
+    closest = np.argmin(np.abs(zs), axis=0)  # where tanh' is largest
+    np.testing.assert_allclose(dots.get_xdata(), zs[closest, range(4)][:units])
+    np.testing.assert_allclose(dots.get_ydata(), np.abs(W).max(axis=0)[:units])
+
+
 def test_lens_counts_the_units_that_can_strengthen_a_gradient():
     x, b = mg.tensor([[1.0]]), mg.tensor([0.0, 0.0, -20.0])
     w = mg.tensor([[3.0, 8.0, 20.0]], requires_grad=True)

@@ -128,23 +128,27 @@ def lens_points(trace: Trace) -> list[tuple[str, LocalJacobian, np.ndarray, np.n
     """Per activation behind a weight its name and derivative, and for each unit z where φ' is largest, and max |w|."""
     points = []
     for edge in paper.activations(reversed(trace.opened().edges())):
-        weight = weight_below(edge.input)
+        product = product_below(edge.input)
         if not edge.input.value.size:
             raise ValueError(f"lens: there is no sample, {edge.input.symbol} is empty")
-        if weight is not None:
-            z, slopes = (x.reshape(-1, x.shape[-1] if x.ndim else 1) for x in (edge.input.value, edge.local.diagonal))
-            best = z[np.argmax(np.abs(slopes), axis=0), np.arange(z.shape[1])]
-            points.append((edge.input.symbol, edge.local, best, np.abs(weight).reshape(-1, z.shape[1]).max(axis=0)))
+        if product is not None and product.shape == edge.input.shape:
+            slot = weight_slot(product.vertex)
+            arrays = product.vertex.arrays[slot], edge.input.value, edge.local.diagonal
+            if slot == 0:  # w·x: the units are rows
+                arrays = tuple(np.moveaxis(x, -2, -1) if x.ndim > 1 else x for x in arrays)
+            units = arrays[0].shape[-1] if arrays[0].ndim > 1 else 1
+            weight, z, slopes = (np.reshape(x, (-1, units)) for x in arrays)
+            best = z[np.argmax(np.abs(slopes), axis=0), np.arange(units)]
+            points.append((edge.input.symbol, edge.local, best, np.abs(weight).max(axis=0)))
     return points
 
 
-def weight_below(node: TraceNode) -> np.ndarray | None:
-    """The weight that made z = x·w + b, else None."""
-    if node.kind == "weight":
-        return node.vertex.arrays[weight_slot(node.vertex)]
+def product_below(node: TraceNode) -> TraceNode | None:
+    """The product x·w in z = x·w + b, else None."""
     if node.kind == "bias":
-        return weight_below(node.trace[next(i for i in node.trace._sources[node.index] if i is not None)])
-    return None
+        below = (product_below(node.trace[i]) for i in node.trace._sources[node.index] if i is not None)
+        return next((product for product in below if product is not None), None)
+    return node if node.kind == "weight" else None
 
 
 def lens(trace: Trace, path: paper.Path = None, ax: Axes | None = None) -> Figure:
