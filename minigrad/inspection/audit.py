@@ -173,6 +173,7 @@ def multiplied_out(trace: Trace) -> Check:
 
 def lengths(trace: Trace) -> Check:
     """The gradients of the first two parameters, usually the input and W1, split by path length."""
+    trace = trace.opened()
     check = Check("Σ path lengths = grad", limit(trace))
     longest = {trace[-1].index: 0}
     for edge in trace.edges():

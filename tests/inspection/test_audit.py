@@ -351,3 +351,11 @@ def test_sums_in_another_order_agree_beside_gradients_that_are_infinite():
     wrong = [np.where(parts[0] == parts[0][1, 1], 1.1 * parts[0], parts[0]), *parts[1:]]
     assert 1e-3 < trace[x].check(wrong) < np.inf
     assert trace[x].check([np.nan_to_num(part) for part in parts]) == np.inf
+
+
+def test_a_leaf_that_is_packed_and_never_taken_out_does_not_stop_the_audit():
+    """Paths are those of the opened graph, of which the leaf is no part."""
+    a, b = (mg.tensor(np.ones(3), requires_grad=True) for _ in range(2))
+    audit = mg.trace(mg.sum(mg.tanh(mg.stack([a, b])[0])), expand=False).audit()
+    assert audit.ok
+    assert {check.name: check.count for check in audit.checks}["Σ path lengths = grad"] == 1
