@@ -62,8 +62,8 @@ def resolved(handled: Mapping[Node, Any], vertex: Any) -> Any:
 def stand_in(node: Node, handled: Mapping[Node, Any]) -> Any:
     """What replaces `node`: the output of its definition, what it takes out of a pack, or else the node itself."""
     pack = pack_under(node, handled)
-    if node.op.definition is None and pack is None:
-        return node
+    if pack is None and (node.op.definition is None or all(x is None for x in node.inputs)):
+        return node  # a primitive op, or a constant already
     with recording(node.scope):
         if pack is None:
             y = node.op.definition(*recorded_inputs(node), **node.params)

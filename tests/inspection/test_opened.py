@@ -106,6 +106,20 @@ def test_constants_in_a_pack_get_no_gradient():
     assert constant.grad is None
 
 
+def test_a_definition_without_a_gradient_is_a_constant():
+    sign = mg.fused(
+        "sign", lambda x: (np.sign(x), None), lambda g, y, saved, x: (g,), lambda x: np.sign(x), kind="activation"
+    )  # a straight-through estimator: only its kernel has a gradient
+    a, b = leaves(2, count=2)
+    loss = mg.sum(sign(mg.tanh(a)) * b)
+    trace = mg.trace(loss)
+    np.testing.assert_array_equal(trace[b].grad, np.sign(a.data))
+    assert trace["sign"].grad is not None
+    with pytest.raises(KeyError):
+        trace[a]
+    np.testing.assert_allclose(mg.trace(loss, expand=False)[a].grad, (1 - np.tanh(a.data) ** 2) * b.data, rtol=1e-12)
+
+
 def test_only_an_opened_trace_looks_into_packs():
     a = leaves(3, 2)
     loss = mg.sum(mg.stack([mg.tanh(x) for x in a])[1])
