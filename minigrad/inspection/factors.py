@@ -238,7 +238,7 @@ class Loss(Factor):
     def formula(self) -> str:
         (lower,) = self.lower
         inputs = [None if x is None else lower.trace._position(x) for x in self.fused.inputs]
-        return self.fused.op.formulas[inputs.index(lower.index)]
+        return dict(zip(inputs, self.fused.op.formulas, strict=True)).get(lower.index, "")  # "" for a piece of one
 
 
 class Branch:

@@ -391,6 +391,23 @@ def test_within_a_cross_entropy_a_chain_shows_its_steps():
     assert chain.ledger().total["loss"] == pytest.approx(np.log10(chain.gains[-1]))
 
 
+def test_a_loss_that_takes_its_input_apart_has_a_chain_to_each_piece():
+    def distance(pair):
+        return mg.sum(mg.square(pair[0] - pair[1]))
+
+    def backward(g, y, saved, pair):
+        return (2 * g * np.stack([pair[0] - pair[1], pair[1] - pair[0]]),)
+
+    loss = mg.fused("distance", distance, backward, distance, ["±2(a − b)"], kind="loss")
+    a, b = (mg.tensor([k, 2.0], requires_grad=True, name=name) for k, name in ((1.0, "a"), (3.0, "b")))
+    both = mg.stack([a, b])
+    chain = mg.trace(loss(both)).chain(to=b)
+    np.testing.assert_array_equal(chain.product, [4, 0])
+    assert [(factor.symbol, factor.formula) for factor in chain.factors] == [("∂L/∂b", "")]
+    (factor,) = mg.trace(loss(both * 1.0)).chain(to="multiply").factors
+    assert (factor.symbol, factor.formula) == ("∂L/∂multiply", "±2(a − b)")
+
+
 def test_within_a_loss_that_branches_a_chain_shows_the_sum():
     def definition(x):
         h = mg.tanh(x)
