@@ -22,7 +22,7 @@ from minigrad.settings import recording
 from minigrad.tensor import Tensor
 
 LIMIT, GOOD = 1e-7, 1e-9  # the error of a right rule stays below LIMIT; below GOOD no other step is tried
-STEPS = [(1e-5, 1), (1e-5, 0), (1e-3, 1), (1e-3, 0), (1e-7, 1), (1e-7, 0)]  # h, floor: h·max(|x|, floor), or h at x = 0
+STEPS = [(1e-5, 1), (1e-5, 0), (1e-3, 1), (1e-3, 0), (1e-8, 1), (1e-8, 0)]  # h, floor: h·max(|x|, floor), or h at x = 0
 
 
 class Comparison(NamedTuple):

@@ -359,3 +359,19 @@ def test_a_leaf_that_is_packed_and_never_taken_out_does_not_stop_the_audit():
     audit = mg.trace(mg.sum(mg.tanh(mg.stack([a, b])[0])), expand=False).audit()
     assert audit.ok
     assert {check.name: check.count for check in audit.checks}["Σ path lengths = grad"] == 1
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 33])
+@pytest.mark.parametrize("x", [0.0, 1e-9, -1e-8, 1e-7, 1e-6])
+def test_a_slope_that_bends_sharply_where_x_is_almost_0_is_right(x, n):
+    """The slope of softsign, 1/(1+|x|)², has a kink at 0: differences with a step h are off by h."""
+    x = mg.tensor(np.full(n, x), requires_grad=True)
+    audit = mg.trace(mg.sum(mg.softsign(x))).audit()
+    assert audit.ok, audit
+
+
+def test_a_net_of_zeros_with_softsign_is_right():
+    rng = np.random.default_rng(0)
+    model = Sequential(Dense(16, 16, "softsign", init="zeros"), Dense(16, 3, rng=rng))
+    audit = mg.trace(mg.mse(model(rng.normal(size=(8, 16))), np.ones((8, 3))), expand=False).audit()
+    assert audit.ok, audit
