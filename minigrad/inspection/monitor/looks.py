@@ -17,6 +17,7 @@ from minigrad import arrays
 from minigrad.arrays import sum_of_squares
 from minigrad.graph import Node
 from minigrad.kernels import twin
+from minigrad.tensor import Tensor
 
 # The middle of the output's range, and the distance from it beyond which φ' < 0.1·max φ'
 SATURATED = {
@@ -190,13 +191,13 @@ class Walk:
     def of_model(self, parameters: Set) -> Iterator[tuple[str, Look | None]]:
         """(scope, look) of every node computed with these parameters, in forward order.
 
-        A node without parameters of its own belongs to the model whose outputs it uses.
+        A node without any parameters belongs to the model whose outputs it uses.
         """
         mine: set[Node | None] = set()
         for node, look in reversed(self.looks):
             inputs = [x for x in node.inputs if x is not None]
             if parameters.isdisjoint(inputs):
-                foreign = any(x.requires_grad for x in inputs if x.node is None)
+                foreign = any(type(x) is not Tensor for x in inputs)  # Parameters, frozen or not, of another model
                 if foreign or mine.isdisjoint(x.node for x in inputs):
                     continue
             mine.add(node)

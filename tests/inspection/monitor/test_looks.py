@@ -159,6 +159,28 @@ def test_two_models_in_one_graph_are_told_apart(network, data, norm):
     assert of_generator.history["activation_zeros/layers.0"] == [0]  # tanh: not the zeros of the judge's ReLU
 
 
+def test_a_frozen_model_behind_it_is_not_a_part_of_the_model(network, data, norm):
+    generator, judge = network("tanh", classes=6, seed=1), network("relu", classes=1, seed=2)
+    for parameter in judge.parameters():
+        parameter.requires_grad = False
+    with mg.GradientMonitor(generator) as monitor:
+        mg.mse(judge(generator(data()[0])), np.ones((32, 1))).backward()
+        monitor.step()
+    assert monitor.history["activation_norm/layers.1"] == [norm(generator(data()[0]).numpy())]
+    assert monitor.history["activation_zeros/layers.0"] == [0]  # tanh: not the zeros of the judge's ReLU
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_a_shortcut_past_an_input_that_requires_a_gradient_has_a_row(requires_grad, data, norm):
+    model = Sequential(Residual(Dense(6, 6, "tanh")), Dense(6, 3))
+    x, labels = data()
+    with mg.GradientMonitor(model) as monitor:
+        CrossEntropy()(model(mg.tensor(x, requires_grad=requires_grad)), labels).backward()
+        monitor.step()
+    assert list(monitor.history.of("activation_norm")) == ["layers.0.body.0", "layers.0", "layers.1"]
+    assert monitor.history["activation_norm/layers.0"] == pytest.approx([norm(model[0](x).numpy())], rel=1e-14)
+
+
 # Which passes count
 
 
