@@ -3,8 +3,8 @@
 - `Adam(model.parameters(), lr=0.001)`: each element moves by about lr per step, whatever the scale of its gradient.
 - `AdamW(model.parameters(), lr=0.001, weight_decay=0.01)`: the same, and all weights shrink at the same rate.
 
-If g² of an element overflows (in float32 from |g| = 1.8·10¹⁹ on), its v stays infinite, and gradients no longer move
-that element.
+If g² of an element overflows (in float32 from |g| = 1.8·10¹⁹ on), its v stays infinite unless β₂ is 0, and gradients no
+longer move that element.
 """
 
 from __future__ import annotations
@@ -113,5 +113,6 @@ def normalised(g: np.ndarray, state: dict, lr: float, betas: tuple[float, float]
     """lr·m̂/(√v̂ + eps); factors that are the same for all elements are multiplied as numbers, before any array."""
     (b1, b2), t = betas, state["steps"]
     m = state["mean"] = b1 * state.get("mean", 0) + (1 - b1) * g
-    v = state["square"] = b2 * state.get("square", 0) + (1 - b2) * (g * g)
+    before = state.get("square", 0) if b2 else 0  # 0·∞ would be NaN
+    v = state["square"] = b2 * before + (1 - b2) * (g * g)
     return lr / (1 - b1**t) * m / (np.sqrt(v) * (1 / math.sqrt(1 - b2**t)) + eps)

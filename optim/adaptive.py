@@ -3,7 +3,8 @@
 - `Adagrad` divides the gradient by the root of the sum of all its squares so far.
 - `RMSprop` divides it by the root of their running mean, in which old gradients fade.
 
-If g² of an element overflows (in float32 from |g| = 1.8·10¹⁹ on), its s stays infinite, and the element stops moving.
+If g² of an element overflows (in float32 from |g| = 1.8·10¹⁹ on), its s stays infinite unless decay is 0, and the
+element stops moving.
 """
 
 from __future__ import annotations
@@ -87,5 +88,6 @@ class RMSprop(Optimizer):
     @in_one_pass("rmsprop", why="2.2 times as fast for 337 elements in 6 tensors, 3.4 times for 100,000")
     @np.errstate(over="ignore")
     def change(self, w, g, state, lr, decay, eps) -> np.ndarray:
-        s = state["square"] = decay * state.get("square", 0) + (1 - decay) * (g * g)
+        before = state.get("square", 0) if decay else 0  # 0·∞ would be NaN
+        s = state["square"] = decay * before + (1 - decay) * (g * g)
         return lr * g / (np.sqrt(s) + eps)

@@ -124,9 +124,9 @@ def squares_pass(x):
     return total
 
 
-def remembered(state, name, w):
-    """The array of this name in a parameter's state, flat; zeros before the first step."""
-    x = state.get(name)
+def remembered(state, name, w, share=1.0):
+    """The array of this name in a parameter's state, flat; zeros before the first step, or if a share of 0 is kept."""
+    x = state.get(name) if share else None
     if type(x) is not np.ndarray or not x.flags.carray:
         x = state[name] = np.zeros(w.shape, w.dtype) if x is None else np.array(x, w.dtype, order="C")
     return x.ravel()
@@ -152,14 +152,15 @@ def rmsprop(w, g, state, scale, change, squares, lr, decay, eps):
     scaled(w, g, state, scale, change, squares, lr, decay, 1 - decay, eps)
 
 
-def scaled(w, g, state, scale, change, squares, *settings):
-    scaled_pass(w.ravel(), g.ravel(), remembered(state, "square", w), flat(change), squares, scale, *settings)
+def scaled(w, g, state, scale, change, squares, lr, decay, share, eps):
+    square, settings = remembered(state, "square", w, decay), (scale, lr, decay, share, eps)
+    scaled_pass(w.ravel(), g.ravel(), square, flat(change), squares, *settings)
 
 
 def adam(w, g, state, scale, change, squares, lr, betas, eps, weight_decay, shrinkage=0.0):
     (b1, b2), t = betas, state["steps"]
     rate, root = lr / (1 - b1**t), 1 / math.sqrt(1 - b2**t)
-    mean, square = remembered(state, "mean", w), remembered(state, "square", w)
+    mean, square = remembered(state, "mean", w), remembered(state, "square", w, b2)
     settings = scale, rate, b1, b2, root, eps, weight_decay, shrinkage
     adam_pass(w.ravel(), g.ravel(), mean, square, flat(change), squares, *settings)
 

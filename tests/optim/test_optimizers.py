@@ -206,6 +206,18 @@ def test_a_gradient_whose_square_overflows_moves_nothing(kind, kernels):
     np.testing.assert_array_equal(np.isinf(optimizer.state[w]["square"]), [True, False, True])
 
 
+@pytest.mark.parametrize("kernels", ["numpy", "numba"])
+@pytest.mark.parametrize(("kind", "settings"), [(RMSprop, {"decay": 0}), (Adam, {"betas": (0, 0)})])
+def test_a_square_of_which_nothing_is_kept_is_forgotten_though_it_was_infinite(kind, settings, kernels):
+    w = mg.tensor([1.0, 1.0], dtype=np.float32, requires_grad=True)
+    with mg.kernels.use(kernels):
+        optimizer = kind([w], lr=0.1, **settings)
+        for big in (1e30, 4.0, -4.0, 4.0):
+            w.grad = [big, 4.0]
+            optimizer.step()
+    np.testing.assert_allclose(w.data, [0.9, 0.6], rtol=1e-6)
+
+
 @every_kind
 def test_a_parameter_without_gradient_is_passed_over(kind):
     w, idle = mg.tensor(START, requires_grad=True), mg.tensor([7.0], requires_grad=True)

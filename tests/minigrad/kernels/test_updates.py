@@ -19,8 +19,10 @@ CASES = [
     (SGD, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.3}),
     (Adagrad, {}),
     (RMSprop, {"decay": 0.5}),
+    (RMSprop, {"decay": 0.0}),
     (Adam, {}),
     (Adam, {"betas": (0.5, 0.6), "eps": 0.1, "weight_decay": 0.3}),
+    (Adam, {"betas": (0.0, 0.0)}),
     (AdamW, {}),
     (AdamW, {"weight_decay": 0.0}),
 ]
