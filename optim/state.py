@@ -6,6 +6,9 @@
 A parameter is known by its position, never by its name. `np.savez(path, **optimizer.state_dict())` saves to a file and
 `optimizer.load_state_dict(np.load(path))` loads from it. A rate that is a function of the step needs only the number of
 steps; a schedule that depends on training (`ReduceOnPlateau`) has state of its own, saved here, too.
+
+What is loaded takes the dtype of its parameter. `model.astype("float32")` does not convert what an optimizer remembers:
+call `optimizer.load_state_dict(optimizer.state_dict())` after it, or make the optimizer afterwards.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from layers import Dense
 from optim import SGD, Adagrad, Adam, AdamW, CosineDecay, ReduceOnPlateau, RMSprop, Warmup
 
 OPTIMIZERS = [
@@ -107,6 +108,18 @@ def test_a_state_comes_in_the_dtype_of_its_parameters():
     train(wide, 0, 1)
     narrow.load_state_dict(wide.state_dict())
     assert all(narrow.state[p]["velocity"].dtype == np.float32 for p in narrow.params)
+
+
+@pytest.mark.parametrize(("first", "then"), [("float64", "float32"), ("float32", "float64")])
+def test_what_is_remembered_follows_a_model_to_another_dtype_when_it_is_loaded(first, then):
+    model = Dense(3, 2).astype(first)
+    optimizer = Adam(model.parameters(), lr=0.1)
+    train(optimizer, 0, 1)
+    model.astype(then)
+    optimizer.load_state_dict(optimizer.state_dict())
+    train(optimizer, 1, 2)
+    for p in optimizer.params:
+        assert p.dtype == optimizer.state[p]["mean"].dtype == optimizer.state[p]["square"].dtype == then
 
 
 @pytest.mark.parametrize(
