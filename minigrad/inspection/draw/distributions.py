@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.scale import SymmetricalLogTransform
 
+from minigrad.inspection.axis import logarithmic
 from minigrad.inspection.draw import paper
 from minigrad.inspection.draw.boxes import into_parameter
 from minigrad.inspection.kinds import weight_slot
@@ -102,7 +103,7 @@ def spectrum(trace: Trace, to: Any = None, sample: int = 0, path: paper.Path = N
     ax = paper.axes(ax, 8.5, 5)
     ax.axhline(1, color="black", linewidth=0.8)
     found = [[singular_values(matrix, eps) for matrix in matrices] for matrices in (steps, products)]
-    paper.logarithmic(ax, np.concatenate([[1.0], *found[0], *found[1]]))
+    logarithmic(ax, np.concatenate([[1.0], *found[0], *found[1]]))
     kinds = ((-0.12, "o", "--", paper.BLUE, "to the next layer"), (0.12, "s", ":", paper.ORANGE, "to the last layer"))
     for values, (shift, marker, dashes, colour, label) in zip(found, kinds, strict=True):
         at = np.arange(len(values)) + shift

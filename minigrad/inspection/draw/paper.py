@@ -82,20 +82,6 @@ def legend(*several: Axes, **style: Any) -> None:
     several[0].legend(found.values(), found, fontsize=8, title_fontsize=8, frameon=False, **style)
 
 
-def logarithmic(ax: Axes, values: Any) -> None:
-    """A logarithmic y axis around all of `values` that it can show, at least a decade high."""
-    values = np.array(values, dtype=float)
-    logs = np.log10(values[(values > 0) & np.isfinite(values)])
-    ax.set_yscale("log")
-    if logs.size:
-        margin = max(0.06 * np.ptp(logs), (1.2 - np.ptp(logs)) / 2)
-        low, high = max(logs.min() - margin, -307), min(logs.max() + margin, 308)
-        ax.set_ylim(10.0**low, 10.0**high)
-        if high > 100:  # the ticks that matplotlib sets beyond the end might be infinite
-            ax.set_yticks(10.0 ** np.unique(np.linspace(low, high, 6).round(int(high - low < 5))[1:-1]))
-            ax.minorticks_off()
-
-
 def shown(ax: Axes, values: Sequence[float], at: Sequence[float] | None = None) -> np.ndarray:
     """Replace values that a logarithmic axis cannot show by NaN, and write "0" or "∞" for each at its lower end."""
     values = np.array(values, dtype=float)

@@ -18,6 +18,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
 from minigrad.inspection import text
+from minigrad.inspection.axis import logarithmic
 from minigrad.inspection.chain import Chain
 from minigrad.inspection.draw import paper
 from minigrad.inspection.draw.distributions import ridge, spectrum
@@ -34,7 +35,7 @@ def plot_chain(chain: Chain, path: paper.Path = None, ax: Axes | None = None) ->
     """The running product of a chain: a bar per factor, from the gradient before it to the gradient after it."""
     ax = paper.axes(ax, float(np.clip(0.45 * len(chain), 6.5, 11)), 5)
     running = [1.0, *chain.running.tolist()]
-    paper.logarithmic(ax, running)
+    logarithmic(ax, running)
     ax.axhline(1, color="0.6", linewidth=0.8, zorder=1)
     total = chain.ledger().total
     for k, factor in enumerate(chain.factors):
@@ -73,13 +74,13 @@ def flow(trace: Trace, to: Any = None, path: paper.Path = None, ax: Axes | None 
     sizes, values = layers.rms("grad"), layers.rms("value")
     with np.errstate(invalid="ignore"):  # between two infinities a percentile is NaN
         low, high = np.array([np.percentile(np.abs(g), (5, 95)) for g in layers.arrays("grad")]).T
-    paper.logarithmic(ax, [*sizes, *high, *low])
+    logarithmic(ax, [*sizes, *high, *low])
     band = {"color": "black", "alpha": 0.15, "linewidth": 0, "label": "5–95% of |gradient|"}
     ax.fill_between(
         range(len(low)), np.maximum(low, ax.get_ylim()[0]), high, where=(high > 0) & np.isfinite(high), **band
     )
     ax.plot(paper.shown(ax, sizes), "o-", color="black", markersize=4, label="gradient, RMS")
-    paper.logarithmic(below, values)
+    logarithmic(below, values)
     below.invert_yaxis()
     below.plot(paper.shown(below, values), "s-", color="0.35", markersize=3)
     ax.set_ylabel("gradient")
@@ -117,7 +118,7 @@ def before_after(
     layers = paper.Layers(before, to)
     ax = paper.axes(ax, 8, 4.5)
     sizes = [layers.rms("grad"), layers.rms("grad", after)]
-    paper.logarithmic(ax, sizes)
+    logarithmic(ax, sizes)
     first, second = (paper.shown(ax, of) for of in sizes)
     ax.vlines(range(len(first)), first, second, color="0.8", linewidth=1.5, zorder=1)
     ax.plot(first, "o-", color=paper.BLUE, markersize=5, label="before")

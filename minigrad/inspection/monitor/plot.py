@@ -14,6 +14,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
+from minigrad.inspection.axis import logarithmic
+
 FEW = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's, for the colour-blind too
 STYLES = ("-", "--", "-.", ":", (0, (6, 1)), (0, (1, 3)))  # tell a few lines apart in greyscale
 RATIOS = "a healthy weight moves by about a thousandth of its length per step, so its line stays in the grey band; "
@@ -30,11 +32,11 @@ def plot(monitor: Any, path: str | os.PathLike | None = None) -> Figure:
         raise ValueError("GradientMonitor.plot: no gradient is recorded yet: call step() after backward()")
     weights = [name for p, name in monitor.names.items() if p.ndim > 1] or list(monitor.names.values())
     colours = colours_of(weights)
-    ratios = history.of("update_ratio")
+    quantities = history.of("update_ratio"), history.of("gradient_norm")
+    ratios, norms = ({name: values[name] for name in weights if name in values} for values in quantities)
     figure = Figure(figsize=(9, 7.5 if ratios else 4.5), dpi=120, layout="constrained")
     axes = list(figure.subplots(1 + bool(ratios), 1, sharex=True, squeeze=False)[:, 0])
     for ax in axes:
-        ax.set_yscale("log")
         ax.margins(x=0.01)
         ax.grid(axis="y", color="0.9", linewidth=0.6)
         ax.spines[["top", "right"]].set_visible(False)
@@ -42,13 +44,15 @@ def plot(monitor: Any, path: str | os.PathLike | None = None) -> Figure:
         axes[0].axhspan(1e-4, 1e-2, color="0.92", zorder=0)
         axes[0].axhline(1e-3, color="0.6", linewidth=1, zorder=1)
         axes[0].set_ylabel("update ratio ‖Δw‖/‖w‖")
+        logarithmic(axes[0], np.concatenate([[1e-4, 1e-2], *ratios.values()]))
         lines(axes[0], steps, ratios, colours)
     axes[-1].set_ylabel("gradient norm ‖∂L/∂w‖")
     axes[-1].set_xlabel("step")
-    lines(axes[-1], steps, history.of("gradient_norm"), colours)
     whole = {"all parameters together": history["global_norm"]}
     if "global_clipped_norm" in history and np.any(history["global_clipped_norm"] < 0.999 * history["global_norm"]):
         whole["after clipping"] = history["global_clipped_norm"]
+    logarithmic(axes[-1], np.concatenate([*norms.values(), *whole.values()]))
+    lines(axes[-1], steps, norms, colours)
     lines(axes[-1], steps, whole, {"all parameters together": "black", "after clipping": "0.6"})
     if len(weights) > len(FEW):
         scale(figure, axes, colours)

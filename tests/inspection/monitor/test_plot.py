@@ -56,3 +56,17 @@ print(len(monitor.plot().axes), "matplotlib.pyplot" in sys.modules)
     root = Path(__file__).parents[3]
     result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["1", "False"]
+
+
+@pytest.mark.parametrize("exponent", [150, 280, 300])
+def test_a_run_that_explodes_can_be_drawn(exponent, tmp_path):
+    """Matplotlib's own limits and ticks, beyond the largest number, would be infinite."""
+    model = Dense(2, 2, rng=0)
+    with mg.GradientMonitor(model) as monitor:
+        for scale in (1.0, 10.0**exponent):
+            model.zero_grad()
+            mg.sum(model(np.ones((3, 2))) * scale).backward()
+            monitor.step()
+    (ax,) = monitor.plot(tmp_path / "run.png").axes
+    low, high = ax.get_ylim()
+    assert 0 < low < monitor.history["global_norm"].min() < monitor.history["global_norm"].max() < high < np.inf
