@@ -121,6 +121,8 @@ class Chain:
             self.edges = edges_of(path, target)
         elif use is not None:
             self.edges = path_to(use_of(target, use), whole)
+        if element is not None and (empty := [edge.output for edge in self.edges if not edge.output.value.size]):
+            raise ValueError(f"chain: there is no unit on the way to {element}: {empty[-1].symbol} is empty")
         self.is_part = len(self.edges) < len(whole)
         steps = factors_of(self.edges, trace.seed)
         self.product = steps[-1].gradient if steps else trace.seed

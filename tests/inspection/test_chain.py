@@ -430,6 +430,14 @@ def test_beside_a_penalty_a_cross_entropy_has_its_name():
     assert mg.trace(loss).chain(to=w).symbols == ["xᵀ", "∂cross_entropy/∂y"]
 
 
+def test_an_element_of_a_weight_that_an_empty_batch_has_met_is_refused():
+    w = mg.tensor(np.ones((3, 2)), requires_grad=True, name="w")
+    trace = mg.trace(mg.sum(mg.tanh(np.ones((0, 3)) @ w)))
+    assert "the gradient is exactly 0 from step 0 on" in str(trace.chain(to=w))
+    with pytest.raises(ValueError, match=r"chain: there is no unit on the way to \(0, 1\): z1 is empty"):
+        trace.chain(to=w, element=(0, 1))
+
+
 @pytest.mark.parametrize("size", [1e-2, 1e-12])
 def test_a_unit_that_brings_half_of_a_tiny_gradient_is_not_said_to_bring_all(size):
     x = mg.tensor([[size]], requires_grad=True, name="x")
