@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -12,17 +13,23 @@ import numpy as np
 
 from minigrad.arrays import length
 
+GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
+    "omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
+)
+SIGNS = {
+    " · ": r" \, ", "·": r"\cdot ", "ᵀ": r"^{\top}", "…": r"\cdots", "−": "-", "∂": r"\partial ",
+    "#": r"\#", "$": r"\$", "%": r"\%", "&": r"\&",
+    **{letter: rf"\{name} " for letter, name in zip("αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ", GREEK.split(), strict=True)},
+}  # fmt: skip
 TERM = r"(?:\[[^\]]*\]|[^\s()/\[\]])+"  # W1, h[3], [h, c][2]
 PIECE = re.compile(
     rf"∂(?P<above>{TERM})/∂(?P<below>{TERM})"
-    r"|(?P<word>[A-Za-z_]{2,})"
-    r"|\[(?P<index>\d+)\]|(?<=[^\W\d])(?P<digits>\d+)"
-    r"|(?P<sign>[σγβΣᵀ…−]| · )"
+    r"|(?<!\w)(?P<number>[\d.]+)e(?P<power>[+−]\d+)"
+    r"|(?P<word>[A-Za-z_]{2,}(?:\d+[A-Za-z_]+)*)"
+    r"|\[(?P<step>\d+)\](?P<again>:\d+)?|(?<=[^\W\d])(?P<digits>\d+(?::\d+)?|:\d+)|(?P<lower>[₀-₉]+)"
+    rf"|(?P<sign>{'|'.join(map(re.escape, SIGNS))})"
 )
-SIGNS = {
-    "σ": r"\sigma ", "γ": r"\gamma ", "β": r"\beta ", "Σ": r"\Sigma ", "ᵀ": r"^{\top}", "…": r"\cdots", "−": "-",
-    " · ": r" \, ",
-}  # fmt: skip
 
 
 def latex(symbols: str) -> str:
@@ -37,9 +44,15 @@ def latex(symbols: str) -> str:
 def latex_piece(found: re.Match) -> str:
     if found["above"]:
         return rf"\frac{{\partial {latex(found['above'])}}}{{\partial {latex(found['below'])}}}"
+    if found["number"]:
+        return rf"{found['number']} \cdot 10^{{{int(found['power'].replace('−', '-'))}}}"
     if found["word"]:
         return r"\operatorname{" + found["word"].replace("_", r"\_") + "}"
-    return SIGNS[found["sign"]] if found["sign"] else f"_{{{found['index'] or found['digits']}}}"
+    if found["sign"]:
+        return SIGNS[found["sign"]]
+    if found["step"]:
+        return f"_{{{found['step']}{found['again'] or ''}}}"
+    return f"_{{{unicodedata.normalize('NFKC', found['digits'] or found['lower'])}}}"
 
 
 def number(x: float | None, digits: int = 3) -> str:

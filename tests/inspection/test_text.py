@@ -88,6 +88,15 @@ def test_everything_prints_shortly_and_soon_for_two_million_parameters():
         ("∂h[5]/∂[h, c][4] · σ", r"\frac{\partial h_{5}}{\partial [h, c]_{4}} \, \sigma "),
         ("my_w · log_softmax", r"\operatorname{my\_w} \, \operatorname{log\_softmax}"),
         ("(I + γ1 · LeakyReLU'(z2))", r"(I + \gamma _{1} \, \operatorname{LeakyReLU}'(z_{2}))"),
+        (
+            "diag(1.5e−20) · θ₁₂ᵀ · 1e+10",
+            r"\operatorname{diag}(1.5 \cdot 10^{-20}) \, \theta _{12}^{\top} \, 1 \cdot 10^{10}",
+        ),
+        (
+            "z1:2ᵀ · h[3]:2 · γ:2 · tanh'(add:3)",
+            r"z_{1:2}^{\top} \, h_{3:2} \, \gamma _{:2} \, \operatorname{tanh}'(\operatorname{add}_{:3})",
+        ),
+        ("log1p'(Δ) · log2'(5%)", r"\operatorname{log1p}'(\Delta ) \, \operatorname{log}_{2}'(5\%)"),
     ],
 )
 def test_latex_keeps_brackets_where_they_were(symbols, expected):
