@@ -45,7 +45,7 @@ def elementwise(
     derivatives : sequence
         Per input `lambda y, *xs, **params: ∂y/∂x`, or a number, or None where there is no derivative.
     formulas : sequence of str
-        The local derivatives as traces print them; `latex` the same for a paper, kept as `op.latex`.
+        The local derivatives as traces print them; `latex` the same for `chain.latex()`, below each factor.
     kind : str
         activation, linear, norm, loss, reduce, view or arithmetic; ledgers sum per kind.
     numpy : callable, optional
@@ -160,8 +160,9 @@ def registered(op: Kind, numpy: Callable | None, method: bool) -> Kind:
         raise TypeError(f"{op.name}: vjps is a list with one rule per input, such as [lambda g, y, x: 2 * g]")
     if op.arity is not None and not 0 < op.arity <= len(op.names):
         raise ValueError(f"{op.name}: {op.arity} rules, but forward takes only {', '.join(op.names)}")
-    if isinstance(op.formulas, str) or len(op.formulas) != (op.arity or 1):
-        raise ValueError(f"{op.name}: formulas is a list of {op.arity or 1}, one per rule, not {op.formulas!r}")
+    for what, given in (("formulas", op.formulas), ("latex", op.latex)):
+        if isinstance(given, str) or (given is not None and len(given) != (op.arity or 1)):
+            raise ValueError(f"{op.name}: {what} is a list of {op.arity or 1}, one per rule, not {given!r}")
     handed = ["y"] if isinstance(op, Elementwise) else ["g", "y"]
     for i, rule in enumerate(op.rules if op.arity else ()):
         if callable(rule) and (why := misfit(rule, handed + op.names[: op.arity], op.names[op.arity :])):

@@ -41,7 +41,7 @@ class Op:
         self.rules = rules
         self.arity = None if callable(rules) else len(rules)  # None: any number of inputs
         self.formulas = formulas or [""] * (self.arity or 1)
-        self.latex = latex or self.formulas
+        self.latex = latex
         self.kind = kind
         self.names, self.defaults = arguments(forward, self.arity)
         optional = self.arity and self.defaults.keys() == set(self.names[self.arity :])

@@ -17,7 +17,7 @@ import numpy as np
 from minigrad.arrays import length
 from minigrad.inspection import text
 from minigrad.inspection.display import picture
-from minigrad.inspection.factors import Loss, factors_of
+from minigrad.inspection.factors import Factor, Loss, factors_of
 from minigrad.inspection.ledger import Ledger
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.sample import of_row, of_sample
@@ -253,8 +253,9 @@ class Chain:
         return numbers
 
     def latex(self) -> str:
-        """The product in LaTeX, without surrounding dollars."""
-        return text.latex(f"{self.derivative} = {' · '.join(self.symbols) or '1'}")
+        """The product in LaTeX, without surrounding dollars; below a factor the formula, if its op declares `latex`."""
+        product = r" \, ".join(in_latex(factor) for factor in reversed(self.factors))
+        return text.latex(f"{self.derivative} = ") + (product or "1")
 
     def plot(self, path: Any = None, ax: Any = None) -> Any:
         """Draw what is left of the gradient, factor by factor: a matplotlib Figure, also written to `path`."""
@@ -266,6 +267,11 @@ class Chain:
     def __repr__(self) -> str:
         decades = text.signed(self.decades[-1]) if len(self) else "0"
         return f"<Chain {self.derivative}: {len(self)} factors, {decades} decades>"
+
+
+def in_latex(factor: Factor) -> str:
+    symbol, formula = text.latex(factor.symbol), factor.local and factor.local.latex
+    return rf"\underset{{{formula}}}{{{symbol}}}" if formula else symbol
 
 
 def lost(norm: float) -> str:

@@ -31,8 +31,8 @@ class LocalJacobian:
     ----------
     kind : str
         "diagonal" (element by element), "matrix" (a product with a constant matrix) or "linear" (any other).
-    formula : str
-        The derivative as the op declares it.
+    formula, latex : str
+        The derivative as the op declares it; None if it declares none in LaTeX.
     shape : tuple of int
         (elements of y, elements of x).
 
@@ -53,7 +53,9 @@ class LocalJacobian:
     def __init__(self, node: Node, slot: int) -> None:
         self.node = node
         self.slot = slot
-        self.formula = node.op.formulas[min(slot, len(node.op.formulas) - 1)]
+        rule = min(slot, len(node.op.formulas) - 1)  # an op of any number of inputs has one for all of them
+        self.formula: str = node.op.formulas[rule]
+        self.latex: str | None = node.op.latex and node.op.latex[rule]
         self.shape = (node.output.size, node.arrays[slot].size)
 
     @property

@@ -123,7 +123,7 @@ class Instead(LocalJacobian):
         self.own = own
         self.change = change
         value = "a function" if callable(change) else text.number(change) if np.ndim(change) == 0 else "an array"
-        self.formula = f"{value} for {own.formula}"
+        self.formula, self.latex = f"{value} for {own.formula}", None
 
     @property
     def slopes(self) -> Any:

@@ -29,6 +29,19 @@ def test_a_product_with_a_matrix_of_one_number_shows_it():
     ]
 
 
+def test_a_formula_that_an_op_declares_in_latex_stands_below_its_factor():
+    cube = mg.elementwise("cube", lambda x: x**3, [lambda y, x: 3 * x**2], ["3x²"], latex=["3x^2"])
+    double = mg.primitive("double", lambda x: 2 * x, [lambda g, y, x: 2 * g], ["2 g"], latex=[r"2 \, g"])
+    x = mg.tensor([1.0, 2.0], requires_grad=True, name="x")
+    trace = mg.trace(mg.sum(cube(double(x))))
+    product = r"\frac{\partial L}{\partial x} = \underset{2 \, g}{\operatorname{double}} \, "
+    diagonal = r"\operatorname{diag}(\operatorname{cube}'(\operatorname{double}))"
+    found = trace.chain(to=x).latex()
+    assert found == rf"{product}\underset{{3x^2}}{{{diagonal}}} \, \operatorname{{sum}}"
+    pytest.importorskip("matplotlib.mathtext").MathTextParser("path").parse(f"${found}$")
+    assert trace.what_if({"cube": 1.0}).chain(to=x).latex() == rf"{product}{diagonal} \, \operatorname{{sum}}"
+
+
 def test_an_op_without_formulas_prints_its_name():
     double = mg.primitive("double", lambda x: 2 * x, [lambda g, y, x: 2 * g])
     x = mg.tensor([1.0, 2.0], requires_grad=True, name="x")

@@ -39,6 +39,8 @@ def fused_double(forward=lambda a: (2 * a, None), backward=None, definition=lamb
         (lambda: mg.elementwise("sine", np.sin, [1, 1], ["1", "1"]), ValueError, "sine: 2 rules, but .* only x"),
         (lambda: mg.elementwise("sum", np.add, [1, 1], ["1"]), ValueError, r"sum: formulas is a list of 2, .* \['1'\]"),
         (lambda: mg.primitive("same", np.copy, [lambda g, y, a: g], "g"), ValueError, "same: formulas is a list of 1,"),
+        (lambda: mg.elementwise("f", np.sin, [np.cos], ["cos"], latex="x"), ValueError, "f: latex is a list of 1,"),
+        (lambda: mg.elementwise("f", np.add, [1, 1], ["1", "1"], latex=["1"]), ValueError, "f: latex is a list of 2,"),
         (lambda: mg.primitive("m", lambda x: -x, lambda g, y, x: -g), TypeError, "m: vjps is a list with one rule per"),
         (
             lambda: mg.elementwise("m", np.sin, [lambda x: 1], ["1"]),
