@@ -34,7 +34,7 @@ def jacobian(self: Trace, of: Any, wrt: Any, sample: int | None = None) -> np.nd
     Returns
     -------
     ndarray, (of.size, wrt.size)
-        For one sample if `sample` is given. Zeros where `of` does not depend on `wrt`.
+        In float64. For one sample if `sample` is given. Zeros where `of` does not depend on `wrt`.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def units(x: np.ndarray, at: tuple) -> Iterator[np.ndarray]:
     """The unit gradients of the elements `at` of x, in portions that stay small."""
     elements = np.arange(x.size).reshape(x.shape)[at].ravel()
     for portion in np.array_split(elements, max(1, -(-len(elements) * x.size // DENSE_LIMIT))):
-        ones = np.zeros((len(portion), x.size), x.dtype)
+        ones = np.zeros((len(portion), x.size))
         ones[np.arange(len(portion)), portion] = 1
         yield ones.reshape(len(portion), *x.shape)
 
@@ -90,5 +90,5 @@ def units(x: np.ndarray, at: tuple) -> Iterator[np.ndarray]:
 def block(gradients: Many | None, x: np.ndarray, at: tuple, rows: int) -> np.ndarray:
     """One row for each gradient that arrived at x, with its elements `at`; `rows` of zeros if none did."""
     if gradients is None:
-        return np.zeros((rows, x[at].size), x.dtype)
+        return np.zeros((rows, x[at].size))
     return np.array([g[at] for g in gradients.values()]).reshape(rows, x[at].size)

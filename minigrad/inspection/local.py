@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -109,14 +110,24 @@ class LocalJacobian:
         return node.op.contribution(node, self.slot, g, node.output, self.arrays)
 
     def vjps(self, gs: Iterable[np.ndarray]) -> list[np.ndarray]:
-        """g·J for each of many g; what is common to them is computed once."""
-        x, y = self.arrays[self.slot], self.node.output
-        if self.matrix is not None and self.slot == 0:
-            transposed = self.matrix.T
+        """g·J in float64 for each of many g; what is common to them is computed once."""
+        local = self.in_float64()
+        x, y = local.arrays[local.slot], local.node.output
+        if local.matrix is not None and local.slot == 0:
+            transposed = local.matrix.T
             return [g @ transposed for g in gs]
-        if self.diagonal is None or x.shape != y.shape:
-            return [self.vjp(g) for g in gs]
-        return list(gs) if self.passes_on else [times(g, self.slopes) for g in gs]
+        if local.diagonal is None or x.shape != y.shape:
+            return [local.vjp(g) for g in gs]
+        return list(gs) if local.passes_on else [times(g, local.slopes) for g in gs]
+
+    def in_float64(self) -> LocalJacobian:
+        """The same derivative, with values in float64: a product of hundreds would underflow in float32."""
+        node, arrays = self.node, tuple(map(widened, self.arrays))
+        if all(array is x for array, x in zip(arrays, node.arrays, strict=True)):
+            return self
+        wide = copy(self)
+        wide.node = Node(node.op, node.inputs, arrays, node.params, widened(node.output), node.saved, node.versions)
+        return wide
 
     def jvp(self, v: ArrayLike) -> np.ndarray:
         """J·v: how y changes when x changes by `v`."""
@@ -176,3 +187,7 @@ class LocalJacobian:
     def __repr__(self) -> str:
         rows, columns = self.shape
         return f"<∂{self.node.op.name}/∂x{self.slot + 1} = {self.formula}, {self.kind}, {rows}×{columns}>"
+
+
+def widened(x: Any) -> Any:
+    return x.astype(np.float64) if getattr(x, "dtype", None) == np.float32 else x

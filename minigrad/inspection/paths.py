@@ -150,7 +150,7 @@ def every_path(target: TraceNode) -> Iterator[Path]:
         if vertex == target.index:
             yield Path(listed(edges), g)
         else:
-            stack += [(edge.input.index, edge.local.vjp(g), (edge, edges)) for edge in leaving[vertex]]
+            stack += [(edge.input.index, *edge.local.vjps([g]), (edge, edges)) for edge in leaving[vertex]]
 
 
 def listed(edges: Any) -> list[Edge]:
@@ -173,6 +173,6 @@ class Beam:
         return Beam(self.strongest + other.strongest, self.width)
 
     def through(self, edge: Edge) -> Beam:
-        local = edge.local
-        products = [(local.vjp(g), (edge, edges)) for _, g, edges in self.strongest]
-        return Beam([(length(g), g, edges) for g, edges in products], self.width)
+        products = edge.local.vjps(g for _, g, _ in self.strongest)
+        ways = ((edge, edges) for _, _, edges in self.strongest)
+        return Beam([(length(g), g, edges) for g, edges in zip(products, ways, strict=True)], self.width)

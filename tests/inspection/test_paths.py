@@ -73,7 +73,7 @@ def test_every_net_is_the_sum_of_its_lengths(net, tolerance):
             parts = trace.by_path_length(to=leaf, count=count)
             assert_split(list(parts.values()), trace[leaf].grad, tolerance)
             assert sum(parts.counts.values()) == trace.count_paths(to=leaf)
-            assert all(part.dtype == trace[leaf].grad.dtype for part in parts.values())
+            assert all(part.dtype == np.float64 for part in parts.values())
 
 
 def residual_net(blocks, width=4, batch=3, seed=0):

@@ -94,10 +94,9 @@ def spectrum(trace: Trace, to: Any = None, sample: int = 0, path: paper.Path = N
         raise ValueError(f"spectrum: there is only one layer on the way to {target.symbol}")
     row = sample if all(node.value.ndim > 1 for place in places for node in place) else None
     steps = [layers.chain.trace.jacobian(above, below, row) for below, above in pairwise(places)]
-    eps = np.finfo(steps[0].dtype).eps
-    downwards = [steps[-1].astype(np.float64), *steps[-2::-1]]  # in float32 a product would soon be 0 or infinite
+    eps = np.finfo(target.value.dtype).eps
     with np.errstate(over="ignore", invalid="ignore"):
-        products = list(accumulate(downwards, np.matmul))[::-1]
+        products = list(accumulate(steps[::-1], np.matmul))[::-1]
     if not all(np.isfinite(matrix).all() for matrix in (*steps, *products)):
         raise ValueError(f"spectrum: a Jacobian on the way to {target.symbol} is not finite")
     ax = paper.axes(ax, 8.5, 5)
