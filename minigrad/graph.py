@@ -87,8 +87,7 @@ def order(*roots: Node, until: Collection = ()) -> list[Node]:
         for x in node.inputs:
             if x is not None:
                 versions += x._writes[0] if x._writes else 0
-                source = x.node
-                if source is not None and source not in found and source not in until:
+                if (source := x.node) is not None and source not in found and source not in until:
                     found.add(source)
                     stack.append(source)
         if versions != node.versions:
@@ -106,10 +105,11 @@ def pull(node: Node, g: Any) -> Iterable:
 
 
 def pull_and_notify(node: Node, g: Any) -> Iterable:
-    """`pull`, after telling the listeners of this thread."""
+    """`pull`, and then tell the listeners of this thread; they do not hear of a node whose rule failed."""
+    contributions = pull(node, g)
     for listener in state.listeners:
         listener(node, g)
-    return pull(node, g)
+    return contributions
 
 
 def walk(

@@ -110,8 +110,7 @@ def by_unit(x: np.ndarray) -> np.ndarray:
 class Look:
     """What is kept of a node's output and of the gradient there: a few numbers, or a few per unit.
 
-    It is taken when the gradient arrives, while both arrays are in the processor's cache: the gradient has just been
-    computed, and the node's rule reads the output next.
+    It is taken while both arrays are in the processor's cache: the node's rule has just read them.
 
     Attributes
     ----------

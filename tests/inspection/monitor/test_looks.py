@@ -253,11 +253,13 @@ def test_a_backward_that_breaks_off_does_not_count(network, data):
     np.testing.assert_equal(recorded(before=[2, 10]), recorded(before=[]))
 
 
-def test_after_a_backward_that_broke_off_there_is_nothing_to_record(network, data):
+@pytest.mark.parametrize("where", ["in the middle", "in the last node"])
+def test_after_a_backward_that_broke_off_there_is_nothing_to_record(where, network, data):
     model, (x, labels) = network("relu"), data()
     broken = mg.primitive("broken", lambda x: x.copy(), [lambda g, y, x: None])
     with mg.GradientMonitor(model) as monitor:
+        h = broken(model[0](x)) if where == "in the middle" else mg.relu(x @ broken(model[0].weight))
         with pytest.raises(mg.GraphError, match="returned NoneType"):
-            mg.cross_entropy(model[1](broken(model[0](x))), labels).backward()
+            mg.cross_entropy(model[1](h), labels).backward()
         with pytest.raises(mg.GraphError, match="no gradient of the model has arrived"):
             monitor.step()
