@@ -57,7 +57,7 @@ def lag_matrix(self: Trace, states: str | Sequence) -> np.ndarray:
     KeyError
         If no state has such a name.
     ValueError
-        If the states are not all (batch, n), have an empty batch, or belong to several layers.
+        If the states are not all (batch, n), have an empty batch, or belong to several layers or sequences.
 
     Examples
     --------
@@ -80,6 +80,8 @@ def lag_matrix(self: Trace, states: str | Sequence) -> np.ndarray:
     if isinstance(states, str) and len(layers) > 1:
         which = " or ".join(f"{layer}/{states.rpartition('/')[2]}" for layer in layers)
         raise ValueError(f"lag_matrix: {states} are the states of {len(layers)} layers; say {which}")
+    if isinstance(states, str) and len({h.name for h in found}) < len(found):
+        raise ValueError(f"lag_matrix: {states} are the states of several sequences; give a list of those of one")
     if len(shapes) != 1 or len(found[0].shape) != 2:
         raise ValueError(f"lag_matrix: states must all be (batch, n), not {' and '.join(map(str, sorted(shapes)))}")
     batch, n = found[0].shape

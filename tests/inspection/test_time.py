@@ -118,6 +118,20 @@ def test_many_units_are_taken_in_portions():
     np.testing.assert_allclose(lags, [[1, 0], [np.mean(slopes), 1]], rtol=1e-12)
 
 
+def test_the_states_of_two_sequences_are_not_mixed():
+    """Neither of two models that have the same path, nor of one that reads two sequences."""
+    rng = np.random.default_rng(0)
+    first, second = RNN(3, 4, rng=rng), RNN(3, 4, rng=rng)
+    xs = rng.normal(size=(2, 5, 2, 3))
+    for other in (first, second):
+        trace = mg.trace(mg.mse(first(xs[0]), other(xs[1])))
+        with pytest.raises(ValueError, match=r"lag_matrix: h\[\*\] are the states of several sequences; give a list"):
+            trace.lag_matrix("h[*]")
+        states = trace["h[*]"]
+        lags = trace.lag_matrix(states[: len(states) // 2])
+        np.testing.assert_allclose(lags, mg.trace(mg.sum(first(xs[0]))).lag_matrix("h[*]"), rtol=1e-12)
+
+
 def test_layers_are_told_apart_by_their_path():
     rng = np.random.default_rng(0)
     net = Sequential(Embedding(5, 3, rng=rng), LSTM(3, 4, layers=2, rng=rng))
