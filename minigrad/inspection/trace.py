@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minigrad.arrays import length
-from minigrad.graph import Node, order, pull, walk
+from minigrad.graph import GraphError, Node, order, pull, walk
 from minigrad.inspection import text
 from minigrad.inspection.kinds import kind_of
 from minigrad.inspection.local import LocalJacobian
@@ -64,6 +64,8 @@ def trace(output: Tensor, gradient: ArrayLike | None = None, expand: bool = True
     """
     if not isinstance(output, Tensor):
         raise TypeError(f"trace: output is a Tensor, not {type(output).__name__}; the trace of a matrix is np.trace(x)")
+    if output.ndim == 2 and output.size > 1 and gradient is None:
+        raise GraphError(f"trace: shape {output.shape} needs gradient= or .sum(); the trace of a matrix is np.trace(x)")
     seed = output.seed_gradient(gradient)
     nodes, replaced, within = opened(recorded(output)) if expand else (recorded(output), {}, {})
     found = Trace(output, seed, nodes, replaced, within, expanded=expand)

@@ -66,6 +66,9 @@ def test_the_gradient_that_a_trace_starts_from():
         mg.trace(mg.tensor(1.0))
     with pytest.raises(TypeError, match=r"trace: output is a Tensor, not ndarray; the trace of a matrix is np\.trace"):
         mg.trace(np.eye(2))
+    for matrix in (mg.tensor(np.eye(2)), mg.tensor(np.eye(2), requires_grad=True) * 2):
+        with pytest.raises(mg.GraphError, match=r"shape \(2, 2\) needs gradient=.* the trace of a matrix is np\.trace"):
+            mg.trace(matrix)
 
 
 def test_a_leaf_alone():
