@@ -1,5 +1,7 @@
 """An audit finds nothing where all derivatives are right, and exactly the faulty op where one is wrong."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -211,6 +213,24 @@ def test_rounding_is_no_mistake(f):
 
 
 # Everything else
+
+
+@pytest.mark.parametrize(
+    ("noise", "note"),
+    [(1e-4, ""), (1e-6, r"not counted: rounding of \de-1[01]")],  # condition numbers of 10⁵ and 10⁷
+)
+def test_an_ill_conditioned_matrix_is_no_mistake(noise, note, monkeypatch):
+    """A Gaussian process: steps leave the positive definite matrices, and in its gradient terms nearly cancel."""
+    linalg = pytest.importorskip("minigrad.numpy_linalg")
+    x = np.linspace(0, 5, 40)
+    width, scale = (mg.tensor(0.0, requires_grad=True, name=name) for name in ("width", "scale"))
+    kernel = np.exp(scale) * np.exp(-0.5 * (x[:, None] - x) ** 2 * np.exp(width)) + noise * np.eye(40)
+    fit, volume = np.sin(x) @ np.linalg.solve(kernel, np.sin(x)), np.sum(np.log(np.diag(np.linalg.cholesky(kernel))))
+    audit = mg.trace(fit + 2 * volume).audit()
+    assert audit.failures == []
+    assert re.search(note, str(audit))
+    plant(monkeypatch, linalg.cholesky, 2)
+    assert [failure.op for failure in mg.trace(fit + 2 * volume).audit().failures] == ["cholesky"]
 
 
 def test_differences_are_taken_in_float64(make_net):
