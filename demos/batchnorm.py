@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 import minigrad as mg
 from demos.datasets import Dataset, digits
-from demos.lesson import COLOURS, Claim, Result, holds, measured, picture, require, table
+from demos.lesson import COLOURS, Claim, Result, holds, measured, picture, require, table, written
 from demos.training import fit
 from layers import BatchNorm, Dense, ReLU, Sequential, Tanh
 from minigrad.data import accuracy
@@ -114,6 +114,7 @@ def claims(square: dict, rows: dict, use: dict) -> list[Claim]:
     same, own, bare = moved["× 16", "BatchNorm"], moved["× 1/16 … 16", "BatchNorm"], moved["× 16", "as they are"]
     plain, fast = (right["× 1", how][:, -1] for how in KINDS[1:])
     mixed, by_digit = (np.array(use[key]) - use["running"] for key in ("mixed", "sorted"))
+    pairs, ordered, whole = written(mixed[0], "+.0%"), written(by_digit[0], "+.0%"), written(mixed[-1], "+.1%")
     return [
         Claim(
             "BatchNorm multiplies a gradient by γ/s (many summaries)",
@@ -132,7 +133,7 @@ def claims(square: dict, rows: dict, use: dict) -> list[Claim]:
         ),
         Claim(
             "After training, batch statistics do as well as running ones (code that forgets eval())",
-            f"accuracy {mixed[0]:+.0%} in pairs, {by_digit[0]:+.0%} if sorted by digit, {mixed[-1]:+.1%} in one batch",
+            f"accuracy {pairs} in pairs, {ordered} if sorted by digit, {whole} in one batch",
             holds(min(*mixed, *by_digit) > -0.02, mixed[-1] > -0.02, "batches are large and mixed"),
         ),
     ]
@@ -146,9 +147,8 @@ def run(
     require(epochs >= 1 and seed >= 0, f"--epochs is at least 1 and --seed at least 0, not {epochs} and {seed}")
     square, use, kinds = jacobian(seed), statistics(epochs, seed), list(product(PHI, SCALES, KINDS))
     rows = measured(lambda kind: inputs(*kind, epochs, seed), kinds, "networks")
-    lines = []
-    for (φ, scale, how), row in rows.items():
-        lines.append((φ.__name__, scale, how, f"{row['weight']:.2g}", *(f"{x:.1%}" for x in row["correct"])))
+    cells = ((f"{row['weight']:.2g}", *(f"{share:.1%}" for share in row["correct"])) for row in rows.values())
+    lines = [(φ.__name__, scale, how, *row) for (φ, scale, how), row in zip(rows, cells, strict=True)]
     shares = [(name, *(f"{share:.0%}" for share in use[name])) for name in ("mixed", "sorted")]
     text = [
         table(("φ", "inputs", "", "‖∂L/∂W1‖ at first", *(f"correct, rate {rate:g}" for rate in RATES)), lines),

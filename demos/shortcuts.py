@@ -99,7 +99,7 @@ def claims(rows: dict[str, dict], depth: int) -> list[Claim]:
         ),
         Claim(
             "A block can be deleted, a layer of a plain network cannot (Veit et al., 2016)",
-            "correct: " + ", ".join(f"{name} −{share:.1%}" for name, share in lost.items()),
+            "correct: " + ", ".join(f"{name} {written(-share, '+.1%')}" for name, share in lost.items()),
             holds(3 * max(lost["residual"], lost["residual-relu"], lost["dense"]) < lost["plain"]),
         ),
         Claim(

@@ -1,5 +1,7 @@
 """The lesson on BatchNorm: its Jacobian, large inputs, both kinds of statistics, what is shown, its options."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -162,6 +164,7 @@ def test_each_claim_has_its_verdict(result):
         "holds if batches are large and mixed",
     ]
     assert result.claims[0].measured.startswith("2 of 8 directions lost in training, 0 after")
+    assert re.match(r"accuracy −\d+% in pairs, −\d+% if sorted by digit, ", result.claims[-1].measured)
 
 
 def test_other_numbers_give_other_verdicts(result):

@@ -168,6 +168,9 @@ def test_claims_follow_the_numbers():
     ]
     assert "of 1,048,576 paths, those through 5 of 20 blocks" in found[0].measured
     assert "plain −70.0%, residual −1.0%" in found[1].measured
+    better = known()
+    better["residual"]["without"] = [0.96]
+    assert "residual +1.0%" in shortcuts.claims(better, 20)[1].measured
     assert "9 of 32 directions" in found[3].measured
 
 
