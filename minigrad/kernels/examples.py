@@ -10,7 +10,6 @@ from typing import Any
 
 from minigrad.kernels.dispatch import twins
 
-ACTIVATIONS = "sigmoid tanh relu leaky_relu elu softplus silu gelu softsign hard_tanh"
 NUMBERS = {"leaky_relu": {"slope": 0.01}, "elu": {"alpha": 1.0}}  # what they take beside an array
 UPDATES: dict[str, list[dict[str, Any]]] = {
     "sgd": [
@@ -155,9 +154,9 @@ EXAMPLES: dict[str, Callable] = {calls.__name__: calls for calls in NAMED} | {
     "beyond": lambda draw, n: [call(draw(n), 0.5, 0.4)],
     "active": lambda draw, n: [call(matrix(draw, n))],
     "count_octaves": lambda draw, n: [call(draw(n), -40, 20, first, 256 * k, 256) for first, k in ((0, 1), (256, 3))],
-    "normal_cdf": elementwise(),
 }
-for name in ACTIVATIONS.split():
-    parameters = NUMBERS.get(name, {})
-    EXAMPLES |= {name: elementwise(**parameters), f"{name}_backward": contribution(name, **parameters)}
+for name in (name for name, twin in twins.items() if twin.home == "activations"):
+    values = name.removesuffix("_backward")
+    parameters = NUMBERS.get(values, {})
+    EXAMPLES[name] = elementwise(**parameters) if name == values else contribution(values, **parameters)
 EXAMPLES |= {name: update(settings) for name, settings in UPDATES.items()}

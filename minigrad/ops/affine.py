@@ -12,12 +12,12 @@ from minigrad.define import fused
 from minigrad.kernels import twin
 from minigrad.op import operand
 from minigrad.ops import elementwise as table
+from minigrad.ops.compiled import MEASURED
 from minigrad.ops.linear import matmul, matrix_product
 
 __all__ = ["dense"]
 
-ACTIVATIONS = "sigmoid tanh relu leaky_relu elu softplus silu gelu softsign hard_tanh"
-activations = {name: getattr(table, name) for name in ACTIVATIONS.split()}
+activations = {name: getattr(table, name) for name in MEASURED}  # those that have a kernel
 BY_INPUT = {"softplus", "silu", "gelu", "softsign"}  # φ' of all others follows from φ: z need not be kept
 
 
