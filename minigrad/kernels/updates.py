@@ -27,30 +27,37 @@ def with_square(total, x):
     return total + value * value
 
 
+@register_jitable
+def descend(w, i, step, change, squares, sums):
+    """w[i] ← w[i] − step; returns `sums`, Σw² and Σstep² so far, which grow if `squares` are wanted."""
+    if squares is not None:  # Numba drops what is None
+        sums = with_square(sums[0], w[i]), with_square(sums[1], step)
+    if change is not None:
+        change[i] = step
+    w[i] -= step
+    return sums
+
+
 @exact
 def descent_pass(w, g, change, squares, scale, lr, weight_decay):
     number = w.dtype.type
     factor, rate, decay = number(scale), number(lr), number(weight_decay)
-    before = moved = 0.0
+    sums = 0.0, 0.0
     for i in range(w.size):
         g_i = factor * g[i]
         if weight_decay:
             g_i += decay * w[i]
         step = rate * g_i
-        if squares is not None:  # Numba drops this if it is None
-            before, moved = with_square(before, w[i]), with_square(moved, step)
-        if change is not None:
-            change[i] = step
-        w[i] -= step
+        sums = descend(w, i, step, change, squares, sums)
     if squares is not None:
-        squares[:] = before, moved
+        squares[:] = sums
 
 
 @exact
 def momentum_pass(w, g, velocity, change, squares, scale, lr, momentum, nesterov, weight_decay):
     number = w.dtype.type
     factor, rate, keep, decay = number(scale), number(lr), number(momentum), number(weight_decay)
-    before = moved = 0.0
+    sums = 0.0, 0.0
     for i in range(w.size):
         g_i = factor * g[i]
         if weight_decay:
@@ -58,13 +65,9 @@ def momentum_pass(w, g, velocity, change, squares, scale, lr, momentum, nesterov
         v = keep * velocity[i] + g_i
         velocity[i] = v
         step = rate * (g_i + keep * v if nesterov else v)
-        if squares is not None:  # Numba drops this if it is None
-            before, moved = with_square(before, w[i]), with_square(moved, step)
-        if change is not None:
-            change[i] = step
-        w[i] -= step
+        sums = descend(w, i, step, change, squares, sums)
     if squares is not None:
-        squares[:] = before, moved
+        squares[:] = sums
 
 
 @exact
@@ -72,19 +75,15 @@ def scaled_pass(w, g, square, change, squares, scale, lr, decay, share, eps):
     """s ← decay·s + share·g² and w ← w − lr·g/(√s + eps)."""
     number = w.dtype.type
     factor, rate, keep, new, floor = number(scale), number(lr), number(decay), number(share), number(eps)
-    before = moved = 0.0
+    sums = 0.0, 0.0
     for i in range(w.size):
         g_i = factor * g[i]
         s = keep * square[i] + new * (g_i * g_i)
         square[i] = s
         step = rate * g_i / (np.sqrt(s) + floor)
-        if squares is not None:  # Numba drops this if it is None
-            before, moved = with_square(before, w[i]), with_square(moved, step)
-        if change is not None:
-            change[i] = step
-        w[i] -= step
+        sums = descend(w, i, step, change, squares, sums)
     if squares is not None:
-        squares[:] = before, moved
+        squares[:] = sums
 
 
 @exact
@@ -94,7 +93,7 @@ def adam_pass(w, g, mean, square, change, squares, scale, rate, b1, b2, root, ep
     factor, rated, rooted, floor = number(scale), number(rate), number(root), number(eps)
     keep_m, new_m, keep_v, new_v = number(b1), number(1 - b1), number(b2), number(1 - b2)
     decay, shrink = number(weight_decay), number(shrinkage)
-    before = moved = 0.0
+    sums = 0.0, 0.0
     for i in range(w.size):
         g_i = factor * g[i]
         if weight_decay:
@@ -106,13 +105,9 @@ def adam_pass(w, g, mean, square, change, squares, scale, rate, b1, b2, root, ep
         step = rated * m / (np.sqrt(v) * rooted + floor)
         if shrinkage:
             step += shrink * w[i]
-        if squares is not None:  # Numba drops this if it is None
-            before, moved = with_square(before, w[i]), with_square(moved, step)
-        if change is not None:
-            change[i] = step
-        w[i] -= step
+        sums = descend(w, i, step, change, squares, sums)
     if squares is not None:
-        squares[:] = before, moved
+        squares[:] = sums
 
 
 @compiled(fastmath=REORDERED)
