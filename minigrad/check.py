@@ -197,12 +197,16 @@ def leaves_upstream_alone(case: Case) -> None:
     y, leaves = recorded("check", case, case.xs)
     u = cotangent(y.shape)
     g = u.copy()
+    watched = [g, y.data, *(x.data for x in leaves)]
+    before = [x.copy() for x in watched]
     found = {x: np.zeros_like(x.data) for x in leaves} | walk(order(y.node), {y.node: g})
     fresh = y.node.op is case.f and y.node.op.fresh
     for x in leaves if fresh else ():
         found[x] += 1  # a fresh gradient shares memory with nothing: no other result may change
-    if not np.array_equal(g, u):
-        raise AssertionError(f"the upstream gradient was {shown(u)} before the rules ran, and {shown(g)} after")
+    names = ["upstream gradient", "output", *(f"input {case.names[i]}" for i in case.places)]
+    for name, was, x in zip(names, before, watched, strict=True):
+        if not np.array_equal(was, x, equal_nan=True):
+            raise AssertionError(f"the {name} was {shown(was)} before the rules ran, and {shown(x)} after")
     case.agree("on a second walk", [y.data, *(d.data for d in pulled(y, leaves, u))], case.results(u))
     if fresh:
         case.agree("declared fresh", [y.data, *(found[x] - 1 for x in leaves)], case.results(u))
@@ -273,8 +277,10 @@ def verdict(name: str, test: Callable, case: Case) -> Verdict:
         remark = test(case)
         applies = remark is not NotImplemented
         return Verdict(name, applies or None, (remark or "") if applies else "does not apply")
+    except AssertionError as error:
+        sentence, *summary = error.args or ("an assertion in it fails",)
     except FAULTS as error:
-        sentence, *summary = reason(error)
+        return Verdict(name, False, f"{type(error).__name__}: {error}")  # it may name shapes: they stay as given
     for cut in cuts(case):
         try:
             cut.value()
@@ -283,16 +289,12 @@ def verdict(name: str, test: Callable, case: Case) -> Verdict:
         try:
             test(cut)
         except FAULTS as error:
-            sentence, case = reason(error)[0], cut
-            break
+            if isinstance(error, AssertionError):  # not another fault than the one to be shown
+                sentence, case = [*error.args, sentence][0], cut
+                break
     given = [shown(x, f"{what} = ") for what, x in zip(case.names, case.inputs, strict=True) if x is not None]
     if summary:
         given.append(shown(cotangent(case.value().shape), "upstream gradient = "))
     together = ", ".join(given)
     where = [f"where {together}"] if len(together) < 90 else ["where", *given]
     return Verdict(name, False, "\n".join([*summary, sentence, *where]))
-
-
-def reason(error: Exception) -> list[str]:
-    """The sentences of a failed test, or the error that broke it."""
-    return list(error.args) if isinstance(error, AssertionError) else [f"{type(error).__name__}: {error}"]

@@ -184,6 +184,15 @@ def test_a_rule_that_breaks_is_told():
     assert "KeyError: 'rate'" in report.failures[0].detail
 
 
+def test_an_assertion_in_a_rule_fails_its_lines():
+    def asserts(g, y, x):
+        raise AssertionError
+
+    report = mg.check_op(primitive(lambda x: +x, asserts), X)
+    assert GRADIENTS in failing(report)
+    assert report.failures[0].detail.startswith("an assertion in it fails\nwhere x = ")
+
+
 def test_a_rule_that_cannot_be_differentiated_fails_one_line():
     op = elementwise(np.sin, lambda y, x: np.cos(np.asarray(x)))
     detail = only_failure(mg.check_op(op)).detail
@@ -192,7 +201,7 @@ def test_a_rule_that_cannot_be_differentiated_fails_one_line():
 
 def test_a_wrong_shape_is_told_with_both_shapes():
     report = mg.check_op(primitive(lambda x: x.sum(axis=0), lambda g, y, x: g), X)
-    assert "GraphError: mine: the rule for input 0 returned shape (1,), where shape (1, 1)" in report.failures[0].detail
+    assert "GraphError: mine: the rule for input 0 returned shape (3,), where shape (2, 3)" in report.failures[0].detail
 
 
 # The report
@@ -231,6 +240,28 @@ def test_an_input_that_the_op_refuses_is_not_shown():
     verdict = only_failure(mg.check_op(primitive(step, lambda g, y, x: np.concatenate([g, -g])), X))
     assert verdict.detail.splitlines()[1].startswith("derivative by x[")
     assert verdict.detail.splitlines()[2] == "where x = [[0.5],"
+
+
+def test_an_input_at_which_something_else_goes_wrong_is_not_shown():
+    """3 is written where x.shape[0] is meant: for a smaller input the shape is wrong, too."""
+    op = primitive(lambda x: x.sum(axis=0), lambda g, y, x: 2 * np.stack([g] * 3))
+    summary, sentence, where, *_ = mg.check_op(op, W).failures[0].detail.splitlines()
+    assert summary == "9 of 9 elements differ; it is twice too large"
+    assert sentence.startswith("derivative by x[")
+    assert where.startswith("where")
+
+
+@pytest.mark.parametrize(
+    ("changed", "rule"),
+    [
+        ("the output was [[", lambda g, y, x: np.multiply(y, 0, out=y) + g * np.cos(x)),
+        ("the input x was [[", lambda g, y, x: g * np.cos(x) + 0 * np.multiply(x, 2, out=x)),
+    ],
+)
+def test_an_array_that_a_rule_writes_to_is_named(changed, rule):
+    detail = [v.detail for v in mg.check_op(primitive(np.sin, rule), X).failures if v.property == UPSTREAM]
+    assert changed in detail[0]
+    assert "before the rules ran" in detail[0]
 
 
 def test_a_report_has_a_line_per_property():
