@@ -61,8 +61,10 @@ class Ledger:
     def __str__(self) -> str:
         parts = [f"{column} {text.signed(self.total[column])}" for column in COLUMNS if self.total[column]]
         inside = sum(self.total[column] for column in INSIDE)
-        with np.errstate(over="ignore"):
-            rate = f"   (×{text.fixed(np.power(10.0, inside / self.layers))} per layer)" if self.layers else ""
+        rate = ""
+        if self.layers and not self.total["skip"]:  # the layers in a sum of branches are not counted
+            with np.errstate(over="ignore"):
+                rate = f"   (×{text.fixed(np.power(10.0, inside / self.layers))} per layer)"
         parts.append(f"total {text.signed(self.total['total'])} decades{rate}")
         return f"ledger  {' │ '.join(parts)}"
 

@@ -503,3 +503,17 @@ def test_a_chain_that_leaves_the_range_of_its_numbers_prints():
     assert chain.decades[-1] == pytest.approx(360)
     assert chain.ledger().total["total"] == pytest.approx(360)
     assert "total 360.00 decades   (×inf per layer)" in str(chain)
+
+
+def test_a_chain_through_shortcuts_has_no_rate_per_layer():
+    """Its sums hold layers that nobody counts: the decades of three blocks are not those of one activation."""
+    x = h = mg.tensor([[0.3, -0.2]], requires_grad=True)
+    w = mg.tensor(np.eye(2), requires_grad=True)
+    h = mg.tanh(h @ w)
+    plain = mg.trace(mg.sum(h)).chain(to=x).ledger()
+    assert str(plain).endswith("per layer)")
+    for _ in range(3):
+        h = h + mg.tanh(h @ (2 * np.eye(2)))
+    ledger = mg.trace(mg.sum(h)).chain(to=x).ledger()
+    assert ledger.total["skip"] > 0.5
+    assert str(ledger).endswith("decades")
