@@ -9,6 +9,9 @@ steps; a schedule that depends on training (`ReduceOnPlateau`) has state of its 
 
 What is loaded takes the dtype of its parameter. `model.astype("float32")` does not convert what an optimizer remembers:
 call `optimizer.load_state_dict(optimizer.state_dict())` after it, or make the optimizer afterwards.
+
+Random numbers are not part of it: give Dropout and `batches` one generator, `rng = np.random.default_rng(0)`, and save
+and set `rng.bit_generator.state` as well.
 """
 
 from __future__ import annotations
@@ -40,6 +43,9 @@ def rates(optimizer: Optimizer) -> dict[str, tuple[dict, str]]:
 
 def saved(optimizer: Optimizer) -> dict[str, Any]:
     """The number of steps, the rates and the state of each parameter, as one flat dict; arrays are copies."""
+    kept = sorted({name for state in optimizer.state.values() for name in state} - {"steps"})
+    if not set(kept) <= set(optimizer.remembers):
+        raise ValueError(f"{optimizer.kind}.state_dict: change keeps {kept}: the class needs remembers = {tuple(kept)}")
     state: dict[str, Any] = {"steps": optimizer.steps}
     state |= {key: holder[name] for key, (holder, name) in rates(optimizer).items()}
     for i, p in enumerate(optimizer.params):

@@ -1,11 +1,14 @@
 """Training that was stopped and resumed has the same bits as training that was not."""
 
+import json
+
 import numpy as np
 import pytest
 
 import minigrad as mg
-from layers import Dense
-from optim import SGD, Adagrad, Adam, AdamW, CosineDecay, ReduceOnPlateau, RMSprop, Warmup
+from layers import Dense, Dropout, Sequential
+from minigrad.data import batches
+from optim import SGD, Adagrad, Adam, AdamW, CosineDecay, Optimizer, ReduceOnPlateau, RMSprop, Warmup
 
 OPTIMIZERS = [
     lambda params: SGD(params, 0.05),
@@ -153,3 +156,51 @@ def test_the_state_of_a_number_does_not_fit_a_schedule():
     state = SGD(parameters(), lr=0.1).state_dict()
     with pytest.raises(ValueError, match="unexpected: lr"):
         SGD(parameters(), lr=CosineDecay(0.1, steps=10)).load_state_dict(state)
+
+
+def test_shuffled_batches_and_dropout_go_on_with_the_state_of_their_generator(tmp_path):
+    x = np.random.default_rng(0).normal(size=(20, 3))
+
+    def begin():
+        rng = np.random.default_rng(7)
+        model = Sequential(Dense(3, 8, "tanh", rng=rng), Dropout(0.3, rng=rng), Dense(8, 1, rng=rng))
+        return rng, model, Adam(model.parameters(), 0.01), batches(x, x[:, :1], size=6, rng=rng)
+
+    def epochs(count, rng, model, optimizer, parts):
+        losses = []
+        for _ in range(count):
+            for inputs, targets in parts:
+                optimizer.zero_grad()
+                loss = mg.mse(model(inputs), targets)
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.item())
+        return losses
+
+    straight = epochs(4, *begin())
+    rng, model, optimizer, parts = begin()
+    assert epochs(2, rng, model, optimizer, parts) == straight[:8]
+    model.save(tmp_path / "model.npz")
+    np.savez(tmp_path / "optimizer.npz", **optimizer.state_dict())
+    state = json.dumps(rng.bit_generator.state)
+    rng, model, optimizer, parts = begin()
+    model.load(tmp_path / "model.npz")
+    optimizer.load_state_dict(np.load(tmp_path / "optimizer.npz"))
+    rng.bit_generator.state = json.loads(state)
+    assert epochs(2, rng, model, optimizer, parts) == straight[8:]
+
+
+def test_a_state_that_could_not_be_loaded_is_not_saved():
+    class Momentum(Optimizer):
+        def change(self, w, g, state, lr):
+            state["velocity"] = 0.9 * state.get("velocity", 0) + g
+            return lr * state["velocity"]
+
+    optimizer = Momentum(parameters(), 0.1)
+    train(optimizer, 0, 1)
+    with pytest.raises(
+        ValueError, match=r"Momentum.state_dict: change keeps \['velocity'\]: .* remembers = \('velocity',\)"
+    ):
+        optimizer.state_dict()
+    Momentum.remembers = ("velocity",)
+    assert "0.velocity" in optimizer.state_dict()
