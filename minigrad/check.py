@@ -96,10 +96,9 @@ class Report:
     def ok(self) -> bool:
         return not self.failures
 
-    def __str__(self) -> str:
-        head = (
-            f"{len(self.failures)} of {len(self.verdicts)} properties fail" if self.failures else "every property holds"
-        )
+    def __repr__(self) -> str:
+        count = f"{len(self.failures)} of {len(self.verdicts)} properties fail"
+        head = count if self.failures else "every property holds"
         notes = [f"note  {note}" for note in self.notes]
         return "\n".join([f"{self.op}: {head}", *map(str, self.verdicts), *notes]).replace("\n", "\n  ")
 

@@ -271,6 +271,7 @@ def test_a_report_has_a_line_per_property():
     assert [line.split()[0] for line in lines[1:]] == ["ok", "ok", "–", "ok", "ok", "ok", "ok", "–"]
     assert report.ok
     assert report.failures == []
+    assert repr(report) == str(report)  # so that a notebook and a failed test show it too
 
 
 def test_a_failing_report_says_how_many_lines_fail():
