@@ -6,7 +6,7 @@ point number gives its bin, without a logarithm.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,7 @@ def octaves(x: np.ndarray, first: int = 0, every: int = RUN) -> np.ndarray:
     return count_octaves(x, LOW, HIGH, first, every, RUN)
 
 
-class Histograms(Rows):
+class Histograms(Rows, Mapping):
     """Name → counts (rows, bins), summed over the steps of each row; see `minigrad.inspection.monitor.history`.
 
     If an array has more than 16,384 elements, each step counts every k-th run of 256 and the next step starts one
@@ -89,6 +89,12 @@ class Histograms(Rows):
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.counts[name][: self.length].copy()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.counts)
+
+    def __len__(self) -> int:
+        return len(self.counts)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All histograms by name, for a file; empty if nothing was counted."""

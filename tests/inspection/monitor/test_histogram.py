@@ -38,4 +38,5 @@ def test_histograms_are_bounded_and_keep_every_count():
         histograms.add("g", histograms.count(np.full(10, 2.0 ** (step % 3))))
     assert histograms.counts["g"].shape == (8, len(EDGES) - 1)
     assert histograms["g"].sum() == 1000
+    assert list(histograms) == ["g"]
     assert histograms["g"].sum(axis=0)[np.searchsorted(EDGES, 1.0)] == 340
