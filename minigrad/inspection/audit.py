@@ -42,7 +42,7 @@ def audit(self: Trace) -> Audit:
     return Audit(self)
 
 
-class Audit:
+class Audit(text.Printed):
     """What `trace.audit()` found.
 
     Attributes

@@ -36,7 +36,7 @@ def ledger(self: Trace, to: Any = None) -> Ledger:
     return Chain(self, self.target(first if to is None else to)).ledger()
 
 
-class Chain:
+class Chain(text.Printed):
     """The product of local derivatives from the output of a trace down to one vertex.
 
     Parameters

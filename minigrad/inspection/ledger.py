@@ -15,7 +15,7 @@ INSIDE = ["activation type", "operating point", "weights", "norm", "skip"]  # wh
 COLUMNS = [*INSIDE, "loss", "input", "other"]
 
 
-class Ledger:
+class Ledger(text.Printed):
     """The gains of a chain's factors in decades (log10), per layer and in total, split by cause; rows add up exactly.
 
     For an activation, "activation type" is its gain around 0 (σ' = 1/4, tanh' = 1, √½ for ReLU), and "operating

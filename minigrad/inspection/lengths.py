@@ -89,7 +89,7 @@ def counting(trace: Trace, count: str | Callable[[Edge], bool] | None) -> tuple[
     raise KeyError(f"by_path_length: {count!r} is no kind and no module in this trace; {near}")
 
 
-class PathLengths(dict):
+class PathLengths(text.Printed, dict):
     """Length → the part of a gradient that comes on paths of this length, shortest first.
 
     Attributes

@@ -75,7 +75,7 @@ class Path:
         return f"<Path of {len(self.edges)} edges: {self}>"
 
 
-class Paths(list):
+class Paths(text.Printed, list):
     """The strongest paths to a vertex, first the one with the largest ‖contribution‖.
 
     Attributes

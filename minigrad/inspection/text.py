@@ -32,6 +32,13 @@ PIECE = re.compile(
 )
 
 
+class Printed:
+    """What a notebook shows of a table as `print` does; its `repr` is short, as lists and debuggers need it."""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/plain": str(self)}
+
+
 def latex(symbols: str) -> str:
     """A product as it is printed, in LaTeX.
 

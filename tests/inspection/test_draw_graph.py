@@ -511,6 +511,12 @@ def test_a_notebook_shows_text_and_picture(mlp, monkeypatch):
     assert list(mlp._repr_mimebundle_()) == ["text/plain"]
 
 
+def test_a_notebook_shows_tables_as_they_are_printed(mlp):
+    w = mlp.nodes[0]
+    for table in (mlp.chain(to=w), mlp.ledger(), mlp.by_path_length(to=w), mlp.paths(to=w), mlp.audit()):
+        assert table._repr_mimebundle_() == {"text/plain": str(table)}
+
+
 def test_without_the_room(mlp, monkeypatch):
     monkeypatch.setitem(sys.modules, "minigrad.inspection.draw", None)
     assert list(mlp._repr_mimebundle_()) == ["text/plain"]
