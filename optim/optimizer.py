@@ -133,8 +133,8 @@ class Optimizer:
             if p.requires_grad and (g := p.grad) is not None:
                 norms[p] = norm = length(g, sum_of_squares)
                 if not math.isfinite(norm):
-                    what = f"{'the gradient of ' if np.all(np.isfinite(p.data)) else ''}{self._name(i)}"
-                    raise FloatingPointError(f"{self.kind}: {what} is not finite; nothing changed")
+                    what = f"{'the gradient of ' if np.all(np.isfinite(p.data)) else ''}{self._name(i)} is not finite"
+                    raise FloatingPointError(f"{self.kind}: {what}; nothing changed; mg.detect_anomaly() finds the op")
         return norms
 
     def change(self, w: Any, g: Any, state: dict, lr: float, *args: Any, **settings: Any) -> np.ndarray:
