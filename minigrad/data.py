@@ -81,5 +81,6 @@ def accuracy(logits: ArrayLike, labels: ArrayLike) -> float:
     """
     logits, labels = array(logits), array(labels)
     if logits.shape[:-1] != labels.shape or labels.size == 0 or logits.ndim == 0:
-        raise ValueError(f"accuracy: logits of shape {logits.shape} do not match labels of shape {labels.shape}")
+        misfit = f"accuracy: logits of shape {logits.shape} do not match labels of shape {labels.shape}"
+        raise ValueError(f"{misfit}: logits have one axis more, that of the classes")
     return float(np.mean(logits.argmax(axis=-1) == labels))

@@ -103,6 +103,7 @@ def test_accuracy_is_the_share_of_right_answers():
         (lambda: one_hot([-1, 1], 2), ValueError, "one_hot: labels from -1 to 1"),
         (lambda: accuracy(X, Y[:9]), ValueError, r"accuracy: logits of shape \(10, 2\) .* labels of shape \(9,\)"),
         (lambda: accuracy(X, one_hot(Y, 10)), ValueError, "accuracy: logits"),
+        (lambda: accuracy(Y, Y), ValueError, "do not match .*: logits have one axis more, that of the classes"),
         (lambda: accuracy(np.zeros((0, 3)), np.zeros(0, int)), ValueError, "accuracy: logits of shape"),
         (lambda: accuracy(1.0, 1), ValueError, "accuracy: logits of shape"),
     ],
