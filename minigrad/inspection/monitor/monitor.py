@@ -261,7 +261,7 @@ class GradientMonitor:
         return plot(self, path)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write all that was recorded to an .npz file.
+        """Write all that was recorded to an .npz file; `np.load(path)` gives the arrays of `history` under their names.
 
         Save now and then: the file is replaced at once, so a run that is killed while it saves leaves the old one.
         """
