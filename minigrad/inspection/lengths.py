@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from itertools import pairwise
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -135,15 +135,14 @@ class PathLengths(text.Printed, dict):
         return f"  {end} alone: {text.scientific(length(self[end]))}, {text.paths(self.counts[end])}"
 
     def _groups(self) -> list[list[int]]:
-        """The lengths in each row: one by one where most of the gradient comes in, grouped where little does."""
-        lengths = list(self)
-        if len(lengths) <= 12:
-            return [[n] for n in lengths]
-        norms = [length(part) for part in self.values()]
-        first = max(range(len(lengths) - 5), key=lambda i: sum(norms[i : i + 6]))
-        cuts = [0, first - 5, *range(first, first + 7), first + 11, len(lengths)]
-        cuts = sorted({min(max(cut, 0), len(lengths)) for cut in cuts})
-        return [lengths[i:j] for i, j in pairwise(cuts)]
+        """The lengths in each row: one by one where much of the gradient comes in, grouped where little does."""
+        if len(self) <= 12:
+            return [[n] for n in self]
+        norms = np.array([length(part) for part in self.values()])
+        with np.errstate(all="ignore"):  # a row ends where another tenth of all norms is full
+            tenths = np.nan_to_num(10 * (np.cumsum(norms) - norms / 2) // norms.sum())
+        rows = dict(zip(self, np.minimum(tenths, 9), strict=True))
+        return [list(group) for _, group in groupby(rows, key=rows.__getitem__)]
 
     def _check(self) -> str:
         scale = length(self.target.grad)

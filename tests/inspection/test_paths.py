@@ -241,6 +241,18 @@ def test_a_long_table_is_folded():
     assert int(np.argmax([np.linalg.norm(part) for part in parts.values()])) in alone
 
 
+def test_a_folded_row_holds_little_of_the_gradient():
+    """Also where the lengths that matter lie apart, as in an LSTM."""
+    model = Sequential(LSTM(2, 4, rng=0), Dense(4, 1, rng=1))
+    trace = mg.trace(mg.sum(model(np.random.default_rng(2).normal(size=(3, 20, 2)))))
+    parts = trace.by_path_length(to="c[0]")
+    rows = [row.split()[0].split("–") for row in str(parts).split("\n")[2:-1]]
+    norms = {n: np.linalg.norm(part) for n, part in parts.items()}
+    for ends in rows:
+        inside = [norm for n, norm in norms.items() if int(ends[0]) <= n <= int(ends[-1])]
+        assert sum(inside) - max(inside) <= sum(norms.values()) / 10
+
+
 def test_parts_that_cancel_but_for_rounding_have_no_shares():
     """The gradient of a bias before BatchNorm is only rounding error: shares of it would be ±5e+16 %."""
     model = Sequential(Dense(3, 4, rng=0), BatchNorm(4), Dense(4, 1, rng=1))
