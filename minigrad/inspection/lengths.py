@@ -117,12 +117,10 @@ class PathLengths(text.Printed, dict):
         groups = self._groups()
         parts = [sum(self[n] for n in group) for group in groups]
         shares = [share(part, self.target.grad) for part in parts]
-        largest = max((fraction for fraction in shares if fraction > 0), default=1.0)  # NaN is not > 0
         rows = [("length", "paths", "‖part‖", f"share of {gradient}", "")]
-        for group, part, fraction in zip(groups, parts, shares, strict=True):
+        for group, part, fraction, bar in zip(groups, parts, shares, text.bars(shares), strict=True):
             label = f"{group[0]}–{group[-1]}" if len(group) > 1 else str(group[0])
             paths = text.integer(sum(self.counts[n] for n in group))
-            bar = "(cancels)" if fraction < -5e-4 else "█" * round(20 * np.nan_to_num(fraction) / largest)
             rows.append((label, paths, text.scientific(length(part)), text.percent(fraction), bar + self._end(group)))
         head = f"{gradient} by path length, counting {self.counted}: {text.paths(sum(self.counts.values()))}"
         return "\n".join([head, text.table(rows, ">>>><"), self._check()])

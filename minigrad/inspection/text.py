@@ -90,6 +90,12 @@ def percent(share: float) -> str:
     return "—" if np.isnan(share) else f"{round(100 * share, 1) + 0.0:.1f}%".replace("-", "−")
 
 
+def bars(shares: Sequence[float]) -> list[str]:
+    """The longest for the largest share; none is drawn for what others cancel."""
+    largest = max((share for share in shares if share > 0), default=1.0)  # NaN is not > 0
+    return ["(cancels)" if share < -5e-4 else "█" * round(20 * np.nan_to_num(share) / largest) for share in shares]
+
+
 def integer(n: int) -> str:
     """2 118 760, and in powers of ten from ten million on."""
     return f"{n:,}".replace(",", " ") if n < 10**7 else f"{Decimal(n):.1e}"

@@ -6,18 +6,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from minigrad.arrays import length
+from minigrad.inspection import text
+from minigrad.inspection.factors import share
 from minigrad.inspection.local import DENSE_LIMIT
 from minigrad.inspection.parts import TraceNode
 from minigrad.inspection.trace import Trace
 from minigrad.inspection.ways import Many, along, each
 
 
-def by_time(self: Trace, w: Any) -> list[np.ndarray]:
+class Steps(text.Printed, list):
+    """What each step adds to the gradient of a weight, in order of time; printed, how much each brings."""
+
+    def __init__(self, parts: Iterable[np.ndarray], target: TraceNode) -> None:
+        super().__init__(parts)
+        self.target = target
+
+    def __str__(self) -> str:
+        shares = [share(part, self.target.grad) for part in self]
+        rows = [("step", "‖part‖", f"share of {self.target.derivative}", "")]
+        for t, (part, fraction, bar) in enumerate(zip(self, shares, text.bars(shares), strict=True)):
+            rows.append((str(t), text.scientific(length(part)), text.percent(fraction), bar))
+        head, *lines = text.table(rows, ">>><").split("\n")
+        return f"{head}\n{text.folded(lines, 'steps')}"
+
+
+def by_time(self: Trace, w: Any) -> Steps:
     """What each use of `w` adds to its gradient, in order of time; the sum is the gradient.
 
     In backpropagation through time a weight that is used at every step gets a contribution from each (Werbos,
@@ -29,11 +48,18 @@ def by_time(self: Trace, w: Any) -> list[np.ndarray]:
     >>> w, h = mg.tensor([0.1], requires_grad=True), 0.0
     >>> for x in (1.0, 1.0, 1.0):
     ...     h = h * w + x  # 1, 1.1, 1.11
-    >>> [part.item() for part in mg.trace(h).by_time(w)]
+    >>> parts = mg.trace(h).by_time(w)
+    >>> [part.item() for part in parts]
     [0.0, 0.1, 1.1]
+    >>> print(parts)
+    step    ‖part‖  share of ∂L/∂W1
+       0  0.00e+00             0.0%
+       1  1.00e-01             8.3%  ██
+       2  1.10e+00            91.7%  ████████████████████
     """
     trace = self.opened()
-    return [edge.contribution for edge in reversed(trace.edges(into=trace.target(w)))]
+    target = trace.target(w)
+    return Steps((edge.contribution for edge in reversed(trace.edges(into=target))), target)
 
 
 def lag_matrix(self: Trace, states: str | Sequence) -> np.ndarray:

@@ -45,6 +45,17 @@ def test_each_step_is_that_of_the_textbook():
         np.testing.assert_allclose(part, by_hand, rtol=1e-10, atol=1e-14)
 
 
+def test_the_steps_are_printed_as_a_table():
+    rng = np.random.default_rng(2)
+    net = RNN(3, 4, rng=rng)
+    parts = mg.trace(mg.sum(net(rng.normal(size=(5, 100, 3))))).by_time(net.layers[0].w_hidden)
+    head, *rows = str(parts).split("\n")
+    assert head.split() == ["step", "‖part‖", "share", "of", "∂L/∂W2"]
+    assert [row.split()[0] for row in rows] == [*map(str, range(30)), "…", *map(str, range(70, 100))]
+    assert rows[-1].split()[1] == f"{np.linalg.norm(parts[-1]):.2e}"
+    assert parts._repr_mimebundle_() == {"text/plain": str(parts)}
+
+
 def test_a_loop_over_cells_is_in_order_of_time_too():
     rng = np.random.default_rng(0)
     cell, h = RNNCell(1, 2, rng=rng), None
