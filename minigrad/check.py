@@ -110,6 +110,8 @@ def examples_for(op: Any, params: dict) -> list[np.ndarray]:
     """Inputs of an elementwise op at which it is finite; an input without a derivative is a condition."""
     if not isinstance(op, Elementwise):
         raise ValueError(f"check_op: {getattr(op, '__name__', op)} needs example inputs: check_op(op, x, …)")
+    if missing := set(op.names[op.arity :]) - op.defaults.keys() - params.keys():
+        raise TypeError(f"check_op: {op.name} has no rule for {', '.join(sorted(missing))}: write one, or pass a value")
     rng = np.random.default_rng(0)
     for low, high in DOMAINS:
         xs: list = [np.round(rng.uniform(low, high, (3, 4)), 2) for _ in op.rules]
@@ -274,8 +276,7 @@ def verdict(name: str, test: Callable, case: Case) -> Verdict:
     """The report's line for a test; if that fails, with the smallest cut of the inputs at which it still fails."""
     try:
         remark = test(case)
-        applies = remark is not NotImplemented
-        return Verdict(name, applies or None, (remark or "") if applies else "does not apply")
+        return Verdict(name, None, "does not apply") if remark is NotImplemented else Verdict(name, True, remark or "")
     except AssertionError as error:
         sentence, *summary = error.args or ("an assertion in it fails",)
     except FAULTS as error:

@@ -386,6 +386,11 @@ def test_a_sum_is_not_elementwise():
         (lambda: mg.check_op(mg.matmul), ValueError, "check_op: matmul needs example inputs"),
         (lambda: mg.check_op(mg.matmul, X, X), ValueError, r"matmul: .*\(2, 3\)"),
         (lambda: mg.check_op(mg.add, X), TypeError, r"add: it is called as add\(a, b\)"),
+        (
+            lambda: mg.check_op(elementwise(lambda a, b: a * b, lambda y, a, b: b)),
+            TypeError,
+            "has no rule for b: write one",
+        ),
         (lambda: mg.check_op(mg.sigmoid, X, X), TypeError, r"sigmoid: it is called as sigmoid\(x\)"),
         (lambda: mg.check_op(mg.sigmoid, np.array([1, 2])), ValueError, "no floating input"),
         (lambda: mg.check_op(elementwise(np.sin, None), X), ValueError, "none that has a rule"),
