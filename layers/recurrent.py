@@ -201,7 +201,7 @@ class Recurrent(Module):
 
 
 class RNN(Recurrent):
-    """Layers of simple recurrent units (Elman, 1990); `RNNCell` has the equation, `Recurrent` the shapes.
+    """Layers of `RNNCell`: `layer(x)` → output, `layer(x, h)` → output, h; see `layers.recurrent.Recurrent`.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ class RNN(Recurrent):
 
 
 class LSTM(Recurrent):
-    """Layers of long short-term memory; `LSTMCell` has the equations, `Recurrent` the shapes.
+    """Layers of `LSTMCell`: `layer(x)` → output, `layer(x, (h, c))` → output, (h, c); see `layers.recurrent.Recurrent`.
 
     Parameters
     ----------
@@ -272,7 +272,7 @@ class LSTM(Recurrent):
 
 
 class GRU(Recurrent):
-    """Layers of gated recurrent units; `GRUCell` has the equations, `Recurrent` the shapes.
+    """Layers of `GRUCell`: `layer(x)` → output, `layer(x, h)` → output, h; see `layers.recurrent.Recurrent`.
 
     Parameters
     ----------
