@@ -36,8 +36,8 @@ class Tensor(Operators):
 
     Notes
     -----
-    A write by `t.data -= …` or an optimizer step is noticed: `backward()` through a value computed before it raises
-    GraphError. A write to the array itself, such as `t.data[0] = …` or refilling a batch, is not noticed.
+    `w -= …` makes a new tensor; `w.data -= …` moves w, and `backward()` through a value computed before such a write
+    raises GraphError. A write to the array itself, such as `t.data[0] = …` or refilling a batch, is not noticed.
 
     Examples
     --------
