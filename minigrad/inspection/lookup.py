@@ -24,7 +24,8 @@ def look_up(trace: Any, key: Any) -> Any:
     if isinstance(key, Tensor):
         position = trace._position(key)
         if position is None:
-            raise KeyError(f"the tensor {key.name or key.shape} is not part of this trace")
+            what = key.name or f"of shape {key.shape}"
+            raise KeyError(f"the tensor {what} is not part of this trace: its output was not computed from it")
         return TraceNode(trace, position)
     if isinstance(key, (int, np.integer)):
         count = len(trace._vertices)

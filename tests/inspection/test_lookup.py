@@ -49,8 +49,10 @@ def test_near_names(trace):
         trace["qqq"]
     with pytest.raises(KeyError, match=r"layers\.9/\*"):
         trace["layers.9/*"]
-    with pytest.raises(KeyError, match="not part of this trace"):
+    with pytest.raises(KeyError, match="the tensor stranger is not part of this trace: its output"):
         trace[mg.tensor(1.0, name="stranger")]
+    with pytest.raises(KeyError, match=r"the tensor of shape \(2,\) is not part"):
+        trace[mg.tensor([1.0, 2.0])]
     with pytest.raises(TypeError, match="by Tensor, Module, name or number, not by list"):
         trace[[1]]
 
