@@ -96,10 +96,9 @@ class Case:
         labels = ["value", *(f"gradient of {self.names[i]}" for i in self.places)]
         for label, got, right in zip(labels, found, expected, strict=True):
             for what in ("shape", "dtype"):
-                if getattr(got, what) != getattr(right, what):
-                    raise AssertionError(
-                        f"{label} {note}: expected {what} {getattr(right, what)}, got {getattr(got, what)}"
-                    )
+                one, other = getattr(right, what), getattr(got, what)
+                if one != other:
+                    raise AssertionError(f"{label} {note}: expected {what} {one}, got {other}")
             if not np.allclose(got, right, rtol=1e-7, atol=1e-12, equal_nan=True):
                 raise AssertionError(f"{label} {note}: expected {shown(right)}, got {shown(got)}")
 
@@ -205,6 +204,7 @@ def hint(case: Case, got: np.ndarray, measured: Sequence[np.ndarray], place: int
         "it is twice too large": 2 * right,
         "it is half as large as it should be": right / 2,
         "it is transposed": right.T,
+        "it is 0, as behind a rule that fills an array: write it as an expression": 0 * right,
         "it is the upstream gradient: the local derivative is missing": u,
         **{f"it is the derivative by {case.names[i]}": m for i, m in zip(case.places, measured, strict=True)},
     }

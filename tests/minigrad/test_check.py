@@ -199,6 +199,17 @@ def test_a_rule_that_cannot_be_differentiated_fails_one_line():
     assert "rule for input 0 failed: an array or parameter would lose a tensor's gradients" in detail
 
 
+def test_a_rule_that_fills_an_array_is_told_to_be_an_expression():
+    def fills(g, y, x):
+        z = np.zeros_like(x)
+        for i in range(len(x)):
+            z[i] = 2 * g
+        return z
+
+    report = mg.check_op(primitive(lambda x: 2 * np.sum(x), fills), X[0])
+    assert "it is 0, as behind a rule that fills an array: write it as an expression" in only_failure(report).detail
+
+
 def test_a_wrong_shape_is_told_with_both_shapes():
     report = mg.check_op(primitive(lambda x: x.sum(axis=0), lambda g, y, x: g), X)
     assert "GraphError: mine: the rule for input 0 returned shape (3,), where shape (2, 3)" in report.failures[0].detail
