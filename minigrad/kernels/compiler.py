@@ -144,7 +144,7 @@ class Notice(event.Listener):
     def say(self) -> None:
         self.patience = 0
         print(
-            "minigrad: compiling kernels, once on this machine; `python -m minigrad.kernels` compiles all of them",
+            "minigrad: compiling kernels, each once on this machine; `python -m minigrad.kernels` compiles all",
             file=sys.stderr,
         )
 
