@@ -8,14 +8,13 @@ The usual loop over all parameters, to print their gradients after a backward pa
 
 >>> import numpy as np
 >>> from layers import CrossEntropy, Dense, Sequential
->>> model = Sequential(Dense(2, 2, init=np.eye(2)))
->>> loss = CrossEntropy()(model(np.array([[1.0, 1.0]])), [1])
+>>> model = Sequential(Dense(1, 2, init=np.ones((1, 2))))
+>>> loss = CrossEntropy()(model(np.array([[1.0]])), [1])
 >>> loss.backward()
 >>> for name, param in model.named_parameters():
 ...     if param.requires_grad:
 ...         print(name, param.grad)
-layers.0.weight [[ 0.5 -0.5]
- [ 0.5 -0.5]]
+layers.0.weight [[ 0.5 -0.5]]
 layers.0.bias [ 0.5 -0.5]
 """
 
@@ -66,8 +65,7 @@ class Module:
 
     Notes
     -----
-    Arrays assigned to attributes are buffers: they belong to the state but are not trained. An array whose name
-    starts with an underscore is not a buffer.
+    An array in an attribute is a buffer: part of the state, but not trained; one whose name starts with _ is neither.
 
     Examples
     --------
@@ -87,6 +85,11 @@ class Module:
 
     training: bool = True
     scope: str | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, np.ndarray) and isinstance(vars(self).get(name), Parameter):
+            raise TypeError(f"{type(self).__name__}: {name} is a Parameter; an array goes into {name}.data")
+        object.__setattr__(self, name, value)  # super() takes twice as long: BatchNorm writes here in every step
 
     def forward(self, *xs: Any, **keywords: Any) -> Any:
         """What the module computes. Subclasses define it; users call the module itself."""
@@ -128,17 +131,15 @@ class Module:
                     found.setdefault(id(part), (joined(path, name), part))
         return list(found.values())
 
-    def train(self) -> Module:
-        """Switch to training mode; returns the module itself."""
+    def train(self, mode: bool = True) -> Module:
+        """Switch to training mode, or with False to evaluation mode; returns the module itself."""
         for module in self.modules():
-            module.training = True
+            module.training = mode
         return self
 
     def eval(self) -> Module:
         """Switch to evaluation mode: no dropout, running statistics; returns the module itself."""
-        for module in self.modules():
-            module.training = False
-        return self
+        return self.train(False)
 
     def zero_grad(self) -> None:
         """Set all gradients to None."""
@@ -161,9 +162,8 @@ class Module:
         """(path, owner, attribute) for every array of the state: parameters first, then buffers."""
         places: list = [(name, parameter, "data") for name, parameter in self.named_parameters()]
         for path, module in self.named_modules():
-            for name, value in vars(module).items():
-                if isinstance(value, np.ndarray) and not name.startswith("_"):
-                    places.append((joined(path, name), module, name))
+            arrays = [name for name, x in vars(module).items() if isinstance(x, np.ndarray) and name[0] != "_"]
+            places += [(joined(path, name), module, name) for name in arrays]
         return places
 
     def state_dict(self) -> dict[str, np.ndarray]:

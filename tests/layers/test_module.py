@@ -98,12 +98,24 @@ def test_a_module_works_without_super_init_and_a_parameter_assigned_later_is_fou
     assert [name for name, _ in model.named_parameters()] == ["extra", "dense.weight", "dense.bias"]
 
 
+def test_an_array_does_not_replace_a_parameter():
+    """It would be a buffer: the weight would be trained no more, and nobody would say so."""
+    layer = Dense(2, 3)
+    with pytest.raises(TypeError, match=r"Dense: weight is a Parameter; an array goes into weight\.data"):
+        layer.weight = np.ones((2, 3))
+    layer.weight.data = np.ones((2, 3))
+    layer.bias = Parameter(np.ones(3))
+    assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"]
+    assert layer(np.ones((1, 2))).data.tolist() == [[3.0, 3.0, 3.0]]
+
+
 def test_train_and_eval_reach_every_module_and_return_the_module():
     model = Sequential(Dense(2, 2), Residual(Dropout(0.5), BatchNorm(2)))
     assert model.eval() is model
     assert not any(module.training for module in model.modules())
     assert model.train() is model
     assert all(module.training for module in model.modules())
+    assert not any(module.training for module in model.train(False).modules())
 
 
 def test_zero_grad_forgets_all_gradients():
