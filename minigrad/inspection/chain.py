@@ -167,7 +167,7 @@ class Chain(text.Printed):
             steps[4:-4], symbols[5:-3] = [], ["…"]
         lines = text.table([head, *map(self._row, steps)], "><<<>>>>>>").split("\n")
         if folded:
-            lines.insert(5, f"   …  {folded} steps folded (show='all')")
+            lines.insert(5, f"   …  {folded} steps folded (chain.text(show='all'))")
         sample = "" if self.sample is None else f"sample {self.sample}: "
         lines = [f"{sample}{self.derivative} = {' · '.join(symbols) or '1'}", *lines]
         lines += [

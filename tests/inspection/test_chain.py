@@ -29,6 +29,7 @@ def test_fifty_single_neurons(weight, printed):
     rows = chain.text(show="all").split("\n")[2:52]
     assert [row.split()[1] for row in rows] == [f"w{n}" for n in range(50, 0, -1)]
     assert printed in rows[-1]
+    assert "42 steps folded (chain.text(show='all'))\n" in str(chain)
     assert chain.ledger().total["weights"] == pytest.approx(50 * np.log10(weight), rel=1e-12)
 
 
