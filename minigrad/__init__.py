@@ -8,6 +8,7 @@ array([2., 4.])
 """
 
 import importlib.util
+from typing import TYPE_CHECKING
 
 from minigrad import data, kernels, settings
 from minigrad.functional import grad, hessian, hvp, jacobian, jvp, vjp
@@ -35,3 +36,11 @@ if importlib.util.find_spec("minigrad.inspection.monitor"):
     from minigrad.inspection.monitor import GradientMonitor
 
 __version__ = "0.1.0"
+
+if not TYPE_CHECKING:  # a type checker would take every name for a known one
+
+    def __getattr__(name):
+        others = (
+            "ops have NumPy's names (concatenate, clip, expand_dims); layers and optimizers are in `layers` and `optim`"
+        )
+        raise AttributeError(f"minigrad has no {name!r}: {others}")

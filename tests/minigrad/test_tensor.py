@@ -255,3 +255,11 @@ def test_tensors_hash_by_identity():
 def test_every_public_member_has_a_docstring():
     members = {name: getattr(mg.Tensor, name) for name in dir(mg.Tensor) if not name.startswith("_")}
     assert [name for name, member in members.items() if callable(member) and not (member.__doc__ or "").strip()] == []
+
+
+@pytest.mark.parametrize("name", ["cat", "zeros", "nn"])
+def test_a_name_of_another_library_is_told_whose_names_are_used(name):
+    with pytest.raises(
+        AttributeError, match=rf"minigrad has no '{name}': ops have NumPy's names .* in `layers` and `optim`"
+    ):
+        getattr(mg, name)
