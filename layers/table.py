@@ -11,6 +11,12 @@ from layers.scope import joined, watching
 from minigrad import Tensor, default_dtype, no_grad
 
 
+class Summary(str):
+    """A text that a prompt and a notebook show as `print` does, as `minigrad.inspection.text.Text` is."""
+
+    __repr__ = str.__str__
+
+
 def tree(module: Any) -> str:
     """A module with its settings, and indented below it the modules that it holds, each with its name there.
 
@@ -48,7 +54,7 @@ def summary(model: Any, example: Any = None) -> str:
     rows.append(("total", "", "", f"{sum(p.size for p in parameters):,}"))
     lines = aligned(rows)
     lines[-1] += f"  {' and '.join(dtypes)}" if dtypes else ""
-    return "\n".join(lines + notes(model, dtype, dtypes))
+    return Summary("\n".join(lines + notes(model, dtype, dtypes)))
 
 
 @no_grad()

@@ -32,6 +32,12 @@ PIECE = re.compile(
 )
 
 
+class Text(str):
+    """A text that a prompt and a notebook show as `print` does, not in quotes with \\n between its lines."""
+
+    __repr__ = str.__str__
+
+
 class Printed:
     """What a notebook shows of a table as `print` does; its `repr` is short, as lists and debuggers need it."""
 

@@ -261,7 +261,7 @@ class Trace:
             (n.symbol, n.op, n.scope, n.kind, text.shape(n.shape), text.number(length(n.value)), text.number(n.norm))
             for n in self.nodes
         ]
-        return text.table(rows, "<<<<<>>")
+        return text.Text(text.table(rows, "<<<<<>>"))
 
     def __str__(self) -> str:
         return text.folded(self.summary().split("\n"), "nodes")

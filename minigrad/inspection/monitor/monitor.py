@@ -25,6 +25,7 @@ from minigrad.inspection.monitor.history import History
 from minigrad.inspection.monitor.layer import Layer
 from minigrad.inspection.monitor.listening import listen
 from minigrad.inspection.monitor.looks import Walk, finite_or_infinite, length
+from minigrad.inspection.text import Text
 from minigrad.tensor import Tensor
 
 Level = Literal["norms", "hist", "full"]
@@ -252,7 +253,7 @@ class GradientMonitor:
         """The last step as plain text, marked where a value was out of bounds three times in a row."""
         from minigrad.inspection.monitor.table import table
 
-        return table(self)
+        return Text(table(self))
 
     def plot(self, path: str | os.PathLike | None = None) -> Any:
         """Update ratios and gradient norms over time: a matplotlib Figure, also written to `path` if there is one."""
