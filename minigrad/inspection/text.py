@@ -44,6 +44,9 @@ class Printed:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/plain": str(self)}
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # IPython asks a list or a dict for this one
+        printer.text(str(self))
+
 
 def latex(symbols: str) -> str:
     """A product as it is printed, in LaTeX.

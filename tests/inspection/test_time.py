@@ -53,7 +53,6 @@ def test_the_steps_are_printed_as_a_table():
     assert head.split() == ["step", "‖part‖", "share", "of", "∂L/∂W2"]
     assert [row.split()[0] for row in rows] == [*map(str, range(30)), "…", *map(str, range(70, 100))]
     assert rows[-1].split()[1] == f"{np.linalg.norm(parts[-1]):.2e}"
-    assert parts._repr_mimebundle_() == {"text/plain": str(parts)}
 
 
 def test_a_loop_over_cells_is_in_order_of_time_too():
