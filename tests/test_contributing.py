@@ -21,7 +21,7 @@ def printed(code, names):
 
 
 def test_a_new_op_can_be_made_as_it_is_shown(clean):
-    assert len(EXAMPLES) == SECTION.count("```python") == 5
+    assert len(EXAMPLES) == SECTION.count("```python") == 6
     names: dict = {}
     for code, expected in EXAMPLES:
         assert printed(code, names) == expected
