@@ -134,6 +134,8 @@ def hessian(f: Callable[[Tensor], Tensor], x: ArrayLike | Tensor) -> np.ndarray:
 
 def hvp(f: Callable[[Tensor], Tensor], x: ArrayLike | Tensor, v: ArrayLike) -> np.ndarray:
     """∂²f/∂x²·v without the matrix, as the gradient of ∇f·v (Pearlmutter, 1994)."""
+    if np.shape(x) != np.shape(v):
+        raise ValueError(f"hvp: x {np.shape(x)} and v {np.shape(v)} must have the same shape")
     return vjp(lambda x: slope("hvp", f, x), x)[1](v)[0]
 
 

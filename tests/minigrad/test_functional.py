@@ -445,6 +445,7 @@ def test_jacobians_of_empty_arrays():
         (lambda: mg.hvp(lambda x: None, X, X), TypeError, "hvp: f must return a Tensor, not NoneType"),
         (lambda: mg.hessian(np.tanh, X), ValueError, r"hessian: f must return a single number.*\(2, 3\)"),
         (lambda: mg.hvp(np.tanh, X, X), ValueError, r"hvp: f must return a single number.*\(2, 3\)"),
+        (lambda: mg.hvp(np.sum, X, np.ones(4)), ValueError, r"hvp: x \(2, 3\) and v \(4,\) must have the same shape"),
         (lambda: mg.jvp(np.tanh, X, np.ones(4)), ValueError, r"jvp: xs \[\(2, 3\)\] and vs \[\(4,\)\] must"),
         (lambda: mg.jvp(lambda a, b: a * b, [X, X], [V]), ValueError, r"jvp: xs \[\(2, 3\), \(2, 3\)\] and vs"),
         (lambda: mg.vjp(np.tanh, X)[1](np.ones(4)), ValueError, r"\(4,\) does not fit .*\(2, 3\)"),
