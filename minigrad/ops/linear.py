@@ -169,10 +169,10 @@ def einsum(subscripts, *operands, optimize=False):
 
 
 def from_lists(*operands):
-    """`a, [0, 1], b, [1, 2], [0, 2]` as `"ab,bc->ac"` and the operands."""
-    pairs = len(operands) // 2
+    """`a, [0, 1], b, [1, 2], [0, 2]` as `"AB,BC->AC"`, in the order of the alphabet, and the operands."""
+    pairs, letters = len(operands) // 2, string.ascii_uppercase + string.ascii_lowercase
     terms = [
-        "".join("..." if i is Ellipsis else string.ascii_letters[i] for i in axes)
+        "".join("..." if i is Ellipsis else letters[i] for i in axes)
         for axes in [*operands[1 : 2 * pairs : 2], *operands[2 * pairs :]]
     ]
     return "->".join([",".join(terms[:pairs]), *terms[pairs:]]), operands[: 2 * pairs : 2]

@@ -144,6 +144,8 @@ def test_einsum_by_lists_of_axes(agrees):
     agrees(lambda a, b: mg.einsum(a, [0, 1], b, [1, 2]), lambda a, b: a @ b, a, b)
     agrees(lambda a: mg.einsum(a, [..., 1], [1, ...]), lambda a: a.T, a)
     assert np.array_equal(np.einsum(leaf(a), [0, 1], [1]).data, a.sum(axis=0))
+    assert np.array_equal(np.einsum(leaf(a), [0, 26]).data, a)  # 26 is a letter, and comes after 0
+    assert np.array_equal(np.einsum(leaf(a), [26, 0]).data, a.T)
 
 
 @pytest.mark.parametrize("optimize", [True, "greedy", "optimal"])
