@@ -190,8 +190,8 @@ hinge = primitive(
     "hinge",
     hinge_losses,
     [
-        lambda g, loss, y, t, reduction: share(g, y.shape, reduction) * np.where(t * y < 1, -t, 0),
-        lambda g, loss, y, t, reduction: share(g, y.shape, reduction) * np.where(t * y < 1, -y, 0),
+        lambda g, loss, y, t, reduction: np.where(t * y < 1, -share(g, y.shape, reduction) * t, 0),
+        lambda g, loss, y, t, reduction: np.where(t * y < 1, -share(g, y.shape, reduction) * y, 0),
     ],
     ["−t·1[ty<1]/n", "−y·1[ty<1]/n"],
     kind="loss",

@@ -135,6 +135,14 @@ def test_hinge_at_its_kink():
     assert np.array_equal(y.grad, [0, 0, -1])
 
 
+@pytest.mark.parametrize("kind", ["uint8", "uint64", "bool", "int8"])
+@pytest.mark.parametrize("name", ["mse", "binary_cross_entropy_with_logits", "hinge"])
+def test_targets_of_every_kind(name, kind):
+    y, t = leaf([0.3, -0.6, 2.0]), np.array([1.0, 0.0, 1.0])
+    (found,), (expected,) = (mg.grad(getattr(mg, name)(y, target), y) for target in (t.astype(kind), t))
+    np.testing.assert_array_equal(found.data, expected.data)
+
+
 @pytest.mark.parametrize("name", ["mse", "binary_cross_entropy_with_logits", "hinge", "cross_entropy"])
 def test_losses_keep_float32(name):
     z = leaf(rng.normal(size=(3, 2)), "float32")
