@@ -42,7 +42,7 @@ def power_by_base(y, a, b):
     """b·aᵇ⁻¹, which is 0 for b = 0 even at a = 0."""
     if isinstance(b, (int, float)):
         return b * a ** (b - 1 if b else 0)
-    return b * a ** np.where((a == 0) & (b == 0), 0, b - 1)
+    return b * a ** np.where((a == 0) & (b == 0), 0, b - y.dtype.type(1))  # b may be unsigned
 
 
 def power_by_exponent(y, a, b):

@@ -267,6 +267,12 @@ def test_power_mixes_its_second_derivatives_at_exponent_zero():
     np.testing.assert_allclose(mixed.data, 1 / 3)  # d/db (b·aᵇ⁻¹)
 
 
+@pytest.mark.parametrize("kind", ["uint8", "uint64", "int8", "bool"])
+def test_exponents_of_every_kind(kind):
+    (by_base,) = derivatives(lambda a: a ** np.array([0, 1], kind), [30.0, 30.0])
+    np.testing.assert_array_equal(by_base, [0, 1])  # 0 − 1 is 255 in uint8, and 30²⁵⁵ infinite
+
+
 def test_a_negative_base_has_no_derivative_by_its_exponent():
     by_base, by_exponent = derivatives(lambda a, b: a**b, [-2.0, 2.0], [3.0, 3.0])
     np.testing.assert_array_equal(by_base, [12, 12])
