@@ -320,6 +320,13 @@ def test_many_arrays_are_concatenated_in_linear_time():
     assert [x.grad.item() for x in xs[::500]] == [0, 500, 1000, 1500]
 
 
+def test_rolling_by_an_unsigned_number():
+    x, w = leaf(np.arange(3.0)), np.array([1.0, 10.0, 100.0])
+    for shift in (np.uint8(1), np.array([1], np.uint64), True):
+        (g,) = mg.grad((mg.roll(x, shift) * w).sum(), x)
+        assert np.array_equal(g.data, [10, 100, 1])
+
+
 # What is refused
 
 WRONG = [
