@@ -219,7 +219,9 @@ def trace(x, offset=0, axis1=0, axis2=1):
 def take_along_axis(x, indices, axis=-1):
     """The elements of x at these indices along an axis (None: of all elements), as np.take_along_axis."""
     x, axis = (ravel(x), 0) if axis is None else (operand(x), axis)
-    index = list(np.indices(np.shape(indices), sparse=True))
+    if np.ndim(indices) != x.ndim:
+        raise ValueError(f"take_along_axis: x {x.shape} and indices {np.shape(indices)} must have as many axes")
+    index = list(np.indices(x.shape, sparse=True))
     index[axis] = indices
     return getitem(x, tuple(index))
 

@@ -87,6 +87,8 @@ CASES = [  # a function of NumPy, and its arguments
     (lambda x: np.take(x, [[0, 1], [2, 2]], axis=-1), R(2, 3)),
     (lambda x: np.take_along_axis(x, np.array([[0, 2, 2], [1, 1, 0]]), axis=1), R(2, 3)),
     (lambda x: np.take_along_axis(x, np.array([5, 0]), axis=None), R(2, 3)),
+    (lambda x: np.take_along_axis(x, np.array([[2, 0]]), axis=1), R(2, 3)),  # the same places in every row
+    (lambda x: np.take_along_axis(x, np.array([[[0], [1]]]), axis=-2), R(3, 2, 4)),
     (lambda x: np.partition(x, 2), R(7)),
     (lambda x: np.partition(x, 1, axis=0), R(3, 2)),
     (lambda x: np.sort(np.partition(x, (1, 3), axis=None)), R(2, 3)),

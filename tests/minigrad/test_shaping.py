@@ -363,6 +363,10 @@ WRONG = [
         "concatenate: shapes (2, 3) and (3, 2): all the input array dimensions except for the concatenation axis must "
         "match exactly",
     ),
+    (
+        lambda x: np.take_along_axis(x, np.array([0, 1]), -1),
+        "take_along_axis: x (2, 3) and indices (2,) must have as many axes",
+    ),
     (lambda x: mg.reshape(x), "reshape: it is called as reshape(x, shape)"),
     (lambda x: mg.pad(x), "pad() missing 1 required positional argument: 'pad_width'"),
 ]
