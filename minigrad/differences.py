@@ -84,22 +84,23 @@ class Case:
         return replace(self, inputs=[None if x is None else np.asarray(change(x)) for x in self.inputs])
 
     def value(self, xs: Sequence[np.ndarray] | None = None) -> np.ndarray:
-        return recorded("check", self, self.xs if xs is None else xs)[0].data
+        return recorded("check", self, self.xs if xs is None else xs)[0].data.copy()
 
-    def results(self, u: np.ndarray) -> list[np.ndarray]:
-        """The value, and the gradients for the upstream gradient u."""
-        y, leaves = recorded("check", self, self.xs)
-        return [y.data, *(g.data for g in pulled(y, leaves, u))]
+    def results(self, u: np.ndarray, factor: float = 1.0) -> list[np.ndarray]:
+        """The value, and the gradients for the upstream gradient u, where the inputs are `factor` times as large."""
+        y, leaves = recorded("check", self, [factor * x for x in self.xs])
+        return [y.data.copy(), *(g.data for g in pulled(y, leaves, u))]
 
     def agree(self, note: str, found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> None:
         """AssertionError unless two lists of value and gradients are the same."""
         labels = ["value", *(f"gradient of {self.names[i]}" for i in self.places)]
         for label, got, right in zip(labels, found, expected, strict=True):
-            for what in ("shape", "dtype"):
-                one, other = getattr(right, what), getattr(got, what)
-                if one != other:
-                    raise AssertionError(f"{label} {note}: expected {what} {one}, got {other}")
-            if not np.allclose(got, right, rtol=1e-7, atol=1e-12, equal_nan=True):
+            for what, a, b in (("shape", got.shape, right.shape), ("dtype", got.dtype, right.dtype)):
+                if a != b:
+                    raise AssertionError(f"{label} {note}: expected {what} {b}, got {a}")
+            rtol, atol = (1e-3, 1e-5) if right.dtype == np.float32 else (1e-7, 1e-12)
+            largest = np.max(np.abs(right), initial=1, where=np.isfinite(right))
+            if not np.allclose(got, right, rtol, atol * largest, equal_nan=True):
                 raise AssertionError(f"{label} {note}: expected {shown(right)}, got {shown(got)}")
 
 
@@ -137,8 +138,7 @@ def compare(case: Case, eps: float = 1e-6, rtol: float = 1e-5, atol: float = 1e-
     if not np.all(np.isfinite(y) & (y == case.value())):
         raise ValueError("check: the function is not finite at these inputs, or draws random numbers")
     gradients, measured = case.results(u)[1:], [np.empty(x.shape) for x in case.xs]
-    wrong: list[tuple[float, int, tuple[int, ...]]] = []
-    kinks = 0
+    kinks, wrong = 0, list[tuple[float, int, tuple[int, ...]]]()
     for place, index in [(place, index) for place, x in enumerate(case.xs) for index in np.ndindex(x.shape)]:
         change, h = changes(case, y, place, index, u), eps * max(1.0, float(abs(case.xs[place][index])))
         a, n = float(gradients[place][index]), central(change, h)

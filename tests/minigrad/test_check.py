@@ -70,6 +70,38 @@ def uses_up(g, y, saved, x):
     return (saved,)
 
 
+def rough_in_float32(x):
+    return np.cos(x) * (0.99 if x.dtype == np.float32 else 1)
+
+
+def noted_sin():
+    """sin, with a rule that looks at what the last call left behind."""
+    noted = {}
+
+    def forward(x):
+        noted["cos"] = np.cos(x)
+        return np.sin(x)
+
+    return elementwise(forward, lambda y, x: noted["cos"] if type(x) is np.ndarray else np.cos(x))
+
+
+def into_one_array(f):
+    """f, which always returns the same array for one shape and dtype."""
+    room = {}
+
+    def call(x):
+        if type(x) is not np.ndarray:
+            return f(x)
+        out = room.setdefault((x.shape, x.dtype), np.empty_like(x))
+        out[...] = f(x)
+        return out
+
+    return call
+
+
+into_one = into_one_array(lambda x: x)
+
+
 def needs_contiguous(x):
     return 3 * x if x.flags.c_contiguous else 2 * x
 
@@ -127,7 +159,17 @@ SLIPS = [
         ["broadcasting", LAYOUTS],
         "with b of shape",
     ),
+    (elementwise(np.sin, lambda y, x: rough_in_float32(x)), [], [DTYPES], "gradient of x for float32: expected "),
+    (elementwise(rough_in_float32, lambda y, x: -np.sin(x)), [], [DTYPES], "value for float32: expected "),
     (primitive(np.square, writes_upstream), [X], [UPSTREAM], "the upstream gradient was [["),
+    (noted_sin(), [], [UPSTREAM], "gradient of x on a second walk, after another call: expected "),
+    (elementwise(into_one_array(np.exp), lambda y, x: y), [], [UPSTREAM], "value on a second walk, after another call"),
+    (
+        primitive(np.exp, lambda g, y, x: into_one(g * y)),
+        [X],
+        [UPSTREAM],
+        "gradient of x kept from before: expected [[",
+    ),
     (primitive(needs_contiguous, lambda g, y, x: 3 * g), [X], [LAYOUTS], "value for strided views: expected [["),
     (
         elementwise(lambda x: np.exp(x.ravel("K").reshape(x.shape)), lambda y, x: y),
@@ -143,12 +185,12 @@ SLIPS = [
     ),
     (fused(lambda x: (x * x, 2 * x), uses_up, lambda x: x * x), [X], [UPSTREAM], "gradient of x on a second walk"),
     (fresh_sum(lambda g, y, s, a, b: (g, g.copy())), [X, X + 1], [UPSTREAM], "the upstream gradient was [["),
-    (fresh_sum(lambda g, y, s, a, b: (+g,) * 2), [X, X + 1], [UPSTREAM], "gradient of a declared fresh: expected [["),
+    (fresh_sum(lambda g, y, s, a, b: (+g,) * 2), [X, X + 1], [UPSTREAM], "before, declared fresh: expected [["),
     (
         fresh_sum(lambda g, y, s, a, b: (g.copy(), np.copyto(s, g) or s)),
         [X, X + 1],
         [UPSTREAM],
-        "gradient of b declared fresh: expected [[",
+        "gradient of b kept from before, declared fresh: expected [[",
     ),
 ]
 
@@ -158,6 +200,13 @@ def test_a_slip_fails_its_line(op, inputs, lines, text):
     report = mg.check_op(op, *inputs)
     assert failing(report) == lines, str(report)
     assert text in report.failures[0].detail
+
+
+def test_a_jump_may_lie_elsewhere_in_float32():
+    """10·0.35 is 3.5 in float32, and just less for the same number in float64: they are rounded to 4 and 3."""
+    tenths = elementwise(lambda x: np.round(10 * x) / 10, 1)
+    assert tenths(np.float32(0.35)) != tenths(np.float64(np.float32(0.35)))
+    assert failing(mg.check_op(tenths, [0.35, 0.7])) == [GRADIENTS]
 
 
 def test_only_a_gradient_needs_an_upstream_gradient_to_be_seen():
