@@ -48,7 +48,7 @@ class Parameter(Tensor):
     def convert(self, dtype: np.dtype) -> None:
         """Convert data and gradient to `dtype`, in place."""
         if dtype != self.dtype:
-            self._data = self._data.astype(dtype)
+            self._array = self._array.astype(dtype)
             self._grad = None if self._grad is None else self._grad.astype(dtype)
             self.written()  # so that older graphs raise, instead of giving gradients of the old dtype
 

@@ -40,7 +40,7 @@ def name_of(function: Callable) -> str:
 def plain(x: Any) -> Any:
     """x with every Tensor replaced by its array, also within lists and dicts."""
     if isinstance(x, Tensor):
-        return x._data
+        return x._array
     if isinstance(x, (list, tuple)):
         return type(x)(plain(part) for part in x)
     return {key: plain(part) for key, part in x.items()} if isinstance(x, dict) else x

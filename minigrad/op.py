@@ -57,7 +57,7 @@ class Op:
             for x in xs:
                 if isinstance(x, Tensor):
                     inputs.append(x)
-                    arrays.append(x._data)
+                    arrays.append(x._array)
                     versions += x._writes[0] if x._writes and x.node is None else 0
                     record = record or x._requires_grad
                 else:
@@ -171,7 +171,7 @@ def unrecorded(y: np.ndarray, inputs: Sequence[Tensor | None]) -> Any:
     """The result of an op that leaves no node: a Tensor if any input is one, else the array."""
     tensors = [x for x in inputs if x is not None]
     for x in tensors:
-        if np.may_share_memory(x._data, y):
+        if np.may_share_memory(x._array, y):
             return view(y, x)
     return computed(y, None) if tensors else y
 

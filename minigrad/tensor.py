@@ -49,10 +49,10 @@ class Tensor(Operators):
     array(6.)
     """
 
-    __slots__ = ("_data", "_grad", "_requires_grad", "name", "node", "_writes", "__weakref__")
+    __slots__ = ("_array", "_grad", "_requires_grad", "name", "node", "_writes", "__weakref__")
 
     def __init__(self, data, *, requires_grad=False, dtype=None, name=None):
-        source = data._data if isinstance(data, Tensor) else data
+        source = data._array if isinstance(data, Tensor) else data
         array = np.array(source, dtype=dtype)
         if dtype is None and not isinstance(source, (np.ndarray, np.generic)) and array.dtype.kind in "iuf":
             array = array.astype(default_dtype())
@@ -61,33 +61,33 @@ class Tensor(Operators):
         self._require(requires_grad)
 
     def _fill(self, array: np.ndarray, node: Node | None, requires_grad: bool, name: str | None = None) -> None:
-        self._data = array
+        self._array = array  # NumPy's masked arrays would take an attribute `_data` for their own
         self._grad: np.ndarray | None = None
         self._requires_grad = requires_grad
         self.name = name
         self.node = node
         self._writes: list[int] | None = None  # [number of writes]; a detached view shares the list
 
-    data: Any = property(lambda self: self._data, lambda self, value: self._assign(value))
-    shape: Any = property(lambda self: self._data.shape)
-    ndim: Any = property(lambda self: self._data.ndim)
-    size: Any = property(lambda self: self._data.size)
-    dtype: Any = property(lambda self: self._data.dtype)
+    data: Any = property(lambda self: self._array, lambda self, value: self._assign(value))
+    shape: Any = property(lambda self: self._array.shape)
+    ndim: Any = property(lambda self: self._array.ndim)
+    size: Any = property(lambda self: self._array.size)
+    dtype: Any = property(lambda self: self._array.dtype)
     is_leaf: Any = property(lambda self: self.node is None)
     requires_grad: Any = property(lambda self: self._requires_grad, lambda self, value: self._require(value))
 
     def _require(self, gradient: bool) -> None:
-        if gradient and self._data.dtype.kind != "f":
+        if gradient and self._array.dtype.kind != "f":
             raise TypeError(f"only floating tensors can require gradients, not {self.dtype}; pass dtype=float")
         if self.node is not None and not gradient:
             raise GraphError("requires_grad: a computed tensor keeps its history; .detach() gives a tensor without it")
         self._requires_grad = bool(gradient)
 
     def _assign(self, value: ArrayLike) -> None:
-        if value is self._data:  # `t.data -= …` ends here, after it wrote to the array
+        if value is self._array:  # `t.data -= …` ends here, after it wrote to the array
             self.written()
         else:
-            self._data = self._like_data(value, "data")
+            self._array = self._like_data(value, "data")
 
     def _like_data(self, value: ArrayLike, what: str) -> np.ndarray:
         """A copy of `value` with the shape and dtype of this tensor."""
@@ -125,15 +125,15 @@ class Tensor(Operators):
 
     def item(self) -> float:
         """The only element, as a Python number."""
-        return self._data.item()
+        return self._array.item()
 
     def numpy(self) -> np.ndarray:
         """The array itself, not a copy."""
-        return self._data
+        return self._array
 
     def detach(self) -> Tensor:
         """The same array, without its history."""
-        return view(self._data, self)
+        return view(self._array, self)
 
     def zero_grad(self) -> None:
         """Forget the gradient (None, not 0: nothing has been computed)."""
@@ -193,18 +193,18 @@ class Tensor(Operators):
                 notes.append(f"grad: not kept (backward(retain_grad=True), or trace(loss)[{name}].grad)")
         elif self.requires_grad:
             notes.append("requires_grad=True")
-        values = np.array2string(self._data, threshold=20, edgeitems=3, precision=4, separator=", ", prefix="tensor(")
+        values = np.array2string(self._array, threshold=20, edgeitems=3, precision=4, separator=", ", prefix="tensor(")
         return f"tensor({values}, {', '.join(notes)})"
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if self.requires_grad:
             raise TypeError("an array or parameter would lose a tensor's gradients: use .numpy(), or mg.stack(list)")
-        return np.array(self._data, dtype=dtype, copy=copy)
+        return np.array(self._array, dtype=dtype, copy=copy)
 
     __hash__ = object.__hash__  # by identity: == compares elements
 
     def __len__(self) -> int:
-        return len(self._data)
+        return len(self._array)
 
     def __iter__(self) -> Iterator[Tensor]:
         if self.ndim == 0:
@@ -232,7 +232,7 @@ def computed(array: np.ndarray, node: Node | None) -> Tensor:
 
 def viewed(x: Tensor) -> list[Tensor]:
     """The tensors that `x` is a view of, among the inputs of its op."""
-    return [t for t in (x.node.inputs if x.node else ()) if t is not None and np.may_share_memory(t._data, x._data)]
+    return [t for t in (x.node.inputs if x.node else ()) if t is not None and np.may_share_memory(t._array, x._array)]
 
 
 def view(array: np.ndarray, base: Tensor) -> Tensor:
@@ -249,7 +249,7 @@ def view(array: np.ndarray, base: Tensor) -> Tensor:
 def recorded_inputs(node: Node) -> list:
     """The inputs of a node as Tensors (labels and masks as arrays): what is computed from them joins the same graph."""
     for x, array in zip(node.inputs, node.arrays, strict=True):
-        if x is not None and x._data is not array:
+        if x is not None and x._array is not array:
             raise GraphError(f"{node.op.name}: .data of an input was replaced since; compute the loss again")
     return [
         array if x is None or array.dtype.kind != "f" else x for x, array in zip(node.inputs, node.arrays, strict=True)

@@ -37,12 +37,12 @@ def transpose(x, *axes):
 
 def comparison(compare):
     """A comparison has no derivative: it returns a plain boolean array, even for a single number."""
-    return lambda x, y: np.asarray(compare(x._data, y._data if isinstance(y, Tensor) else y))
+    return lambda x, y: np.asarray(compare(x._array, y._array if isinstance(y, Tensor) else y))
 
 
 def without_rule(method):
     """A method without a derivative, such as argmax, returns for a Tensor what it returns for the array."""
-    return functools.wraps(method)(lambda x, *args, **keywords: method(x._data, *args, **keywords))
+    return functools.wraps(method)(lambda x, *args, **keywords: method(x._array, *args, **keywords))
 
 
 def formatted(x, spec):
@@ -83,8 +83,8 @@ MEMBERS = {
     "__le__": comparison(operator.le),
     "__gt__": comparison(operator.gt),
     "__ge__": comparison(operator.ge),
-    "__bool__": lambda x: bool(x._data),
-    "__contains__": lambda x, value: value in x._data,
+    "__bool__": lambda x: bool(x._array),
+    "__contains__": lambda x, value: value in x._array,
     "__float__": lambda x: float(x.item()),
     "__int__": lambda x: int(x.item()),
     "__format__": formatted,

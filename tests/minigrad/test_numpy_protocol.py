@@ -218,6 +218,7 @@ def test_every_name_of_a_plain_function_is_numpys():
         (lambda x: np.add(x, 1, where=x.data > 0), "add: it is called as add(a, b), not with where="),
         (lambda x: np.reshape(x, 6, order="F"), "reshape: it is called as reshape(x, shape), not with order="),
         (lambda x: np.ravel(x, "F"), "ravel: it is called as ravel(x), not with order="),
+        (lambda x: np.ma.masked_less(X, 0) * x, "an array or parameter would lose a tensor's gradients"),
         (lambda x: np.stack([x, x], dtype=np.float32), "stack() got an unexpected keyword argument 'dtype'"),
         (
             lambda x: np.pad(x, 1, "reflect", reflect_type="odd"),
