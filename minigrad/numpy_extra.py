@@ -182,8 +182,14 @@ def trapezoid(y, x=None, dx=1.0, axis=-1):
     return np.sum((along(y, axis, slice(1, None)) + along(y, axis, slice(None, -1))) * dx / 2, axis)
 
 
-def without_nan(reduce, instead):
-    return lambda a, axis=None, keepdims=False: reduce(np.where(np.isnan(a), instead, a), axis, keepdims=keepdims)
+def extreme_number(extreme, instead):
+    """nanmax or nanmin: NaN counts only where there is nothing else."""
+
+    def reduce(a, axis=None, keepdims=False):
+        skipped = np.isnan(a) & ~np.all(np.isnan(a), axis, keepdims=True)
+        return extreme(np.where(skipped, instead, a), axis, keepdims=keepdims)
+
+    return reduce
 
 
 SUMS = {
@@ -191,9 +197,9 @@ SUMS = {
     "ediff1d": lambda ary: np.diff(np.ravel(ary)),
     "ptp": lambda a, axis=None, keepdims=False: np.max(a, axis, keepdims=keepdims) - np.min(a, axis, keepdims=keepdims),
     "nanmean": lambda a, axis=None: np.nansum(a, axis) / np.sum(~np.isnan(a), axis, a.dtype),
-    "nansum": without_nan(np.sum, 0),
-    "nanmax": without_nan(np.max, -np.inf),
-    "nanmin": without_nan(np.min, np.inf),
+    "nansum": lambda a, axis=None, keepdims=False: np.sum(np.where(np.isnan(a), 0, a), axis, keepdims=keepdims),
+    "nanmax": extreme_number(np.max, -np.inf),
+    "nanmin": extreme_number(np.min, np.inf),
 }
 
 # Products and norms

@@ -250,6 +250,15 @@ def test_nan_is_passed_over(dtype):
     np.testing.assert_array_equal(mg.grad(np.nanmean(x), x)[0].data, np.where(np.isnan(x.data), 0, dtype.type(0.25)))
 
 
+@pytest.mark.parametrize("function", [np.nanmax, np.nanmin])
+def test_where_all_is_nan_there_is_no_extreme(function):
+    x = leaf([[np.nan, np.nan], [np.nan, 3.0]])
+    y = function(x, axis=1)
+    np.testing.assert_array_equal(y.data, [np.nan, 3])
+    y[1].backward()
+    np.testing.assert_array_equal(x.grad[1], [0, 1])
+
+
 def test_weights_of_a_count_are_floats_and_labels_may_be_a_tensor():
     labels, weights = np.array([0, 2, 0]), leaf([1.0, 2.0, 3.0], "float32")
     y = np.bincount(labels, weights)
