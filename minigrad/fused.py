@@ -40,7 +40,7 @@ class Fused(Op):
                         product = product()
                     product = self.fitted(product, len(contributions), x, x.shape)
                 contributions.append(product)
-        except (TypeError, ValueError, IndexError, AttributeError) as error:
+        except (TypeError, ValueError, IndexError, AttributeError, ZeroDivisionError) as error:
             raise GraphError(f"{self.name}: its backward failed: {reason(error)}") from error
         return contributions
 

@@ -108,7 +108,7 @@ class Op:
             for i, x in enumerate(node.inputs):
                 wanted = x is not None and x._requires_grad
                 contributions.append(self.contribution(node, i, g, y, xs) if wanted else None)
-        except (TypeError, ValueError, IndexError, AttributeError) as error:
+        except (TypeError, ValueError, IndexError, AttributeError, ZeroDivisionError) as error:
             raise GraphError(f"{self.name}: the rule for input {len(contributions)} failed: {reason(error)}") from error
         return contributions
 

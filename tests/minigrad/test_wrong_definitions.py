@@ -170,6 +170,7 @@ def test_only_axes_that_the_op_broadcast_are_summed():
         (lambda y, x: np.ones((4, 2)), r"mine: the rule for input 0 returned shape \(4, 2\), where shape \(2,\)"),
         (lambda y, x: x.slope, "mine: the rule for input 0 failed: .* has no attribute 'slope'"),
         (lambda y, x: x[2], "mine: the rule for input 0 failed: index 2 is out of bounds"),
+        (lambda y, x: 1 / 0, "mine: the rule for input 0 failed: division by zero"),
     ],
 )
 def test_a_rule_that_fails_says_whose_it_is(derivative, message):
@@ -187,6 +188,7 @@ def test_a_rule_that_fails_says_whose_it_is(derivative, message):
         (lambda g, y, a: (2 * g,), "mine: its backward failed: .* takes 3 positional arguments but 4 were given"),
         (lambda g, y, saved, a: (saved * g,), "mine: its backward failed: unsupported operand"),
         (lambda g, y, saved, a: (lambda: saved.mask * g,), "mine: its backward failed: .* has no attribute 'mask'"),
+        (lambda g, y, saved, a: (1 / 0 * g,), "mine: its backward failed: division by zero"),
     ],
 )
 def test_a_backward_that_fails_says_whose_it_is(backward, message):
