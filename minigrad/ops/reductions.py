@@ -91,7 +91,7 @@ def product_of_others(y, x, axis):
     """∂(x₁·…·xₙ)/∂xᵢ: y/xᵢ, or where a factor is 0 the product of those before xᵢ times that of those after."""
     if np.all(y != 0):
         return kept(y, x, axis) / x
-    axes = range(x.ndim) if axis is None else np.atleast_1d(axis)
+    axes = range(x.ndim) if axis is None or not x.ndim else np.atleast_1d(axis)
     last = range(-len(axes), 0)
     moved = np.moveaxis(x, axes, last)
     rows = moved.reshape((*moved.shape[: x.ndim - len(axes)], -1))

@@ -186,6 +186,10 @@ def test_products_with_zeros_have_exact_derivatives(agrees, zeros, axis):
     agrees(lambda x: mg.prod(x, axis), lambda x: np.prod(x, axis), x)
 
 
+def test_a_product_of_a_single_zero_along_the_axis_that_numpy_gives_a_number():
+    np.testing.assert_array_equal(gradient(lambda x: mg.prod(x, axis=-1), 0.0), 1)
+
+
 def test_second_derivatives_of_a_product_with_one_zero_and_with_two():
     for x in ([0.0, 2.0, 3.0], [0.0, 2.0, 0.0], [0.0, 0.0, 0.0], [1.0, 2.0, 3.0]):
         expected = [
