@@ -68,6 +68,7 @@ CASES = [  # a function of NumPy, and its arguments
     (lambda a, b: np.append(a, b, axis=1), R(2, 2), R(2, 1)),
     (lambda x: np.array_split(x, 3)[1], R(7)),
     (lambda x: np.array_split(x, [1, 3], axis=-1)[2], R(2, 5)),
+    (lambda x: np.concatenate(np.array_split(x, [4, 1])), R(5)),  # x[:4], nothing and x[1:]
     (lambda x: np.hsplit(x, 2)[1], R(2, 4)),
     (lambda x: np.hsplit(x, 2)[1], R(4)),
     (lambda x: np.vsplit(x, [1])[0], R(2, 4)),
