@@ -130,7 +130,7 @@ def test_einsum_agrees_with_numpy(agrees, case):
     subscripts, *shapes = case
     xs = [rng.normal(size=shape) for shape in shapes]
     agrees(lambda *xs: mg.einsum(subscripts, *xs), lambda *xs: np.einsum(subscripts, *xs), *xs)
-    through_numpy = np.einsum(subscripts, leaf(xs[0]), *xs[1:])
+    through_numpy = np.einsum(subscripts, leaf(xs[0]), *xs[1:], out=None, dtype=None)
     assert np.allclose(through_numpy.data, np.einsum(subscripts, *xs), rtol=1e-12)
 
 
