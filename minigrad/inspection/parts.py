@@ -76,7 +76,8 @@ class TraceNode(Item):
 
     @property
     def value(self) -> np.ndarray:
-        return self.vertex.output if isinstance(self.vertex, Node) else self.vertex.data
+        vertex = self.vertex
+        return vertex.output if isinstance(vertex, Node) else self.trace._held.get(vertex, vertex.data)
 
     @property
     def shape(self) -> tuple[int, ...]:

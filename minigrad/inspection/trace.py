@@ -177,6 +177,12 @@ class Trace:
         return self._positions.get(self._vertex(x))
 
     @cached_property
+    def _held(self) -> dict[Tensor, np.ndarray]:
+        """Leaf → the array that an op used, in place of which its tensor may hold another one by now."""
+        uses = ((x, array) for node in self._nodes for x, array in zip(node.inputs, node.arrays, strict=True))
+        return {x: array for x, array in uses if x is not None and x.is_leaf}
+
+    @cached_property
     def _kinds(self) -> list[str]:
         return [kind_of(i, self._vertices, self._sources) for i in range(len(self._vertices))]
 

@@ -260,6 +260,18 @@ def test_data_assigned_since_does_not_change_the_values_of_a_primitive():
     assert mg.trace(loss)[w].grad == 4
 
 
+def test_a_trace_shows_the_value_that_was_multiplied_not_one_assigned_since():
+    w = mg.tensor(2.0, requires_grad=True, name="w")
+    loss = w * 3.0
+    before = mg.trace(loss)
+    w.data = 5.0
+    for trace in (before, mg.trace(loss)):
+        assert trace[w].value == 2
+        assert trace.jacobian(loss, w) == 3
+        assert str(trace[w]).startswith("w: parameter, 1, value 2\n")
+    assert mg.trace(w)[0].value == 5  # no op has used it
+
+
 def test_data_assigned_since_is_refused_where_a_definition_must_run_again():
     layer = LSTM(2, 3, rng=0)
     loss = mg.sum(layer(np.ones((2, 4, 2))))
