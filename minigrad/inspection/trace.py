@@ -70,7 +70,8 @@ def trace(output: Tensor, gradient: ArrayLike | None = None, expand: bool = True
     nodes, replaced, within = opened(recorded(output)) if expand else (recorded(output), {}, {})
     found = Trace(output, seed, nodes, replaced, within, expanded=expand)
     if backward:
-        leaves = (x for node in replaced for x in node.inputs if x is not None and x.is_leaf and x.requires_grad)
+        dropped = [node for node, vertex in replaced.items() if vertex is node or vertex in found._gradients]
+        leaves = (x for node in dropped for x in node.inputs if x is not None and x.is_leaf and x.requires_grad)
         zeros = {x: np.zeros_like(x.data) for x in leaves}  # for a leaf that was packed and never taken out
         for leaf, g in (zeros | found._gradients).items():
             if isinstance(leaf, Tensor):

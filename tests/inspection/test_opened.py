@@ -120,6 +120,17 @@ def test_a_definition_without_a_gradient_is_a_constant():
     np.testing.assert_allclose(mg.trace(loss, expand=False)[a].grad, (1 - np.tanh(a.data) ** 2) * b.data, rtol=1e-12)
 
 
+def test_what_no_gradient_reaches_has_none_after_a_trace_as_after_backward():
+    """Zeros would be no harm to SGD, but Adam would go on moving the weights of a branch that is switched off."""
+    gate = mg.elementwise("gate", lambda x, on: x * on, [lambda y, x, on: on, None], ["on", ""])
+    open_layer, shut_layer = Dense(3, 3, "tanh", rng=0), Dense(3, 3, "relu", rng=1)
+    x = np.ones((2, 3))
+    mg.trace(mg.sum(gate(open_layer(x), shut_layer(x))), backward=True)
+    assert open_layer.weight.grad is not None
+    assert shut_layer.weight.grad is None
+    assert shut_layer.bias.grad is None
+
+
 def test_only_an_opened_trace_looks_into_packs():
     a = leaves(3, 2)
     loss = mg.sum(mg.stack([mg.tanh(x) for x in a])[1])
