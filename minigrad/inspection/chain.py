@@ -191,7 +191,7 @@ class Chain(text.Printed):
             text.fixed(local.expected_gain) if small else "",
             text.fixed(local.max_gain) if small else "",
             text.scientific(length(factor.gradient)),
-            text.scientific(self.running[k]),
+            "—" if np.isnan(self.running[k]) else text.scientific(self.running[k]),
             text.signed(self.decades[k]),
         )
 

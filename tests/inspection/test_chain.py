@@ -274,6 +274,13 @@ def test_a_dead_net_has_no_decades_that_are_not_numbers():
     assert "the gradient is exactly 0" in str(chain)
 
 
+def test_of_a_seed_of_zeros_nothing_is_left_that_is_a_number():
+    x = mg.tensor([0.5, 1.0], requires_grad=True, name="x")
+    lines = str(mg.trace(mg.tanh(x), np.zeros(2)).chain(to=x)).split("\n")
+    assert lines[2].split()[-3:] == ["0.00e+00", "—", "—"]
+    assert "nan" not in "\n".join(lines)
+
+
 def test_the_chain_of_an_empty_batch():
     w = mg.tensor(np.ones((4, 2)), requires_grad=True)
     text = str(mg.trace(mg.sum(mg.tanh(np.ones((0, 4)) @ w))).chain(to=w))
