@@ -69,7 +69,10 @@ class Symbols:
 
     def assign(self, i: int, name: str) -> None:
         self.taken[name] += 1
-        self.names[i] = name if self.taken[name] == 1 else f"{name}:{self.taken[name]}"
+        if self.taken[name] > 1:
+            self.assign(i, f"{name}:{self.taken[name]}")  # which may be a name that was given, too
+        else:
+            self.names[i] = name
 
     def layer_of(self, i: int) -> int:
         """The number of the last weight on the way to a vertex; in an expression, of the last pre-activation."""

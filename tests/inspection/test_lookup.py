@@ -105,6 +105,13 @@ class OnlyAsked:
         return self.inside[key]
 
 
+@pytest.mark.parametrize("names", [("w:2", "w", "w"), ("w", "w:2", "w"), ("w", "w", "w:2"), ("tanh:2", "tanh", "w")])
+def test_no_two_values_have_the_same_symbol_whatever_names_are_given(names):
+    a, b, c = (mg.tensor([1.0, 2.0], requires_grad=True, name=name) for name in names)
+    trace = mg.trace(mg.sum(mg.tanh(mg.tanh(a) * b) * c))
+    assert len({node.symbol for node in trace.nodes}) == len(trace.nodes)
+
+
 def test_a_node_is_found_without_going_through_all():
     """Otherwise a loop over the layers of a deep net would search all nodes at every look-up."""
     x = h = mg.tensor(0.5, requires_grad=True)
