@@ -379,6 +379,13 @@ def test_any_name_may_be_drawn(tmp_path):
     trace.draw(tmp_path / "named.png")
 
 
+def test_what_is_not_a_number_has_no_direction():
+    x = mg.tensor([1.0, np.nan], requires_grad=True, name="x")
+    svg = mg.trace(mg.sum(mg.tanh(x))).to_svg("op")
+    (lines,) = (lines for title, lines in boxes(svg).items() if title.endswith("tanh(x)"))
+    assert lines[-1] == "gain —"
+
+
 def test_numbers_beyond_all_bounds():
     x = mg.tensor([1e200, np.nan, 1.0], requires_grad=True, name="x")
     with np.errstate(all="ignore"):

@@ -133,7 +133,9 @@ def span(items: Sequence[str]) -> str:
 
 def arrow(gain: float | None) -> str:
     """The direction of a gain, for readers who do not see the colour."""
-    return "" if gain is None or abs(gain - 1) < 5e-4 else "▲" if gain > 1 else "▼"
+    if gain is None or not abs(gain - 1) >= 5e-4:  # also NaN
+        return ""
+    return "▲" if gain > 1 else "▼"
 
 
 def shortened(line: str, most: int = 90) -> str:
