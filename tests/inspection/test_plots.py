@@ -17,7 +17,7 @@ from matplotlib.colors import to_rgb  # noqa: E402  (only where the room is ther
 from matplotlib.figure import Figure  # noqa: E402  (as above)
 
 from minigrad.inspection import text  # noqa: E402  (as above)
-from minigrad.inspection.draw.paper import CAUSES, Layers  # noqa: E402  (as above)
+from minigrad.inspection.draw.paper import CAUSES, Layers, shown  # noqa: E402  (as above)
 
 
 def plain(depth, activation="sigmoid", width=6):
@@ -297,6 +297,22 @@ def test_what_is_not_finite_is_marked():
             make(trace, to="x").canvas.draw()
         (ax,) = trace.chain("x").plot().axes
     assert "∞" in texts(ax)
+
+
+@pytest.mark.parametrize(("bad", "sign"), [(0.0, "0"), (np.inf, "∞"), (np.nan, "nan")])
+def test_what_a_logarithmic_axis_cannot_show_stands_at_its_end(bad, sign):
+    """0 at the small end, the others at the large one, also where the axis points downwards."""
+    ax, below, _ = draw.flow(
+        mg.trace(mg.tanh(mg.tanh(mg.tensor([0.5, 1.0], requires_grad=True, name="x"))), [1, 1])
+    ).axes
+    for of in (ax, below):
+        assert list(np.isnan(shown(of, [1.0, bad, 2.0]))) == [False, True, False]
+        of.figure.canvas.draw()
+        mark = of.texts[-1].get_window_extent()
+        assert of.texts[-1].get_text() == sign
+        small, large = of.transData.transform([(0, y) for y in sorted(of.get_ylim())])[:, 1]
+        end = small if sign == "0" else large
+        assert abs((mark.y0 + mark.y1) / 2 - end) < 0.2 * abs(large - small)
 
 
 @pytest.mark.parametrize("of", ["gradient", "value"])

@@ -83,13 +83,14 @@ def legend(*several: Axes, **style: Any) -> None:
 
 
 def shown(ax: Axes, values: Sequence[float], at: Sequence[float] | None = None) -> np.ndarray:
-    """Replace values that a logarithmic axis cannot show by NaN, and write "0" or "∞" for each at its lower end."""
+    """NaN for what a logarithmic axis cannot show: a "0" stands at its small end, "∞" or "nan" at its large one."""
     values = np.array(values, dtype=float)
     fit, at = (values > 0) & np.isfinite(values), np.arange(len(values)) if at is None else at
-    end, side = (0.99, "top") if ax.yaxis_inverted() else (0.01, "bottom")
     for k in np.flatnonzero(~fit):
-        sign = "0" if values[k] == 0 else "∞"
-        ax.text(at[k], end, sign, transform=ax.get_xaxis_transform(), ha="center", va=side, fontsize=8)
+        sign = "0" if values[k] == 0 else "nan" if np.isnan(values[k]) else "∞"
+        y, side = (0.99, "top") if (sign == "0") == ax.yaxis_inverted() else (0.01, "bottom")
+        style = {"ha": "center", "va": side, "fontsize": 8, "rotation": 90 if sign == "nan" else 0}  # many fit
+        ax.text(at[k], y, sign, transform=ax.get_xaxis_transform(), **style)
     ax.update_datalim(np.column_stack([at, np.ones(len(values))]), updatey=False)  # text alone does not widen an axis
     return np.where(fit, values, np.nan)
 
