@@ -441,6 +441,30 @@ def test_what_was_not_computed_is_a_dash_and_what_is_zero_a_0():
     np.testing.assert_array_equal(np.ma.getmaskarray(ax.collections[0].get_array()).ravel(), [True, True, False])
 
 
+def test_what_is_no_number_is_not_called_anything_else():
+    """A gradient, an effect or a slope that is NaN is neither ∞ nor absent, and its unit not healthy."""
+    x = np.zeros((3, 4, 2))
+    x[0, 2] = np.nan
+    trace = mg.trace(mg.mean(mg.square(RNN(2, 4, rng=0)(x))))
+    assert texts(draw.through_time(trace).axes[0]) == ["nan"] * 4
+    written = texts(draw.lag_matrix(trace.lag_matrix("h[*]")).axes[0])
+    assert (written.count("—"), written.count("nan")) == (6, 5)  # h[2] and h[3] on all before them
+    assert texts(draw.unit_map(trace).axes[0]) == ["nan"] * 4
+    shares = draw.unit_map({"one": [0.5, np.nan], "two": [0.5]}).axes[0]
+    assert texts(shares) == ["nan", "—"]
+
+
+def test_zeros_of_many_steps_are_still_called_0():
+    h = mg.tensor(np.ones((1, 2)), requires_grad=True)
+    for t in range(1000):
+        h = mg.relu(h + 1 if t else h - 100)
+        h.name = f"h[{t}]"
+        h = h * float(t != 600)
+    signs = texts(draw.through_time(mg.trace(mg.sum(h))).axes[0])
+    assert set(signs) == {"0"}
+    assert 200 < len(signs) <= 400
+
+
 @pytest.mark.parametrize("layer", [RNN, GRU])
 def test_numbers_of_a_lag_matrix(layer):
     lags = recurrent(layer, 6).lag_matrix("h[*]")

@@ -23,15 +23,17 @@ from minigrad.inspection.parts import TraceNode
 from minigrad.inspection.trace import Trace
 
 MOST = 128  # cells side by side; if there are more units, a cell shows the largest value of a block
+MARKS = 400  # in cells without a colour; if there are more such cells, every second or third … has one
 
 
-def cells(ax: Axes, values: np.ndarray, bar: str, columns: Iterable, rows: Iterable, **colours: Any) -> None:
-    """A coloured cell for each finite number; "0" for −∞ (the logarithm of 0), "∞" for ∞, "—" for NaN (no value)."""
-    mesh = ax.pcolormesh(np.ma.masked_invalid(values), rasterized=True, **colours)
+def cells(ax: Axes, values: np.ma.MaskedArray, bar: str, columns: Iterable, rows: Iterable, **colours: Any) -> None:
+    """A coloured cell for each finite number; "0" for −∞ (the logarithm of 0), "∞", "nan", "—" where there is none."""
+    finite, none = np.ma.masked_invalid(values), np.ma.getmaskarray(values)
+    mesh = ax.pcolormesh(finite, rasterized=True, **colours)
     ax.set_facecolor("0.93")
-    missing = np.argwhere(~np.isfinite(values))
-    for i, j in missing if len(missing) <= 400 else ():
-        sign = {-np.inf: "0", np.inf: "∞"}.get(values[i, j], "—")
+    others = finite.mask if np.sum(finite.mask) <= MARKS else finite.mask & ~none
+    for i, j in np.argwhere(others)[:: np.sum(others) // MARKS + 1]:
+        sign = "—" if none[i, j] else {-np.inf: "0", np.inf: "∞"}.get(values[i, j], "nan")
         ax.text(j + 0.5, i + 0.5, sign, ha="center", va="center", fontsize=7, color="0.4")
     paper.label_few(ax.xaxis, columns, shift=0.5)
     paper.label_few(ax.yaxis, rows, shift=0.5)
@@ -60,13 +62,14 @@ def through_time(
     rows = states_of(trace, names)
     if not rows:
         raise ValueError(f"through_time: nothing in this trace is called {' or '.join(f'{n}[t]' for n in names)}")
-    norms = np.full((len(rows), 1 + max(max(steps) for steps in rows.values())), np.nan)
+    norms = np.ma.masked_all((len(rows), 1 + max(max(steps) for steps in rows.values())))
     for row, steps in zip(norms, rows.values(), strict=True):
         for t, node in steps.items():
-            row[t] = np.nan if node.norm is None else np.nan_to_num(node.norm, nan=np.inf, posinf=np.inf)
+            row[t] = np.ma.masked if node.norm is None else node.norm
     ax = paper.axes(ax, 8.5, 1.9 + 0.45 * len(rows))
     with np.errstate(divide="ignore"):
-        cells(ax, np.log10(norms), "‖gradient‖", range(norms.shape[1]), rows, cmap="viridis")
+        logs = np.ma.array(np.log10(norms.filled(1)), mask=norms.mask)
+        cells(ax, logs, "‖gradient‖", range(norms.shape[1]), rows, cmap="viridis")
     ax.set_title("Gradients through time", loc="left")
     how = "where a row gets darker to the left, the gradient vanishes, and the net learns little from those steps."
     return paper.finished(ax, path, "time step", how)
@@ -77,16 +80,17 @@ def lag_matrix(lags: ArrayLike, path: paper.Path = None, ax: Axes | None = None)
     lags = np.asarray(lags, dtype=float)
     steps = range(len(lags))
     with np.errstate(divide="ignore"):
-        logs = np.where(np.tri(len(lags), dtype=bool), np.log10(lags), np.nan)
-    furthest = max(np.max(np.abs(logs[np.isfinite(logs)])), 0.1)
+        logs = np.ma.array(np.log10(lags), mask=~np.tri(len(lags), dtype=bool))
+    finite = np.ma.masked_invalid(logs)
+    furthest = max(np.max(np.abs(finite.compressed())), 0.1)
     ax = paper.axes(ax, 6.4, 5.8)
     cells(ax, logs, "‖∂h[t]/∂h[k]‖ / √n", steps, steps, cmap="RdBu_r", norm=Normalize(-furthest, furthest))
     if len(lags) <= 10:  # few enough to read
-        for t, k in np.argwhere(np.isfinite(logs)):
+        for t, k in np.argwhere(~np.ma.getmaskarray(finite)):
             ax.text(k + 0.5, t + 0.5, text.number(lags[t, k], 2), ha="center", va="center", fontsize=8, bbox=paper.NOTE)
     elif furthest > 1:
         middles, levels = np.arange(len(lags)) + 0.5, np.arange(-300, 300, max(1, round(furthest / 4)))
-        lines = ax.contour(middles, middles, np.ma.masked_invalid(logs), levels[levels != 0], colors="black")
+        lines = ax.contour(middles, middles, finite, levels[levels != 0], colors="black")
         ax.clabel(lines, fontsize=7, fmt=lambda level: f"$10^{{{level:g}}}$")
     ax.set(title="What is left of a state later", ylabel="… in a later state h[t]")
     how = "white: the earlier state is kept; blue (dashed lines): it is forgotten; red (solid lines): it explodes."
@@ -104,7 +108,7 @@ def units_of(trace: Trace) -> dict[str, np.ndarray]:
                 raise ValueError(f"unit_map: there is no sample, {node.symbol} is empty")
             name = re.sub(r"\[\d+\](:\d+)?$", "", node.symbol)
             name = node.op if node.scope in timed and name == node.symbol else name  # one name for all steps
-            found = paper.is_flat(edge.local, edge.local.diagonal)
+            found = np.where(np.isnan(edge.input.value), np.nan, paper.is_flat(edge.local, edge.local.diagonal))
             flat.setdefault(f"{node.scope} {name}".strip(), []).append(found.reshape(-1, found.shape[-1]))
     return {name: np.concatenate(parts).mean(axis=0) for name, parts in flat.items()}
 
@@ -116,7 +120,7 @@ def unit_map(units: Trace | Mapping[str, ArrayLike], path: paper.Path = None, ax
         raise ValueError("unit_map: there is no activation in this trace")
     block = -(-max(map(len, rows.values())) // MOST)
     worst = [np.maximum.reduceat(shares, range(0, len(shares), block)) for shares in rows.values()]
-    table = np.full((len(rows), max(map(len, worst))), np.nan)
+    table = np.ma.masked_all((len(rows), max(map(len, worst))))
     for row, found in zip(table, worst, strict=True):
         row[: len(found)] = found
     ax = paper.axes(ax, 8.5, float(np.clip(1.8 + 0.25 * len(rows), 2.5, 8)))
