@@ -94,7 +94,7 @@ def draw(matrix: np.ndarray, use: dict) -> Figure:
     """The Jacobian, and the share correct by size of the batch."""
     figure = picture(11, 5, "left, off the diagonal, images affect each other; right, a curve should reach the line.")
     square, axes = figure.subplots(1, 2)
-    figure.colorbar(square.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1), ax=square, fraction=0.045)
+    figure.colorbar(square.imshow(matrix, cmap="cividis", vmin=-1, vmax=1), ax=square, fraction=0.045)
     square.set(title="∂y/∂x of a batch of 8, in units of γ/s", xlabel="image", ylabel="image")
     axes.axhline(use["running"], color="black", ls="--", label="running statistics")
     for label, style, colour in (("mixed", "o-", COLOURS[0]), ("sorted", "s:", COLOURS[1])):

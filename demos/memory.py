@@ -55,8 +55,8 @@ def report(rows: dict[str, dict]) -> str:
 def draw(rows: dict[str, dict]) -> Figure:
     """Lag matrices before and after training, contributions of the steps, paths, and errors."""
     how_to_read = (
-        "a lag matrix shows what a state (row: its step) keeps of an earlier one (column): white is all of it, blue "
-        "less, red more; below, solid lines are new networks, dashed ones trained, and errors dotted if not clipped."
+        "a lag matrix shows what a state (row: its step) keeps of an earlier one (column): grey is all of it, darker "
+        "less, brighter more; below, solid lines are new networks, dashed ones trained, errors dotted if not clipped."
     )
     figure = picture(13, 9.5, how_to_read)
     *maps, (by_time, by_path, errors, legend) = figure.subplots(3, 4)
@@ -68,7 +68,7 @@ def draw(rows: dict[str, dict]) -> Figure:
                 continue
             look = rows[name][when]
             steps, lags = look["times"] + 1, np.ma.masked_equal(look["lags"], 0)
-            shown = maps[i][j].pcolormesh(steps, steps, lags, norm=LogNorm(1e-4, 1e4), cmap="RdBu_r")
+            shown = maps[i][j].pcolormesh(steps, steps, lags, norm=LogNorm(1e-4, 1e4), cmap="cividis")
             maps[i][j].set(title=f"{name}, {when}", aspect="equal", ylim=maps[i][j].get_ylim()[::-1])
             by_time.plot(np.arange(2, len(look["by time"]) + 1), look["by time"][1:], line, **style)
             if name != "rnn":  # its only path has T − 1 passes

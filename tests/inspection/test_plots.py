@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from itertools import combinations, pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from layers import GRU, LSTM, RNN, Dense, Residual, Sequential
 from optim import SGD
 
 draw = pytest.importorskip("minigrad.inspection.draw")
+from matplotlib import colormaps  # noqa: E402  (only where the room is there)
 from matplotlib.colors import to_rgb  # noqa: E402  (only where the room is there)
 from matplotlib.figure import Figure  # noqa: E402  (as above)
 
@@ -162,6 +164,18 @@ def test_causes_can_be_told_apart_in_grey():
     for (one, hatch), (other, other_hatch) in combinations(CAUSES.values(), 2):
         grey, other_grey = (np.dot(to_rgb(colour), (0.299, 0.587, 0.114)) for colour in (one, other))
         assert hatch != other_hatch or abs(grey - other_grey) > 0.2
+
+
+def test_maps_can_be_read_in_grey():
+    """From the lowest value to the highest every map gets brighter, or darker: the sign is not lost."""
+    root = Path(mg.__file__).parents[1]
+    sources = [path.read_text() for room in ("minigrad", "demos") for path in (root / room).rglob("*.py")]
+    names = {name for source in sources for name in re.findall(r"""cmap="(\w+)"|colormaps\["(\w+)"\]""", source)}
+    assert len(names) > 3
+    for name in map("".join, names):
+        greys = colormaps[name](np.linspace(0, 1, 64))[:, :3] @ (0.299, 0.587, 0.114)
+        steps = np.diff(greys)
+        assert all(steps > 0) or all(steps < 0), name
 
 
 def test_spectra_can_be_told_apart_in_grey():
@@ -472,7 +486,7 @@ def test_numbers_of_a_lag_matrix(layer):
     found = np.ma.filled(10 ** ax.collections[0].get_array().reshape(6, 6), 0)
     np.testing.assert_allclose(found, lags, rtol=1e-12)
     low, high = ax.collections[0].get_clim()
-    assert low == -high  # white is a gain of 1
+    assert low == -high  # a gain of 1 is in the middle
     written = {(t, k): text.number(lags[t, k], 2) for t in range(6) for k in range(t + 1)}
     shown = {(int(t.get_position()[1]), int(t.get_position()[0])): t.get_text() for t in ax.texts if not t.get_gid()}
     assert {cell: of for cell, of in shown.items() if of != "—"} == written

@@ -30,7 +30,6 @@ def cells(ax: Axes, values: np.ma.MaskedArray, bar: str, columns: Iterable, rows
     """A coloured cell for each finite number; "0" for −∞ (the logarithm of 0), "∞", "nan", "—" where there is none."""
     finite, none = np.ma.masked_invalid(values), np.ma.getmaskarray(values)
     mesh = ax.pcolormesh(finite, rasterized=True, **colours)
-    ax.set_facecolor("0.93")
     others = finite.mask if np.sum(finite.mask) <= MARKS else finite.mask & ~none
     for i, j in np.argwhere(others)[:: np.sum(others) // MARKS + 1]:
         sign = "—" if none[i, j] else {-np.inf: "0", np.inf: "∞"}.get(values[i, j], "nan")
@@ -43,7 +42,9 @@ def cells(ax: Axes, values: np.ma.MaskedArray, bar: str, columns: Iterable, rows
     found = ax.figure.colorbar(mesh, ax=ax, pad=0.02, fraction=0.05, label=bar)
     found.outline.set_visible(False)
     if bar.startswith("‖"):  # values are logarithms of norms
-        found.ax.yaxis.set_major_formatter(lambda x, _: f"$10^{{{x:g}}}$" if x == int(x) else text.number(10**x, 2))
+        found.ax.yaxis.set_major_formatter(
+            lambda x, _: f"$10^{{{x:g}}}$" if x == int(x) and x else text.number(10**x, 2)
+        )
 
 
 def states_of(trace: Trace, names: Sequence[str]) -> dict[str, dict[int, TraceNode]]:
@@ -82,18 +83,13 @@ def lag_matrix(lags: ArrayLike, path: paper.Path = None, ax: Axes | None = None)
     with np.errstate(divide="ignore"):
         logs = np.ma.array(np.log10(lags), mask=~np.tri(len(lags), dtype=bool))
     finite = np.ma.masked_invalid(logs)
-    furthest = max(np.max(np.abs(finite.compressed())), 0.1)
+    furthest = np.max(np.abs(finite.compressed()), initial=0.3)
     ax = paper.axes(ax, 6.4, 5.8)
-    cells(ax, logs, "‖∂h[t]/∂h[k]‖ / √n", steps, steps, cmap="RdBu_r", norm=Normalize(-furthest, furthest))
-    if len(lags) <= 10:  # few enough to read
-        for t, k in np.argwhere(~np.ma.getmaskarray(finite)):
-            ax.text(k + 0.5, t + 0.5, text.number(lags[t, k], 2), ha="center", va="center", fontsize=8, bbox=paper.NOTE)
-    elif furthest > 1:
-        middles, levels = np.arange(len(lags)) + 0.5, np.arange(-300, 300, max(1, round(furthest / 4)))
-        lines = ax.contour(middles, middles, finite, levels[levels != 0], colors="black")
-        ax.clabel(lines, fontsize=7, fmt=lambda level: f"$10^{{{level:g}}}$")
+    cells(ax, logs, "‖∂h[t]/∂h[k]‖ / √n", steps, steps, cmap="cividis", norm=Normalize(-furthest, furthest))
+    for t, k in np.argwhere(~np.ma.getmaskarray(finite)) if len(lags) <= 10 else ():  # few enough to read
+        ax.text(k + 0.5, t + 0.5, text.number(lags[t, k], 2), ha="center", va="center", fontsize=8, bbox=paper.NOTE)
     ax.set(title="What is left of a state later", ylabel="… in a later state h[t]")
-    how = "white: the earlier state is kept; blue (dashed lines): it is forgotten; red (solid lines): it explodes."
+    how = "grey: the earlier state is kept; darker and blue: it is forgotten; brighter and yellow: it explodes."
     return paper.finished(ax, path, "an earlier state h[k] …", how)
 
 
