@@ -73,7 +73,7 @@ def trails(ax: Axes, name: str, ways: dict[str, Descent]) -> None:
         ax.plot(*way.path.T, line, color=colour, marker=".", markersize=3, linewidth=1, label=label)
     ax.plot(*minimum, "k*", markersize=9, label="minimum")
     ax.set(xlim=(-x, x), ylim=(-y, y))
-    ax.legend(fontsize=7, loc="lower left")
+    ax.legend(fontsize=7, loc="lower right")
 
 
 def draw(descents: dict[str, list[Descent]], races: dict[tuple[str, str], list[Descent]]) -> Figure:

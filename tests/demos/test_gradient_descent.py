@@ -160,6 +160,17 @@ def test_the_picture_shows_the_numbers(result, numbers):
     assert result.figure.get_supxlabel().startswith("How to read: ")
 
 
+def test_no_path_goes_through_a_legend(result):
+    result.figure.canvas.draw()
+    for ax in (ax for ax in result.figure.axes if ax.get_legend()):
+        legend = ax.get_legend().get_window_extent()
+        for line in ax.get_lines():
+            x, y = ax.transData.transform(line.get_xydata()).T
+            steps = np.linspace(0, len(x) - 1, 100 * len(x))
+            points = zip(*(np.interp(steps, np.arange(len(x)), at) for at in (x, y)), strict=True)
+            assert not any(legend.contains(*point) for point in points), (ax.get_title(), line.get_label())
+
+
 def test_the_tables_show_the_numbers(result, numbers):
     blocks = result.table.replace("−", "-").split("\n\n")
     lines = iter(blocks[1].split("\n")[2:])
