@@ -506,9 +506,12 @@ def test_numbers_of_path_lengths():
         assert all(sign * bar.get_height() > 0 for bar in container)
 
 
-def test_lengths_are_whole_numbers():
-    ax = plain(2)[0].by_path_length("W1").plot().axes[0]  # one path
-    assert all(tick == round(tick) for tick in ax.get_xticks())
+@pytest.mark.parametrize(("make", "depth"), [(plain, 2), (residual, 1), (residual, 4), (residual, 30)])
+def test_the_lengths_below_the_bars_are_lengths_of_paths(make, depth):
+    parts = make(depth)[0].by_path_length("x", "activation")
+    ticks = parts.plot().axes[0].get_xticks()
+    assert set(ticks) <= set(parts)
+    assert min(len(parts), 10) <= len(ticks) <= 20
 
 
 def test_shares_of_nothing_are_a_dash():

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import NullFormatter, PercentFormatter
 
 from minigrad.inspection import text
 from minigrad.inspection.axis import logarithmic
@@ -135,7 +135,8 @@ def path_lengths(parts: PathLengths, path: paper.Path = None, ax: Axes | None = 
     lengths, whole = np.array(list(parts)), paper.plain(parts.target.derivative)
     shares = np.array([share(part, parts.target.grad) for part in parts.values()])
     ax = paper.axes(ax, 8, 4.5)
-    width = 0.85 * min(np.diff(lengths), default=1)
+    gap = min(np.diff(lengths), default=1)
+    width = 0.85 * gap
     signs = ((1, paper.BLUE, "", "share"), (-1, paper.ORANGE, "///", "negative share"))
     for sign, colour, hatch, label in signs:
         chosen = np.sign(shares) == sign
@@ -146,7 +147,7 @@ def path_lengths(parts: PathLengths, path: paper.Path = None, ax: Axes | None = 
         ax.text(length, 0, "—", ha="center", va="bottom", fontsize=8)
     ax.axhline(0, color="black", linewidth=0.8)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.xaxis.set_major_locator(MaxNLocator(20, integer=True, min_n_ticks=1))
+    ax.set_xticks(np.arange(lengths[0], lengths[-1] + 1, gap * (1 + np.ptp(lengths) // (20 * gap))))
     ax.set(xlim=(lengths[0] - width, lengths[-1] + width), ylabel=f"share of {whole}")
     counts, many = ax.twinx(), [float(min(parts.counts[length], 10**300)) for length in lengths]
     outlined = [withStroke(linewidth=3, foreground="white")]  # it runs over the bars
