@@ -161,7 +161,7 @@ def test_the_picture_shows_the_numbers(result, numbers):
 
 
 def test_no_path_goes_through_a_legend(result):
-    result.figure.canvas.draw()
+    result.figure.draw_without_rendering()
     for ax in (ax for ax in result.figure.axes if ax.get_legend()):
         legend = ax.get_legend().get_window_extent()
         for line in ax.get_lines():

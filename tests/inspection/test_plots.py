@@ -112,12 +112,17 @@ def assert_legible(figure):
     assert isinstance(figure, Figure)
     (caption,) = captions(figure)
     assert_one_sentence(caption)
-    figure.canvas.draw()
-    everything = figure.bbox
+    assert_labels_apart(figure)
+
+
+def assert_labels_apart(figure):
+    figure.draw_without_rendering()
     for ax in figure.axes:
         for axis, side in ((ax.xaxis, 0), (ax.yaxis, 1)):
-            boxes = [t.get_window_extent() for t in axis.get_ticklabels() if t.get_visible() and t.get_text()]
-            boxes = sorted((box.extents[side], box.extents[side + 2]) for box in boxes if box.overlaps(everything))
+            boxes = [
+                t.get_window_extent() for t in axis.get_ticklabels(which="both") if t.get_visible() and t.get_text()
+            ]
+            boxes = sorted((box.extents[side], box.extents[side + 2]) for box in boxes if box.overlaps(figure.bbox))
             assert all(end <= start + 1 for (_, end), (start, _) in pairwise(boxes)), (axis, boxes)
 
 
@@ -190,7 +195,7 @@ def test_spectra_can_be_told_apart_in_grey():
 )
 def test_no_line_goes_through_the_legend(make):
     (ax,) = make(plain(3)[0]).axes
-    ax.figure.canvas.draw()
+    ax.figure.draw_without_rendering()
     legend = ax.get_legend().get_window_extent().padded(4)  # half a marker
     for line in ax.get_lines():
         x, y = ax.transData.transform(line.get_xydata()).T
@@ -273,7 +278,7 @@ def test_zero_is_marked_and_not_drawn():
 )
 def test_a_zero_stands_within_the_axes(make):
     (ax,) = make(dead()[0]).axes
-    ax.figure.canvas.draw()
+    ax.figure.draw_without_rendering()
     zeros = [text for text in ax.texts if text.get_text() == "0"]
     assert zeros
     for zero in zeros:
@@ -286,7 +291,7 @@ def test_a_value_of_zero_stands_at_the_end_of_the_small_ones():
     model = Sequential(Dense(4, 5, "relu", rng=0), Dense(5, 5, "relu", rng=1), Dense(5, 1, rng=2))
     model[1].bias.data -= 100  # so y is 0
     below = draw.flow(mg.trace(mg.mse(model(np.ones((8, 4))), np.ones((8, 1))))).axes[1]
-    below.figure.canvas.draw()
+    below.figure.draw_without_rendering()
     (zero,) = (text.get_window_extent() for text in below.texts if text.get_text() == "0")
     smallest, largest = below.transData.transform([(0, y) for y in sorted(below.get_ylim())])[:, 1]
     assert abs((zero.y0 + zero.y1) / 2 - smallest) < 0.1 * abs(largest - smallest)
@@ -308,7 +313,7 @@ def test_what_is_not_finite_is_marked():
         trace = mg.trace(mg.tanh(mg.tanh(x * 1e10) * 1e10), gradient=[1e300, 1e300])
         assert trace["x"].norm == np.inf
         for make in (draw.flow, draw.ridge):
-            make(trace, to="x").canvas.draw()
+            make(trace, to="x").draw_without_rendering()
         (ax,) = trace.chain("x").plot().axes
     assert "∞" in texts(ax)
 
@@ -321,7 +326,7 @@ def test_what_a_logarithmic_axis_cannot_show_stands_at_its_end(bad, sign):
     ).axes
     for of in (ax, below):
         assert list(np.isnan(shown(of, [1.0, bad, 2.0]))) == [False, True, False]
-        of.figure.canvas.draw()
+        of.figure.draw_without_rendering()
         mark = of.texts[-1].get_window_extent()
         assert of.texts[-1].get_text() == sign
         small, large = of.transData.transform([(0, y) for y in sorted(of.get_ylim())])[:, 1]
@@ -568,6 +573,7 @@ def test_numbers_of_update_ratios():
 @pytest.mark.parametrize("monitor", [None, watched])
 def test_a_dashboard_has_four_pictures_and_writes_a_file(monitor, tmp_path):
     figure = draw.dashboard(residual(3)[0], monitor and monitor(), path=tmp_path / "dashboard.png")
+    assert_labels_apart(figure)
     assert len(captions(figure)) == 4
     assert len({re.sub(r"\s+", " ", caption) for caption in captions(figure)}) == 4
     assert (tmp_path / "dashboard.png").stat().st_size > 10_000

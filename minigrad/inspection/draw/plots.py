@@ -81,6 +81,7 @@ def flow(trace: Trace, to: Any = None, path: paper.Path = None, ax: Axes | None 
     )
     ax.plot(paper.shown(ax, sizes), "o-", color="black", markersize=4, label="gradient, RMS")
     logarithmic(below, values)
+    below.yaxis.set_minor_formatter(NullFormatter())  # there is no room for 2, 3, 4 …
     below.invert_yaxis()
     below.plot(paper.shown(below, values), "s-", color="0.35", markersize=3)
     ax.set_ylabel("gradient")
