@@ -358,6 +358,28 @@ def test_what_is_shaded_passes_less_than_a_tenth(activation, edge):
     assert min(abs(zone.x1) for zone in zones) == pytest.approx(edge, abs=0.02)
 
 
+def test_a_ridge_counts_what_no_hill_can_hold():
+    model = Sequential(Dense(4, 6, "tanh", rng=0), Dense(6, 3, rng=1))
+    x = np.ones((5, 4))
+    x[1, 2], x[3] = np.nan, np.inf
+    with np.errstate(invalid="ignore"):
+        (ax,) = draw.ridge(mg.trace(mg.sum(model(x))), "value").axes
+    assert [t.get_text() for t in ax.texts if not t.get_gid()] == ["6 not finite", "12 not finite"]
+    assert [round(t.get_position()[1]) for t in ax.texts if not t.get_gid()] == [1, 0]  # y and z1
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", None, "relu"])
+def test_a_caption_speaks_of_a_grey_zone_where_there_is_one(activation):
+    (ax,) = draw.ridge(plain(3, activation)[0], "value").axes
+    assert ("grey zone" in captions(ax.figure)[0]) == any(patch.zorder == 0 for patch in ax.patches)
+    assert_one_sentence(captions(ax.figure)[0].replace("\n", " "))
+
+
+def test_an_axis_of_values_shows_where_it_is_logarithmic():
+    (ax,) = draw.ridge(plain(3)[0], "value").axes  # linear up to 1
+    assert {2.0, 3.0, 4.0, 5.0} <= set(ax.xaxis.get_minorticklocs())
+
+
 def test_numbers_of_a_spectrum():
     trace = plain(4)[0]
     (ax,) = draw.spectrum(trace, sample=2).axes

@@ -43,19 +43,21 @@ def ridge(
         ax.stairs(
             k + 1.6 * counts / max(counts.max(), 1), bins, baseline=k, fill=True, color=(paper.BLUE, paper.SKY)[k % 2]
         )
-    ax.set_xscale("symlog", linthresh=threshold)
+        if outside := x.size - np.sum(np.isfinite(x)):
+            ax.text(0.01, k, f"{outside} not finite", transform=ax.get_yaxis_transform(), va="bottom", fontsize=7)
     low, high = np.log10(threshold), np.log10(bins[-1])
+    ax.set_xscale("symlog", linthresh=threshold, subs=range(2, 10) if high - low < 4 else None)
     ticks = 10.0 ** np.unique(np.linspace(low if of == "value" else low + (high - low) / 4, high, 4).astype(int))
     ax.set_xticks([*-ticks[::-1], 0, *ticks])
-    ax.minorticks_off()
     ax.set_xlim(bins[0], bins[-1])
     paper.label_few(ax.yaxis, layers.names)
     ax.spines["left"].set_visible(False)
     how = "if hills move towards 0 in the lower layers, gradients vanish; if away from 0, gradients explode."
     if of == "value":
         incoming = (edge for place in layers.places for node in place for edge in node.incoming)
-        shade_flat(ax, [edge.local for edge in paper.activations(incoming)])
-        how = "values in the grey zone are saturated: there the slope of the activation is below a tenth of max φ'."
+        how = "if hills get narrower in the upper layers, the signal fades; if wider, it grows."
+        if shade_flat(ax, [edge.local for edge in paper.activations(incoming)]):
+            how = "values in the grey zone are saturated: there the slope of the activation is below a tenth of max φ'."
     return paper.finished(ax, path, f"{of} of every element", how)
 
 
@@ -73,14 +75,15 @@ def symlog_bins(arrays: list[np.ndarray], apart: bool) -> tuple[float, np.ndarra
     return threshold, axis.inverted().transform(np.linspace(-side, side, count + 1))
 
 
-def shade_flat(ax: Axes, activations: list[LocalJacobian]) -> None:
-    """Shade where φ' < 0.1·max φ', if all activations are the same."""
-    if len({(local.node.op.name, *local.node.params.items()) for local in activations}) == 1:
-        left, right = ax.get_xlim()
-        for x in (np.geomspace(left, left * 1e-4, 2000), np.geomspace(right * 1e-4, right, 2000)):
-            flat = x[paper.is_flat(activations[0], paper.slope(activations[0], x))]
-            if flat.size:
-                ax.axvspan(flat.min(), flat.max(), color="0.88", zorder=0, linewidth=0)
+def shade_flat(ax: Axes, activations: list[LocalJacobian]) -> bool:
+    """Shade where φ' < 0.1·max φ', if all activations are the same; whether there is anything to shade."""
+    left, right = ax.get_xlim()
+    same = len({(local.node.op.name, *local.node.params.items()) for local in activations}) == 1
+    sides = (np.geomspace(left, left * 1e-4, 2000), np.geomspace(right * 1e-4, right, 2000)) if same else ()
+    flat = [x[paper.is_flat(activations[0], paper.slope(activations[0], x))] for x in sides]
+    for x in filter(np.size, flat):
+        ax.axvspan(x.min(), x.max(), color="0.88", zorder=0, linewidth=0)
+    return any(map(np.size, flat))
 
 
 def spectrum(trace: Trace, to: Any = None, sample: int = 0, path: paper.Path = None, ax: Axes | None = None) -> Figure:
