@@ -191,10 +191,18 @@ def test_spectra_can_be_told_apart_in_grey():
 
 
 @pytest.mark.parametrize(
-    "make", [draw.lens, lambda trace: draw.before_after(trace, trace.what_if({"kind:activation": 1.0}))]
+    ("make", "size"),
+    [
+        (draw.lens, 1),
+        (draw.lens, 1e-6),
+        (lambda trace: draw.before_after(trace, trace.what_if({"kind:activation": 1.0})), 1),
+    ],
 )
-def test_no_line_goes_through_the_legend(make):
-    (ax,) = make(plain(3)[0]).axes
+def test_no_line_goes_through_the_legend(make, size):
+    _, model, x = plain(3)
+    for w in model.parameters():
+        w.data *= size
+    (ax,) = make(mg.trace(mg.mse(model(x), np.ones((8, 3))))).axes
     ax.figure.draw_without_rendering()
     legend = ax.get_legend().get_window_extent().padded(4)  # half a marker
     for line in ax.get_lines():

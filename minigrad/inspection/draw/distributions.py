@@ -179,7 +179,7 @@ def lens(trace: Trace, path: paper.Path = None, ax: Axes | None = None) -> Figur
     for k, (name, _, z, w) in enumerate(points):
         dot = {"color": colormaps["viridis"](0.9 * k / len(points)), "markeredgecolor": "white", "markersize": 5}
         ax.plot(z, w, "o", **dot, label=name if k in (0, len(points) - 1) else None)
-    paper.legend(ax, loc="upper center")
+    paper.legend(ax)
     ax.set_ylabel("largest |w| into the unit")
     strong = int(np.sum(ws * paper.slope(local, zs) >= 1))
     ax.set_title(f"{local.node.op.name} units that can strengthen a gradient: {strong} of {len(zs)}", loc="left")
