@@ -403,6 +403,13 @@ def test_numbers_of_a_spectrum():
     np.testing.assert_allclose(marks[0], every, rtol=1e-10)
 
 
+def test_the_spectrum_of_one_layer_shows_its_median():
+    (ax,) = draw.spectrum(plain(1)[0]).axes
+    medians = [line for line in ax.get_lines() if line.get_label().endswith("median")]
+    assert [len(line.get_xdata()) for line in medians] == [1, 1]  # a line through one point is none
+    assert all(line.get_marker() != "None" and line.get_markersize() for line in medians)
+
+
 @pytest.mark.parametrize("batch", [4, 5])
 def test_the_spectrum_of_layers_that_share_a_weight(batch):
     """The weight that ends the chain counts as no layer, even with as many rows as the batch."""
@@ -418,7 +425,24 @@ def test_rounding_errors_are_no_singular_values():
     w = np.outer(np.arange(1.0, 5), np.arange(1.0, 5))  # of rank 1
     model = Sequential(*(Dense(4, 4, "tanh", bias=False, init=w / 30) for _ in range(4)))
     (ax,) = draw.spectrum(mg.trace(mg.sum(model(np.ones((2, 4)))))).axes
-    assert min(min(line.get_ydata()) for line in ax.get_lines()) > 1e-6
+    assert min(np.nanmin(line.get_ydata(), initial=1) for line in ax.get_lines()) > 1e-6
+    for label in ("to the next layer", "to the last layer"):
+        assert not np.isnan(line(ax, f"{label}, largest")).any()
+        assert np.isnan(line(ax, f"{label}, median")).all()  # three of four are rounding errors
+    assert not texts(ax)
+
+
+def test_a_median_does_not_rise_because_smaller_values_drown_in_rounding_errors():
+    w = np.diag([1, 0.1, 0.01])
+    x = h = mg.tensor(np.ones((1, 3)), requires_grad=True)
+    for _ in range(20):
+        h = h @ mg.tensor(w, requires_grad=True)
+    (ax,) = draw.spectrum(mg.trace(h, np.ones((1, 3))), to=x).axes
+    medians = line(ax, "to the last layer, median")
+    lengths = np.arange(len(medians), 0, -1.0)
+    known = ~np.isnan(medians)
+    np.testing.assert_allclose(medians[known], 10 ** -lengths[known])
+    assert 10 < sum(known) < 16  # 1e-16 is a rounding error of 1
 
 
 def test_numbers_of_a_lens():

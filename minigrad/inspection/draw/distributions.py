@@ -110,21 +110,28 @@ def spectrum(trace: Trace, to: Any = None, sample: int = 0, path: paper.Path = N
     for values, (shift, marker, dashes, colour, label) in zip(found, kinds, strict=True):
         at = np.arange(len(values)) + shift
         ax.plot(np.repeat(at, list(map(len, values))), np.concatenate([[], *values]), "_", color=colour, alpha=0.5)
-        for of, line, size, name in ((np.max, "-", 4, "largest"), (np.median, dashes, 0, "median")):
-            ys = [of(s) if s.size else 0.0 for s in values]
+        for of, line, size, name in ((np.nanmax, "-", 4, "largest"), (median, dashes, 1.5, "median")):
+            ys = np.array([of(s) for s in values])
+            known = ~np.isnan(ys)
+            ys[known] = paper.shown(ax, ys[known], at[known])
             style = {"color": colour, "linestyle": line, "markersize": size, "label": f"{label}, {name}"}
-            ax.plot(at, paper.shown(ax, ys, at), marker, **style)
+            ax.plot(at, ys, marker, **style)
     paper.label_few(ax.xaxis, layers.names[hidden][:-1])
     ax.set_ylabel(f"singular values of Jacobians, sample {sample}")
     paper.legend(ax)
-    how = "a singular value of 1 keeps lengths; where the squares fall to the left, the product over layers vanishes."
+    how = "1 keeps lengths; where the squares fall to the left, the product vanishes; rounding errors are left out."
     return paper.finished(ax, path, "from layer (left: nearest the input)", how)
 
 
 def singular_values(matrix: np.ndarray, eps: float) -> np.ndarray:
-    """Those that are above the rounding errors of numbers with this precision, largest first."""
+    """All of them, largest first; NaN for those below the rounding errors of numbers with this precision."""
     values = np.linalg.svd(matrix, compute_uv=False)
-    return values[values > 10 * max(matrix.shape) * eps * values[0]]
+    return np.where(values >= 10 * max(matrix.shape) * eps * values[0], values, np.nan)
+
+
+def median(values: np.ndarray) -> float:
+    """That of sorted numbers, of which the last ones may be NaN; NaN if those in the middle are."""
+    return (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
 
 
 def lens_points(trace: Trace) -> list[tuple[str, LocalJacobian, np.ndarray, np.ndarray]]:
