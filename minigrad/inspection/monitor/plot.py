@@ -21,7 +21,7 @@ STYLES = ("-", "--", "-.", ":", (0, (6, 1)), (0, (1, 3)))  # tell a few lines ap
 RATIOS = "a healthy weight moves by about a thousandth of its length per step, so its line stays in the grey band; "
 NORMS = (
     "gradients vanish where the lines of the first layers sink far below the others, and explode where they rise "
-    "(faint lines: unsmoothed)."
+    "(faint lines: unsmoothed; gaps: 0 or not finite)."
 )
 
 
@@ -75,12 +75,13 @@ def colours_of(names: list[str]) -> dict[str, Any]:
 def lines(ax: Axes, steps: np.ndarray, values: Mapping[str, np.ndarray], colours: Mapping[str, Any]) -> None:
     """A smooth line for each name, and for a few also the values themselves."""
     few = len(colours) <= len(FEW)
+    marker = "." if len(steps) < 10 else ""  # a line through one step is none
     for (name, colour), style in zip(colours.items(), STYLES if few else repeat("-"), strict=False):
         if name in values:
             if few:
                 ax.plot(steps, positive(values[name]), color=colour, linewidth=0.6, alpha=0.3)
             label = " " * name.startswith("_") + name  # matplotlib leaves out labels that begin with _
-            look = {"color": colour, "linestyle": style, "linewidth": 1.8 if few else 0.9}
+            look = {"color": colour, "linestyle": style, "linewidth": 1.8 if few else 0.9, "marker": marker}
             ax.plot(steps, smooth(values[name]), **look, label=label)
 
 

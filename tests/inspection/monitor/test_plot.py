@@ -32,6 +32,16 @@ def test_each_weight_has_a_line_and_few_lines_can_be_told_apart_in_grey(network,
             assert len({line.get_linestyle() for line in ax.lines if "weight" in str(line.get_label())}) == 3
 
 
+def test_one_step_is_seen(network, train):
+    model = network("tanh", "tanh")
+    optimizer = SGD(model.parameters(), lr=0.1)
+    with mg.GradientMonitor(model, optimizer) as monitor:
+        train(model, optimizer, 1, monitor)
+    named = [line for ax in monitor.plot().axes for line in ax.lines if "weight" in str(line.get_label())]
+    assert len(named) == 6
+    assert all(len(line.get_xdata()) == 1 and line.get_marker() == "." for line in named)
+
+
 def test_a_weight_whose_name_begins_with_an_underscore_is_in_the_legend():
     model = Dense(2, 2, rng=0)
     model._own = Dense(2, 2, rng=1)
