@@ -45,7 +45,7 @@ def draw(rows: dict[str, dict], depths: list[int]) -> Figure:
         "on the left, follow a line from the output (right end) back to the first layer: a straight slope loses "
         "the same factor at every layer; on the right, each dot is a network, and 0 decades is healthy."
     )
-    figure = picture(13, 7.5, how_to_read)
+    figure = picture(10, 6.5, how_to_read)
     axes = figure.subplot_mosaic([["gradient", "by depth"], ["signal", "legend"]], width_ratios=(1.5, 1))
     for name, row in rows.items():
         layers = np.arange(1, len(row["gradient"]) + 1)

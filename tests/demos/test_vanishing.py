@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from demos import vanishing
 from demos.deep import RATE, RECIPES, Comparison
@@ -139,6 +140,12 @@ def test_the_picture_shows_the_numbers(result):
     assert list(shown["by depth"].lines[0].get_xdata()) == [5, 6]
     assert len({(line.get_color(), line.get_linestyle()) for line in shown["signal"].lines}) == len(RECIPES)
     assert result.figure.get_supxlabel().startswith("How to read: ")
+
+
+def test_the_picture_can_be_read_in_the_readme(result):
+    """There it is some 700 pixels wide."""
+    letters = [text.get_fontsize() for text in result.figure.findobj(Text) if text.get_text()]
+    assert 700 * min(letters) / 72 / result.figure.get_figwidth() > 8
 
 
 def test_the_table_shows_the_numbers(result):
