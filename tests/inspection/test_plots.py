@@ -261,6 +261,13 @@ def test_numbers_of_the_flow():
         assert sum(h for _, h in pieces) == pytest.approx(sum(row.values()))
 
 
+def test_the_values_of_a_flow_have_an_axis_with_several_numbers():
+    below = draw.flow(plain(3)[0]).axes[1]
+    below.figure.draw_without_rendering()
+    numbers = {label.get_text() for label in below.get_yticklabels(which="both")}
+    assert {"0.2", "0.5", "2"} <= numbers
+
+
 def test_flow_of_an_lstm_shows_h_and_c_together():
     trace = recurrent(LSTM, 5)
     ax = draw.flow(trace).axes[0]

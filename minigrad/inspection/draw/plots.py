@@ -81,7 +81,8 @@ def flow(trace: Trace, to: Any = None, path: paper.Path = None, ax: Axes | None 
     )
     ax.plot(paper.shown(ax, sizes), "o-", color="black", markersize=4, label="gradient, RMS")
     logarithmic(below, values)
-    below.yaxis.set_minor_formatter(NullFormatter())  # there is no room for 2, 3, 4 …
+    few = below.get_ylim()[1] < 50 * below.get_ylim()[0]  # there is room for 2 and 5, but not for 2, 3, 4 …
+    below.yaxis.set_minor_formatter(lambda x, _: text.number(x) if few and f"{x:.0e}"[0] in "25" else "")
     below.invert_yaxis()
     below.plot(paper.shown(below, values), "s-", color="0.35", markersize=3)
     ax.set_ylabel("gradient")
