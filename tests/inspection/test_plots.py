@@ -132,6 +132,10 @@ def test_a_picture_is_legible(make, depth):
     assert_legible(make(depth))
 
 
+def test_long_labels_of_many_steps_are_apart():
+    assert_legible(draw.flow(recurrent(LSTM, 130)))  # up to [h, c][129]
+
+
 @pytest.mark.parametrize("make", DEAD.values(), ids=DEAD)
 def test_a_picture_of_a_dead_net_is_legible(make):
     assert_legible(make())

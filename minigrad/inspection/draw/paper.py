@@ -71,7 +71,8 @@ def plain(name: str) -> str:
 def label_few(axis: Any, labels: Iterable[object], shift: float = 0.0, rotation: float = 0) -> None:
     """Ticks with labels; if there are too many to read, with every third, fifth … only."""
     texts, side_by_side = [plain(str(label)) for label in labels], axis.axis_name == "x" and not rotation
-    most = 130 // (2 + max(map(len, texts))) if side_by_side else 30
+    letters = 14 * axis.axes.get_position().width * axis.figure.get_figwidth()  # 14 in an inch
+    most = max(1, int(letters / (1 + max(map(len, texts))))) if side_by_side else 30
     ticks = range(0, len(texts), -(-len(texts) // most) | 1)  # odd: if kinds alternate, each is named
     axis.set_ticks([i + shift for i in ticks], [texts[i] for i in ticks], fontsize=8, rotation=rotation)
 
