@@ -13,6 +13,7 @@ from minigrad.inspection.what_if import Instead
 
 INSIDE = ["activation type", "operating point", "weights", "norm", "skip"]  # what repeats from layer to layer
 COLUMNS = [*INSIDE, "loss", "input", "other"]
+ENDS = ("weight", "input", "bias")  # the last factors of a layer
 
 
 class Ledger(text.Printed):
@@ -36,10 +37,11 @@ class Ledger(text.Printed):
         self.rows: list[tuple[str, dict[str, float]]] = []
         self.places: list[list] = []
         has_weight = False  # of the last row
-        for factor in factors:
+        for above, factor in zip([None, *factors], factors, strict=False):
             if not self.rows or begins_layer(factor, has_weight):
-                self.rows.append((factor.name, dict.fromkeys(COLUMNS, 0.0)))
-                self.places.append(factor.lower)
+                first = above if has_weight and factor.kind in ENDS else factor  # W3ᵀ acts on the gradient of z3
+                self.rows.append((first.name, dict.fromkeys(COLUMNS, 0.0)))
+                self.places.append(first.lower)
                 has_weight = False
             has_weight = has_weight or factor.kind == "weight"
             row = self.rows[-1][1]
@@ -73,9 +75,9 @@ class Ledger(text.Printed):
 
 
 def begins_layer(factor: Any, has_weight: bool) -> bool:
-    """Whether a new row begins with it: an activation, a block or step with weights, or a row's second weight."""
+    """Whether a new row begins with it: an activation, a block or step with weights, or what follows a row's weight."""
     block = factor.kind == "skip" and any(edge.output.kind == "weight" for edge in factor.edges)
-    return block or factor.kind == "activation" or (has_weight and factor.kind == "weight")
+    return block or factor.kind == "activation" or (has_weight and factor.kind in ENDS)
 
 
 def causes(factor: Any) -> dict[str, float]:

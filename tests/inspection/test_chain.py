@@ -239,6 +239,21 @@ def test_rms_is_free_of_the_width():
         trace.chain(to=model[0].weight, norm="max")
 
 
+@pytest.mark.parametrize("activations", [[None] * 4, ["tanh"] * 3 + [None], ["tanh", None, "relu", None]])
+@pytest.mark.parametrize("to", ["x", "W1", "b1"])
+def test_a_ledger_has_a_row_for_every_layer(activations, to):
+    """Also where no activation separates them; a row of a layer without one holds the gain of its weight."""
+    model = Sequential(*(Dense(3, 3, activation, rng=i) for i, activation in enumerate(activations)))
+    x = mg.tensor(np.random.default_rng(0).normal(size=(4, 3)), requires_grad=True, name="x")
+    ledger = mg.trace(mg.mean(model(x))).chain(to=to).ledger()
+    assert [name for name, _ in ledger.rows] == ["z4", "z3", "z2", "z1"]
+    assert [[node.name for node in place] for place in ledger.places] == [["z4"], ["z3"], ["z2"], ["z1"]]
+    if not any(activations):
+        norms = [node.norm for (node,) in ledger.places]
+        found = [row["weights"] for _, row in ledger.rows[:3]]
+        np.testing.assert_allclose(found, np.diff(np.log10(norms)))
+
+
 def test_a_ledger_adds_up():
     trace, model = mlp(depth=4)
     chain = trace.chain(to=model[0].weight)
