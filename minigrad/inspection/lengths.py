@@ -137,9 +137,9 @@ class PathLengths(text.Printed, dict):
         if len(self) <= 12:
             return [[n] for n in self]
         norms = np.array([length(part) for part in self.values()])
-        with np.errstate(all="ignore"):  # a row ends where another tenth of all norms is full
-            tenths = np.nan_to_num(10 * (np.cumsum(norms) - norms / 2) // norms.sum())
-        rows = dict(zip(self, np.minimum(tenths, 9), strict=True))
+        with np.errstate(all="ignore"):  # a row ends where another twelfth of all norms is full
+            twelfths = np.nan_to_num(12 * (np.cumsum(norms) - norms / 2) // norms.sum())
+        rows = dict(zip(self, np.minimum(twelfths, 11), strict=True))
         return [list(group) for _, group in groupby(rows, key=rows.__getitem__)]
 
     def _check(self) -> str:
