@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from minigrad.inspection import text
@@ -42,6 +43,7 @@ def cells(ax: Axes, values: np.ma.MaskedArray, bar: str, columns: Iterable, rows
     found = ax.figure.colorbar(mesh, ax=ax, pad=0.02, fraction=0.05, label=bar)
     found.outline.set_visible(False)
     if bar.startswith("‖"):  # values are logarithms of norms
+        found.locator = MaxNLocator(7, steps=[1, 2, 3, 5, 10])  # of several decades, whole powers are marked
         found.ax.yaxis.set_major_formatter(
             lambda x, _: f"$10^{{{x:g}}}$" if x == int(x) and x else text.number(10**x, 2)
         )
