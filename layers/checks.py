@@ -1,10 +1,10 @@
-"""Checks of constructor arguments; each error is one sentence that names the argument."""
+"""Checks of arguments; each error is one sentence that names the argument."""
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from numbers import Integral, Real
 from typing import Any
 
@@ -50,6 +50,14 @@ def one_of(layer: str, name: str, value: Any, known: Collection[str]) -> str:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"{layer}: {name}={value!r} is not one of {', '.join(known)}{hint}")
     return value
+
+
+def targets(loss: str, given: Any, right: Callable[[np.ndarray], np.ndarray], allowed: str) -> None:
+    """ValueError with the first target that is not as allowed."""
+    t = array_of(given)
+    wrong = t[~right(t)]
+    if wrong.size:
+        raise ValueError(f"{loss}: targets must be {allowed}, not {float(wrong[0]):g}")
 
 
 def modules(layer: str, name: str, values: Iterable[Any]) -> list:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import minigrad as mg
 from layers import checks
 from layers.module import Module
@@ -48,6 +50,7 @@ class BinaryCrossEntropy(Loss):
     """−t·log σ(z) − (1 − t)·log(1 − σ(z)), for logits z (no Sigmoid before it) and targets t in [0, 1]."""
 
     def forward(self, logits: Any, targets: Any) -> Any:
+        checks.targets("BinaryCrossEntropy", targets, lambda t: (t >= 0) & (t <= 1), "from 0 to 1")
         return mg.binary_cross_entropy_with_logits(logits, targets, reduction=self.reduction)
 
 
@@ -55,4 +58,5 @@ class Hinge(Loss):
     """max(0, 1 − t·y), for scores y and targets t = ±1 (the loss of support vector machines)."""
 
     def forward(self, scores: Any, targets: Any) -> Any:
+        checks.targets("Hinge", targets, lambda t: np.abs(t) == 1, "−1 or 1")
         return mg.hinge(scores, targets, reduction=self.reduction)

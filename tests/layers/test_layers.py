@@ -121,6 +121,21 @@ def test_losses_by_hand():
     assert Hinge()([0.25, 3.0], [1.0, 1.0]).item() == pytest.approx(0.375)
 
 
+@pytest.mark.parametrize(
+    ("loss", "targets", "sentence"),
+    [
+        (Hinge, [1, 0, 1], "Hinge: targets must be −1 or 1, not 0"),
+        (Hinge, np.array([True, False, True]), "Hinge: targets must be −1 or 1, not 0"),
+        (BinaryCrossEntropy, [0.0, 2.5, 1.0], "BinaryCrossEntropy: targets must be from 0 to 1, not 2.5"),
+        (BinaryCrossEntropy, mg.tensor([-1.0, 1.0, 1.0]), "BinaryCrossEntropy: targets must be from 0 to 1, not -1"),
+        (BinaryCrossEntropy, [0.0, np.nan, 1.0], "BinaryCrossEntropy: targets must be from 0 to 1, not nan"),
+    ],
+)
+def test_targets_of_another_loss_are_refused(loss, targets, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        loss()([0.5, -0.5, 2.0], targets)
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_float32_stays_float32(name):
     layer = LAYERS[name]().astype("float32")
