@@ -111,14 +111,16 @@ class LocalJacobian:
 
     def vjps(self, gs: Iterable[np.ndarray]) -> list[np.ndarray]:
         """g·J in float64 for each of many g; what is common to them is computed once."""
+        x, y = self.arrays[self.slot], self.node.output
+        if self.passes_on and x.shape == y.shape:
+            return list(gs)
         local = self.in_float64()
-        x, y = local.arrays[local.slot], local.node.output
         if local.matrix is not None and local.slot == 0:
             transposed = local.matrix.T
             return [g @ transposed for g in gs]
         if local.diagonal is None or x.shape != y.shape:
             return [local.vjp(g) for g in gs]
-        return list(gs) if local.passes_on else [times(g, local.slopes) for g in gs]
+        return [times(g, local.slopes) for g in gs]
 
     def in_float64(self) -> LocalJacobian:
         """The same derivative, with values in float64: a product of hundreds would underflow in float32."""
@@ -190,4 +192,5 @@ class LocalJacobian:
 
 
 def widened(x: Any) -> Any:
+    """A float32 array in float64; everything else as it is."""
     return x.astype(np.float64) if getattr(x, "dtype", None) == np.float32 else x

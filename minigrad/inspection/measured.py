@@ -15,7 +15,7 @@ import numpy as np
 
 from minigrad.arrays import length
 from minigrad.graph import Node
-from minigrad.inspection.local import LocalJacobian
+from minigrad.inspection.local import LocalJacobian, widened
 from minigrad.inspection.trace import Trace, recorded
 from minigrad.inspection.trace import trace as traced
 from minigrad.settings import recording
@@ -131,7 +131,7 @@ def in_float64(trace: Trace) -> Trace:
     exact: dict[Any, Tensor] = {}
 
     def converted(x: Tensor | None, array: Any) -> Any:
-        array = array.astype(np.float64) if getattr(array, "dtype", None) == np.float32 else array
+        array = widened(array)
         if x is None:
             return array
         key = x.node or x
