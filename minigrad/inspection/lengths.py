@@ -24,6 +24,8 @@ from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.trace import Trace
 from minigrad.inspection.ways import Many, along
 
+ROWS = 12  # the most that a table has
+
 
 def by_path_length(self: Trace, to: Any, count: str | Callable[[Edge], bool] | None = None) -> PathLengths:
     """The gradient at `to`, split by the length of the paths it comes on; the parts add up to it.
@@ -134,13 +136,13 @@ class PathLengths(text.Printed, dict):
 
     def _groups(self) -> list[list[int]]:
         """The lengths in each row: one by one where much of the gradient comes in, grouped where little does."""
-        if len(self) <= 12:
+        if len(self) <= ROWS:
             return [[n] for n in self]
         norms = np.array([length(part) for part in self.values()])
-        with np.errstate(all="ignore"):  # a row ends where another twelfth of all norms is full
-            twelfths = np.nan_to_num(12 * (np.cumsum(norms) - norms / 2) // norms.sum())
-        rows = dict(zip(self, np.minimum(twelfths, 11), strict=True))
-        return [list(group) for _, group in groupby(rows, key=rows.__getitem__)]
+        with np.errstate(all="ignore"):  # each row gets an equal share of the sum of all norms
+            rows = np.nan_to_num(ROWS * (np.cumsum(norms) - norms / 2) // norms.sum())
+        row_of = dict(zip(self, np.minimum(rows, ROWS - 1), strict=True))
+        return [list(group) for _, group in groupby(self, key=row_of.__getitem__)]
 
     def _check(self) -> str:
         scale = length(self.target.grad)

@@ -231,7 +231,7 @@ def test_a_long_table_is_folded():
     y, x = residual_net(50)
     parts = mg.trace(y).by_path_length(to=x, count="activation")
     rows = str(parts).split("\n")[2:-1]
-    assert len(rows) <= 10
+    assert len(rows) <= 12
     ends = [tuple(map(int, (row.split()[0].split("–") * 2)[:2])) for row in rows]
     assert ends[0][0] == 0
     assert ends[-1][1] == 50
