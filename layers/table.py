@@ -9,12 +9,7 @@ import numpy as np
 
 from layers.scope import joined, watching
 from minigrad import Tensor, default_dtype, no_grad
-
-
-class Summary(str):
-    """A text that a prompt and a notebook show as `print` does, as `minigrad.inspection.text.Text` is."""
-
-    __repr__ = str.__str__
+from minigrad.printed import Text
 
 
 def tree(module: Any) -> str:
@@ -54,7 +49,7 @@ def summary(model: Any, example: Any = None) -> str:
     rows.append(("total", "", "", f"{sum(p.size for p in parameters):,}"))
     lines = aligned(rows)
     lines[-1] += f"  {' and '.join(dtypes)}" if dtypes else ""
-    return Summary("\n".join(lines + notes(model, dtype, dtypes)))
+    return Text("\n".join(lines + notes(model, dtype, dtypes)))
 
 
 @no_grad()

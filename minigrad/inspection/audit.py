@@ -22,6 +22,7 @@ from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.trace import Trace, recorded
 from minigrad.inspection.ways import along
 from minigrad.inspection.what_if import Instead
+from minigrad.printed import Printed
 
 TOO_LONG = 100_000  # products × longest path: above this, gradients are not split by length
 
@@ -42,7 +43,7 @@ def audit(self: Trace) -> Audit:
     return Audit(self)
 
 
-class Audit(text.Printed):
+class Audit(Printed):
     """What `trace.audit()` found.
 
     Attributes

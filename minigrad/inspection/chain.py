@@ -23,6 +23,7 @@ from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.sample import of_row, of_sample
 from minigrad.inspection.trace import Trace
 from minigrad.inspection.ways import edges_to, path_to
+from minigrad.printed import Printed
 
 
 def chain(self: Trace, to: Any, **options: Any) -> Chain:
@@ -36,7 +37,7 @@ def ledger(self: Trace, to: Any = None) -> Ledger:
     return Chain(self, self.target(first if to is None else to)).ledger()
 
 
-class Chain(text.Printed):
+class Chain(Printed):
     """The product of local derivatives from the output of a trace down to one vertex.
 
     Parameters

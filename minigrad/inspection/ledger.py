@@ -10,13 +10,14 @@ import numpy as np
 from minigrad.inspection import text
 from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.what_if import Instead
+from minigrad.printed import Printed
 
 INSIDE = ["activation type", "operating point", "weights", "norm", "skip"]  # what repeats from layer to layer
 COLUMNS = [*INSIDE, "loss", "input", "other"]
 ENDS = ("weight", "input", "bias")  # the last factors of a layer
 
 
-class Ledger(text.Printed):
+class Ledger(Printed):
     """The gains of a chain's factors in decades (log10), per layer and in total, split by cause; rows add up exactly.
 
     For an activation, "activation type" is its gain around 0 (σ' = 1/4, tanh' = 1, √½ for ReLU), and "operating

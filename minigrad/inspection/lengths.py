@@ -23,6 +23,7 @@ from minigrad.inspection.factors import share
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.trace import Trace
 from minigrad.inspection.ways import Many, along
+from minigrad.printed import Printed
 
 ROWS = 12  # the most that a table has
 
@@ -91,7 +92,7 @@ def counting(trace: Trace, count: str | Callable[[Edge], bool] | None) -> tuple[
     raise KeyError(f"by_path_length: {count!r} is no kind and no module in this trace; {near}")
 
 
-class PathLengths(text.Printed, dict):
+class PathLengths(Printed, dict):
     """Length → the part of a gradient that comes on paths of this length, shortest first.
 
     Attributes

@@ -23,6 +23,7 @@ from minigrad.inspection.factors import in_chain, share
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.trace import Trace
 from minigrad.inspection.ways import along, edges_to
+from minigrad.printed import Printed
 
 EXACT = 10_000  # up to this many paths are all compared
 
@@ -75,7 +76,7 @@ class Path:
         return f"<Path of {len(self.edges)} edges: {self}>"
 
 
-class Paths(text.Printed, list):
+class Paths(Printed, list):
     """The strongest paths to a vertex, first the one with the largest ‖contribution‖.
 
     Attributes

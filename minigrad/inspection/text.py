@@ -32,22 +32,6 @@ PIECE = re.compile(
 )
 
 
-class Text(str):
-    """A text that a prompt and a notebook show as `print` does, not in quotes with \\n between its lines."""
-
-    __repr__ = str.__str__
-
-
-class Printed:
-    """What a notebook shows of a table as `print` does; its `repr` is short, as lists and debuggers need it."""
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": str(self)}
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # IPython asks a list or a dict for this one
-        printer.text(str(self))
-
-
 def latex(symbols: str) -> str:
     """A product as it is printed, in LaTeX.
 

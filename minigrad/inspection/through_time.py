@@ -18,9 +18,10 @@ from minigrad.inspection.local import DENSE_LIMIT
 from minigrad.inspection.parts import TraceNode
 from minigrad.inspection.trace import Trace
 from minigrad.inspection.ways import Many, along, each
+from minigrad.printed import Printed
 
 
-class Steps(text.Printed, list):
+class Steps(Printed, list):
     """What each step adds to the gradient of a weight, in order of time; printed, how much each brings."""
 
     def __init__(self, parts: Iterable[np.ndarray], target: TraceNode) -> None:

@@ -29,6 +29,7 @@ from minigrad.inspection.lookup import labels_of, look_up
 from minigrad.inspection.names import Symbols, given_names
 from minigrad.inspection.opened import opened
 from minigrad.inspection.parts import Edge, TraceNode
+from minigrad.printed import Text
 from minigrad.tensor import Tensor
 
 
@@ -268,7 +269,7 @@ class Trace:
             (n.symbol, n.op, n.scope, n.kind, text.shape(n.shape), text.number(length(n.value)), text.number(n.norm))
             for n in self.nodes
         ]
-        return text.Text(text.table(rows, "<<<<<>>"))
+        return Text(text.table(rows, "<<<<<>>"))
 
     def __str__(self) -> str:
         return text.folded(self.summary().split("\n"), "nodes")

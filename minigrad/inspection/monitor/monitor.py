@@ -25,7 +25,7 @@ from minigrad.inspection.monitor.history import History
 from minigrad.inspection.monitor.layer import Layer
 from minigrad.inspection.monitor.listening import listen
 from minigrad.inspection.monitor.looks import Walk, finite_or_infinite, length
-from minigrad.inspection.text import Text
+from minigrad.printed import Text
 from minigrad.tensor import Tensor
 
 Level = Literal["norms", "hist", "full"]
