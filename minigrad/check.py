@@ -172,16 +172,16 @@ def broadcasts(case: Case) -> Any:
 
 
 def narrowed(x: np.ndarray) -> np.ndarray:
-    """The nearest float32, in float64; integers as int16: beside wider ones NumPy promotes float32 to float64."""
+    """Floats rounded to float32, in float64; integers as int16: beside wider ones NumPy makes float32 float64."""
     return x.astype(np.int16) if x.dtype.kind in "iu" else in_dtype(in_dtype(x, np.float32), np.float64)
 
 
 def keeps_dtype(case: Case) -> None:
-    """Value and gradients are the same in both, and each rule keeps the dtype before the engine casts it."""
+    """Value and gradients are the same in both dtypes, and each rule returns its dtype before the engine casts."""
     case = case.mapped(narrowed)
     u = cotangent(case.value().shape)
     right, low, high = (case.results(u, factor) for factor in (1, 1 - 1e-6, 1 + 1e-6))
-    steady = [np.isclose(a, b, rtol=1e-3) for a, b in zip(low, high, strict=True)]  # a jump may lie elsewhere
+    steady = [np.isclose(a, b, rtol=1e-3) for a, b in zip(low, high, strict=True)]  # no jump here
     for dtype in (np.float32, np.float64):
         cast = case.mapped(partial(in_dtype, dtype=dtype))
         y, leaves = recorded("check", cast, cast.xs)
@@ -197,12 +197,12 @@ def keeps_dtype(case: Case) -> None:
 
 
 def leaves_upstream_alone(case: Case) -> None:
-    """A walk changes nothing: not the upstream gradient, nor what a second walk needs; nor does another call."""
+    """Neither a walk nor another call changes the upstream gradient, the values or what a second walk needs."""
     y, leaves = recorded("check", case, case.xs)
-    u, g = cotangent(y.shape), cotangent(y.shape)
-    watched = [g, y.data, *(x.data for x in leaves)]
+    u = cotangent(y.shape)
+    watched = [u, y.data, *(x.data for x in leaves)]
     before = [x.copy() for x in watched]
-    found = {x: np.zeros_like(x.data) for x in leaves} | walk(order(y.node), {y.node: g})
+    found = {x: np.zeros_like(x.data) for x in leaves} | walk(order(y.node), {y.node: u})
     fresh = y.node.op is case.f and y.node.op.fresh
     for x in leaves if fresh else ():
         found[x] += 1  # a fresh gradient shares memory with nothing: no other result may change
@@ -290,7 +290,7 @@ def verdict(name: str, test: Callable, case: Case) -> Verdict:
             test(cut)
         except FAULTS as error:
             if isinstance(error, AssertionError):  # not another fault than the one to be shown
-                sentence, case = [*error.args, sentence][0], cut
+                sentence, case = error.args[0] if error.args else sentence, cut
                 break
     given = [shown(x, f"{what} = ") for what, x in zip(case.names, case.inputs, strict=True) if x is not None]
     if summary:

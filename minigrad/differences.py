@@ -76,7 +76,6 @@ class Case:
         return [self.inputs[i] for i in self.places]
 
     def with_input(self, i: int, x: np.ndarray) -> Case:
-        """The same case with x as input i."""
         return replace(self, inputs=[*self.inputs[:i], x, *self.inputs[i + 1 :]])
 
     def mapped(self, change: Callable[[np.ndarray], Any]) -> Case:
@@ -138,7 +137,8 @@ def compare(case: Case, eps: float = 1e-6, rtol: float = 1e-5, atol: float = 1e-
     if not np.all(np.isfinite(y) & (y == case.value())):
         raise ValueError("check: the function is not finite at these inputs, or draws random numbers")
     gradients, measured = case.results(u)[1:], [np.empty(x.shape) for x in case.xs]
-    kinks, wrong = 0, list[tuple[float, int, tuple[int, ...]]]()
+    wrong: list[tuple[float, int, tuple[int, ...]]] = []
+    kinks = 0
     for place, index in [(place, index) for place, x in enumerate(case.xs) for index in np.ndindex(x.shape)]:
         change, h = changes(case, y, place, index, u), eps * max(1.0, float(abs(case.xs[place][index])))
         a, n = float(gradients[place][index]), central(change, h)

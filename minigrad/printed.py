@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Text(str):
-    """A string without quotes around it and \\n in it where a prompt or a notebook shows it."""
+    """A string that is shown without quotes, and with real line breaks."""
 
     __repr__ = str.__str__
 
