@@ -194,14 +194,14 @@ def lengths(trace: Trace) -> Check:
 
 
 def rounding(node: TraceNode) -> float:
-    """By how much the gradient differs if every product has another last digit: much where they nearly cancel."""
+    """By how much the gradient changes with the last digit of every product: a lot where products nearly cancel."""
     trace, rng = node.trace, np.random.default_rng(0)
 
-    def other(edge: Edge, g: np.ndarray) -> np.ndarray:
+    def changed(edge: Edge, g: np.ndarray) -> np.ndarray:
         product = edge.local.vjp(g)
         return product * (1 + np.finfo(product.dtype).eps * rng.choice([-1.0, 1.0], product.shape))
 
-    return node.check(along(trace[-1], trace.seed, [node], other))
+    return node.check(along(trace[-1], trace.seed, [node], changed))
 
 
 def reached(trace: Trace) -> list[TraceNode]:

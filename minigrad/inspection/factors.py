@@ -48,7 +48,7 @@ def factors_of(edges: Sequence[Edge], seed: np.ndarray) -> list[Factor]:
         front.update(edge.input.index for edge in leaving)
         between += leaving
         if is_cut(front, vertex.trace, edges[-1].input.index):
-            if factors and any(node.index in front for node in factors[-1].lower):  # the whole gradient is in c alone
+            if factors and any(node.index in front for node in factors[-1].lower):  # what left h reaches c, too: no cut
                 between = factors.pop().edges + between
             upper = factors[-1].lower if factors else [edges[0].output]
             arriving = {edge: parts[edge] for edge in between if edge.input.index in front}
@@ -238,7 +238,7 @@ class Loss(Factor):
     def formula(self) -> str:
         (lower,) = self.lower
         inputs = [None if x is None else lower.trace._position(x) for x in self.fused.inputs]
-        return dict(zip(inputs, self.fused.op.formulas, strict=True)).get(lower.index, "")  # "" for a piece of one
+        return dict(zip(inputs, self.fused.op.formulas, strict=True)).get(lower.index, "")  # "" for a part of an input
 
 
 class Branch:

@@ -33,7 +33,7 @@ class LocalJacobian:
     kind : str
         "diagonal" (element by element), "matrix" (a product with a constant matrix) or "linear" (any other).
     formula, latex : str
-        The derivative as the op declares it; None if it declares none in LaTeX.
+        The derivative as the op declares it; `latex` is None if it declares none.
     shape : tuple of int
         (elements of y, elements of x).
 

@@ -37,7 +37,7 @@ def measured(node: Node, slot: int, rng: np.random.Generator) -> Comparison:
     """Compare the derivative by one input with differences, without the elements that have a kink within the step.
 
     An output that is not finite is left out, and an input that is not, such as the −∞ of a mask, is not varied. All
-    elements are left out where even the smallest step is too large: near a matrix without an inverse.
+    elements are left out where even the smallest step is too large, as near a matrix without an inverse.
     """
     x = node.arrays[slot]
     g, v = rng.normal(size=node.output.shape), rng.normal(size=x.shape)
@@ -56,7 +56,7 @@ def measured(node: Node, slot: int, rng: np.random.Generator) -> Comparison:
             if smooth <= LIMIT:
                 return Comparison(smooth, int(np.sum(kinks)), error)
     if best > LIMIT:
-        half = slope_along(node, slot, g, u, h / 2)  # in a bend, three quarters of the error are gone
+        half = slope_along(node, slot, g, u, h / 2)  # where y only bends, half the step has a quarter of the error
         if error * slope.size <= 2 * abs(half.by_differences - slope.by_differences):
             return Comparison(0.0, node.output.size, error)
     return Comparison(best)

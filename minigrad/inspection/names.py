@@ -70,7 +70,7 @@ class Symbols:
     def assign(self, i: int, name: str) -> None:
         self.taken[name] += 1
         if self.taken[name] > 1:
-            self.assign(i, f"{name}:{self.taken[name]}")  # which may be a name that was given, too
+            self.assign(i, f"{name}:{self.taken[name]}")  # this name may be taken, too
         else:
             self.names[i] = name
 

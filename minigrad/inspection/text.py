@@ -84,7 +84,7 @@ def percent(share: float) -> str:
 
 
 def bars(shares: Sequence[float]) -> list[str]:
-    """The longest for the largest share; none is drawn for what others cancel."""
+    """A bar per share, the longest for the largest; "(cancels)" for a negative share."""
     largest = max((share for share in shares if share > 0), default=1.0)  # NaN is not > 0
     return ["(cancels)" if share < -5e-4 else "█" * round(20 * np.nan_to_num(share) / largest) for share in shares]
 

@@ -71,8 +71,8 @@ def trace(output: Tensor, gradient: ArrayLike | None = None, expand: bool = True
     nodes, replaced, within = opened(recorded(output)) if expand else (recorded(output), {}, {})
     found = Trace(output, seed, nodes, replaced, within, expanded=expand)
     if backward:
-        dropped = [node for node, vertex in replaced.items() if vertex is node or vertex in found._gradients]
-        leaves = (x for node in dropped for x in node.inputs if x is not None and x.is_leaf and x.requires_grad)
+        reached = [node for node, vertex in replaced.items() if vertex is node or vertex in found._gradients]
+        leaves = (x for node in reached for x in node.inputs if x is not None and x.is_leaf and x.requires_grad)
         zeros = {x: np.zeros_like(x.data) for x in leaves}  # for a leaf that was packed and never taken out
         for leaf, g in (zeros | found._gradients).items():
             if isinstance(leaf, Tensor):
@@ -180,7 +180,7 @@ class Trace:
 
     @cached_property
     def _held(self) -> dict[Tensor, np.ndarray]:
-        """Leaf → the array that an op used, in place of which its tensor may hold another one by now."""
+        """Leaf → the array that the ops used; its tensor may hold another one by now."""
         uses = ((x, array) for node in self._nodes for x, array in zip(node.inputs, node.arrays, strict=True))
         return {x: array for x, array in uses if x is not None and x.is_leaf}
 

@@ -76,7 +76,7 @@ def symlog_bins(arrays: list[np.ndarray], apart: bool) -> tuple[float, np.ndarra
 
 
 def shade_flat(ax: Axes, activations: list[LocalJacobian]) -> bool:
-    """Shade where φ' < 0.1·max φ', if all activations are the same; whether there is anything to shade."""
+    """Shade where φ' < 0.1·max φ', if all activations are the same; True if there is such a place."""
     left, right = ax.get_xlim()
     same = len({(local.node.op.name, *local.node.params.items()) for local in activations}) == 1
     sides = (np.geomspace(left, left * 1e-4, 2000), np.geomspace(right * 1e-4, right, 2000)) if same else ()
@@ -130,7 +130,7 @@ def singular_values(matrix: np.ndarray, eps: float) -> np.ndarray:
 
 
 def median(values: np.ndarray) -> float:
-    """That of sorted numbers, of which the last ones may be NaN; NaN if those in the middle are."""
+    """The median of sorted numbers that may end in NaN; NaN if one in the middle is."""
     return (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
 
 

@@ -75,7 +75,7 @@ def colours_of(names: list[str]) -> dict[str, Any]:
 def lines(ax: Axes, steps: np.ndarray, values: Mapping[str, np.ndarray], colours: Mapping[str, Any]) -> None:
     """A smooth line for each name, and for a few also the values themselves."""
     few = len(colours) <= len(FEW)
-    marker = "." if len(steps) < 10 else ""  # a line through one step is none
+    marker = "." if len(steps) < 10 else ""  # a single step makes no line
     for (name, colour), style in zip(colours.items(), STYLES if few else repeat("-"), strict=False):
         if name in values:
             if few:
