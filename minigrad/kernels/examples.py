@@ -155,8 +155,9 @@ EXAMPLES: dict[str, Callable] = {calls.__name__: calls for calls in NAMED} | {
     "active": lambda draw, n: [call(matrix(draw, n))],
     "count_octaves": lambda draw, n: [call(draw(n), -40, 20, first, 256 * k, 256) for first, k in ((0, 1), (256, 3))],
 }
-for name in (name for name, twin in twins.items() if twin.home == "activations"):
-    values = name.removesuffix("_backward")
-    parameters = NUMBERS.get(values, {})
-    EXAMPLES[name] = elementwise(**parameters) if name == values else contribution(values, **parameters)
+for name, kernel in twins.items():
+    if kernel.home == "activations":
+        activation = name.removesuffix("_backward")
+        parameters = NUMBERS.get(activation, {})
+        EXAMPLES[name] = elementwise(**parameters) if name == activation else contribution(activation, **parameters)
 EXAMPLES |= {name: update(settings) for name, settings in UPDATES.items()}

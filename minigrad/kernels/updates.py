@@ -29,7 +29,7 @@ def with_square(total, x):
 
 @register_jitable
 def descend(w, i, step, change, squares, sums):
-    """w[i] ← w[i] − step; returns `sums`, Σw² and Σstep² so far, which grow if `squares` are wanted."""
+    """w[i] ← w[i] − step; returns Σw² and Σstep² so far, which grow only if `squares` are wanted."""
     if squares is not None:  # Numba drops what is None
         sums = with_square(sums[0], w[i]), with_square(sums[1], step)
     if change is not None:
@@ -120,7 +120,7 @@ def squares_pass(x):
 
 
 def remembered(state, name, w, share=1.0):
-    """The array of this name in a parameter's state, flat; zeros before the first step, or if a share of 0 is kept."""
+    """An array of a parameter's state, flat; zeros before the first step, and where the share that is kept is 0."""
     x = state.get(name) if share else None
     if type(x) is not np.ndarray or not x.flags.carray:
         x = state[name] = np.zeros(w.shape, w.dtype) if x is None else np.array(x, w.dtype, order="C")
@@ -133,7 +133,8 @@ def flat(x):
 
 def sgd(w, g, state, scale, change, squares, lr, momentum, nesterov, weight_decay):
     if momentum:
-        velocity, settings = remembered(state, "velocity", w), (scale, lr, momentum, nesterov, weight_decay)
+        velocity = remembered(state, "velocity", w)
+        settings = scale, lr, momentum, nesterov, weight_decay
         momentum_pass(w.ravel(), g.ravel(), velocity, flat(change), squares, *settings)
     else:
         descent_pass(w.ravel(), g.ravel(), flat(change), squares, scale, lr, weight_decay)
@@ -148,8 +149,8 @@ def rmsprop(w, g, state, scale, change, squares, lr, decay, eps):
 
 
 def scaled(w, g, state, scale, change, squares, lr, decay, share, eps):
-    square, settings = remembered(state, "square", w, decay), (scale, lr, decay, share, eps)
-    scaled_pass(w.ravel(), g.ravel(), square, flat(change), squares, *settings)
+    square = remembered(state, "square", w, decay)
+    scaled_pass(w.ravel(), g.ravel(), square, flat(change), squares, scale, lr, decay, share, eps)
 
 
 def adam(w, g, state, scale, change, squares, lr, betas, eps, weight_decay, shrinkage=0.0):

@@ -19,7 +19,7 @@ __all__ = ["matmul", "prepare", "supported", "times", "why_not", "wins"]
 SHARED = 2**23  # multiplications from which threads pay off: waking one takes some 20 µs
 
 
-def __getattr__(name: str) -> Any:  # once for each name: the product needs Numba, the rule does not
+def __getattr__(name: str) -> Any:  # runs once per name; only the product needs Numba
     if name in ("matmul", "prepare", "times"):
         return globals().setdefault(name, getattr(import_module("minigrad.kernels.packed.product"), name))
     raise AttributeError(f"minigrad.kernels.packed has no {name!r}")
