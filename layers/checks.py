@@ -53,7 +53,7 @@ def one_of(layer: str, name: str, value: Any, known: Collection[str]) -> str:
 
 
 def targets(loss: str, given: Any, right: Callable[[np.ndarray], np.ndarray], allowed: str) -> None:
-    """ValueError with the first target that is not as allowed."""
+    """ValueError with the first target that is not as allowed, after the op has accepted their kind and shape."""
     t = array_of(given)
     wrong = t[~right(t)]
     if wrong.size:

@@ -50,13 +50,15 @@ class BinaryCrossEntropy(Loss):
     """−t·log σ(z) − (1 − t)·log(1 − σ(z)), for logits z (no Sigmoid before it) and targets t in [0, 1]."""
 
     def forward(self, logits: Any, targets: Any) -> Any:
+        loss = mg.binary_cross_entropy_with_logits(logits, targets, reduction=self.reduction)
         checks.targets("BinaryCrossEntropy", targets, lambda t: (t >= 0) & (t <= 1), "from 0 to 1")
-        return mg.binary_cross_entropy_with_logits(logits, targets, reduction=self.reduction)
+        return loss
 
 
 class Hinge(Loss):
     """max(0, 1 − t·y), for scores y and targets t = ±1 (the loss of support vector machines)."""
 
     def forward(self, scores: Any, targets: Any) -> Any:
+        loss = mg.hinge(scores, targets, reduction=self.reduction)
         checks.targets("Hinge", targets, lambda t: np.abs(t) == 1, "−1 or 1")
-        return mg.hinge(scores, targets, reduction=self.reduction)
+        return loss

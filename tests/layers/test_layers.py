@@ -136,6 +136,14 @@ def test_targets_of_another_loss_are_refused(loss, targets, sentence):
         loss()([0.5, -0.5, 2.0], targets)
 
 
+@pytest.mark.parametrize("loss", [Hinge, BinaryCrossEntropy])
+def test_targets_that_are_no_numbers_are_refused_in_a_sentence(loss):
+    with pytest.raises(TypeError, match="tensors hold float32, float64, integers or booleans, not <U3"):
+        loss()([0.5, -0.5], ["cat", "dog"])
+    with pytest.raises(ValueError, match=r"predictions \(2,\) and targets \(\) must have one shape"):
+        loss()([0.5, -0.5], None)
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_float32_stays_float32(name):
     layer = LAYERS[name]().astype("float32")
