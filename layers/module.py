@@ -162,8 +162,8 @@ class Module:
         """(path, owner, attribute) for every array of the state: parameters first, then buffers."""
         places: list = [(name, parameter, "data") for name, parameter in self.named_parameters()]
         for path, module in self.named_modules():
-            arrays = [name for name, x in vars(module).items() if isinstance(x, np.ndarray) and name[0] != "_"]
-            places += [(joined(path, name), module, name) for name in arrays]
+            public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+            places += [(joined(path, name), module, name) for name, x in public.items() if isinstance(x, np.ndarray)]
         return places
 
     def state_dict(self) -> dict[str, np.ndarray]:

@@ -40,7 +40,5 @@ __version__ = "0.1.0"
 if not TYPE_CHECKING:  # a type checker would take every name for a known one
 
     def __getattr__(name):
-        others = (
-            "ops have NumPy's names (concatenate, clip, expand_dims); layers and optimizers are in `layers` and `optim`"
-        )
-        raise AttributeError(f"minigrad has no {name!r}: {others}")
+        ops = "ops have NumPy's names (concatenate, clip, expand_dims)"
+        raise AttributeError(f"minigrad has no {name!r}: {ops}; layers and optimizers are in `layers` and `optim`")

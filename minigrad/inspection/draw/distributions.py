@@ -80,10 +80,11 @@ def shade_flat(ax: Axes, activations: list[LocalJacobian]) -> bool:
     left, right = ax.get_xlim()
     same = len({(local.node.op.name, *local.node.params.items()) for local in activations}) == 1
     sides = (np.geomspace(left, left * 1e-4, 2000), np.geomspace(right * 1e-4, right, 2000)) if same else ()
-    flat = [x[paper.is_flat(activations[0], paper.slope(activations[0], x))] for x in sides]
-    for x in filter(np.size, flat):
+    zones = [x[paper.is_flat(activations[0], paper.slope(activations[0], x))] for x in sides]
+    zones = [x for x in zones if x.size]
+    for x in zones:
         ax.axvspan(x.min(), x.max(), color="0.88", zorder=0, linewidth=0)
-    return any(map(np.size, flat))
+    return bool(zones)
 
 
 def spectrum(trace: Trace, to: Any = None, sample: int = 0, path: paper.Path = None, ax: Axes | None = None) -> Figure:
