@@ -31,8 +31,8 @@ ROWS = 12  # the most that a table has
 def by_path_length(self: Trace, to: Any, count: str | Callable[[Edge], bool] | None = None) -> PathLengths:
     """The gradient at `to`, split by the length of the paths it comes on; the parts add up to it.
 
-    Paths are summed exactly, however many there are, and whether they cancel or not (Veit et al., 2016, sampled
-    some and multiplied by their number), in float64. The cost is at most one backward pass per length. The graph
+    Paths are summed exactly and in float64, however many there are, and whether they cancel or not (Veit et al.,
+    2016, sampled some and multiplied by their number). The cost is at most one backward pass per length. The graph
     is always the one with fused ops opened.
 
     Parameters

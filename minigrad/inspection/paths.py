@@ -151,7 +151,7 @@ def every_path(target: TraceNode) -> Iterator[Path]:
         if vertex == target.index:
             yield Path(listed(edges), g)
         else:
-            stack += [(edge.input.index, *edge.local.vjps([g]), (edge, edges)) for edge in leaving[vertex]]
+            stack += [(edge.input.index, edge.local.vjps([g])[0], (edge, edges)) for edge in leaving[vertex]]
 
 
 def listed(edges: Any) -> list[Edge]:

@@ -22,7 +22,7 @@ from minigrad.printed import Printed
 
 
 class Steps(Printed, list):
-    """What each step adds to the gradient of a weight, in order of time; printed, how much each brings."""
+    """What each step adds to the gradient of a weight, in order of time; `print` shows the share of each."""
 
     def __init__(self, parts: Iterable[np.ndarray], target: TraceNode) -> None:
         super().__init__(parts)

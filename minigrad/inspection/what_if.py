@@ -123,7 +123,8 @@ class Instead(LocalJacobian):
         self.own = own
         self.change = change
         value = "a function" if callable(change) else text.number(change) if np.ndim(change) == 0 else "an array"
-        self.formula, self.latex = f"{value} for {own.formula}", None
+        self.formula = f"{value} for {own.formula}"
+        self.latex = None
 
     @property
     def slopes(self) -> Any:
