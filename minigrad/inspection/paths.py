@@ -20,6 +20,7 @@ import numpy as np
 from minigrad.arrays import length
 from minigrad.inspection import text
 from minigrad.inspection.factors import in_chain, share
+from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.trace import Trace
 from minigrad.inspection.ways import along, edges_to
@@ -142,16 +143,16 @@ def strength(norm: float) -> float:
 def every_path(target: TraceNode) -> Iterator[Path]:
     """All paths, depth first: what two of them share from the output on is multiplied once."""
     trace = target.trace
-    leaving: dict[int, list[Edge]] = defaultdict(list)
+    leaving: dict[int, list[tuple[Edge, LocalJacobian]]] = defaultdict(list)
     for edge in reversed(edges_to(trace, [target])):
-        leaving[edge.output.index].append(edge)
+        leaving[edge.output.index].append((edge, edge.local.in_float64()))  # once for all paths
     stack: list[tuple] = [(trace[-1].index, trace.seed, None)]
     while stack:
         vertex, g, edges = stack.pop()
         if vertex == target.index:
             yield Path(listed(edges), g)
         else:
-            stack += [(edge.input.index, edge.local.vjps([g])[0], (edge, edges)) for edge in leaving[vertex]]
+            stack += [(edge.input.index, local.vjps([g])[0], (edge, edges)) for edge, local in leaving[vertex]]
 
 
 def listed(edges: Any) -> list[Edge]:
