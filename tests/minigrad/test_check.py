@@ -47,6 +47,12 @@ def test_elementwise_ops_need_no_example(op_examples):
             assert report.notes == []
 
 
+def test_a_function_may_return_its_input_or_a_constant():
+    for f in (lambda x: x, lambda x: mg.tensor(2.0, dtype=x.dtype)):
+        report = mg.check_op(f, X)
+        assert report.ok, str(report)
+
+
 # What it finds
 
 GRADIENTS = "gradients against finite differences"
