@@ -337,6 +337,19 @@ def test_the_modulo_operator():
     np.testing.assert_array_equal(mg.grad(7 % x, x, np.ones(2))[0].data, [-1, 2])
 
 
+def test_remainders_at_the_ends_of_the_range_are_numpys(dtype):
+    tiny, huge = np.finfo(dtype).smallest_normal, np.finfo(dtype).max
+    a, b = (np.array(x, dtype) for x in ([huge, -huge, np.inf, np.nan, 3, -3], [tiny, tiny, 2, 2, np.inf, 2]))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for ufunc in (np.remainder, np.fmod):
+            found = ufunc(leaf(a), leaf(b))
+            np.testing.assert_array_equal(found.data, ufunc(a, b))
+            assert found.dtype == dtype
+            assert ufunc(leaf(a[0]), leaf(b[0])).dtype == dtype
+        np.testing.assert_array_equal(np.modf(leaf(a[2:]))[0].data, np.modf(a[2:])[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_remainder_is_numpys_to_the_last_digit(dtype):
     """Computed as a − ⌊a/b⌋·b, it would lose most of its digits where ⌊a/b⌋·b is rounded."""
     rng = np.random.default_rng(0)
