@@ -241,7 +241,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
     if abs(ord) == np.inf:
         return outer(np.abs(x), axes, keepdims=keepdims)
     total = np.sum(np.abs(x) ** ord, axes, keepdims=keepdims)  # the derivative at 0 is 0, as that of x.norm()
-    return np.where(total == 0, 0, np.where(total == 0, 1, total) ** (1 / ord))
+    return np.where(total == 0, 0 if ord > 0 else np.inf, np.where(total == 0, 1, total) ** (1 / ord))
 
 
 PRODUCTS = {

@@ -306,6 +306,13 @@ def test_copysign_has_the_dtype_of_both(a, b):
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("x", [[], [np.inf, np.inf], [np.inf, 1.0], [1.0, 0.0]])
+def test_negative_norms_of_infinity_zero_and_nothing_are_numpys(x):
+    with np.errstate(divide="ignore"):
+        for ord in (-1, -2, -0.5):
+            np.testing.assert_allclose(np.linalg.norm(leaf(x), ord).data, np.linalg.norm(np.array(x), ord))
+
+
 def test_the_largest_norms_share_ties():
     x = leaf([3.0, -3.0, 1.0])
     np.testing.assert_array_equal(mg.grad(np.linalg.norm(x, np.inf), x)[0].data, [0.5, -0.5, 0])
