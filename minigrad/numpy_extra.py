@@ -113,7 +113,7 @@ def rollaxis(a, axis, start=0):
 @like("rot90")
 def rot90(m, k=1, axes=(0, 1)):
     m = np.flip(m, axes) if k % 4 > 1 else m
-    return np.flip(np.swapaxes(m, *axes), axes[0]) if k % 2 else m
+    return np.flip(np.moveaxis(m, axes, (axes[1], axes[0])), axes[0]) if k % 2 else m
 
 
 @like("linspace")

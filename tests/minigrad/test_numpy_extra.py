@@ -313,6 +313,12 @@ def test_negative_norms_of_infinity_zero_and_nothing_are_numpys(x):
             np.testing.assert_allclose(np.linalg.norm(leaf(x), ord).data, np.linalg.norm(np.array(x), ord))
 
 
+def test_a_rotation_needs_two_axes():
+    for axes in ((1, 1), (0, -2), (0, 1, 0), (0, 2)):
+        with pytest.raises(ValueError, match=r"rot90: shape \(2, 3\): "):
+            np.rot90(leaf(R(2, 3)), axes=axes)
+
+
 def test_the_largest_norms_share_ties():
     x = leaf([3.0, -3.0, 1.0])
     np.testing.assert_array_equal(mg.grad(np.linalg.norm(x, np.inf), x)[0].data, [0.5, -0.5, 0])
