@@ -60,7 +60,9 @@ ELEMENTWISE = {
     "fabs": lambda x: np.abs(x),
     "deg2rad radians": lambda x: x * (math.pi / 180),
     "rad2deg degrees": lambda x: x * (180 / math.pi),
-    "sinc": lambda x: np.sin(math.pi * np.where(x == 0, 1e-20, x)) / (math.pi * np.where(x == 0, 1e-20, x)),
+    "sinc": lambda x: np.where(  # near 0 its series: there the derivatives of the quotient cancel
+        near := np.abs(values(x)) < 1e-4, 1 - (math.pi * x * near) ** 2 / 6, np.sin(u := math.pi * (x + near)) / u
+    ),
     "copy positive conjugate real real_if_close": lambda x: astype(x, x.dtype),
     "nan_to_num": lambda x, **limits: np.where(np.isfinite(x.data), x, np.nan_to_num(x.data.copy(), **limits)),
 }
@@ -236,8 +238,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
         raise ValueError(f"norm: ord={ord!r} over {len(axes)} axes is not supported")
     outer = np.max if ord > 0 else np.min
     if len(axes) == 2:
-        summed = axes[0 if abs(ord) == 1 else 1]
-        return outer(np.sum(np.abs(x), summed, keepdims=True), axes, keepdims=keepdims)
+        return outer(np.sum(np.abs(x), axes[0 if abs(ord) == 1 else 1], keepdims=True), axes, keepdims=keepdims)
     if abs(ord) == np.inf:
         return outer(np.abs(x), axes, keepdims=keepdims)
     total = np.sum(np.abs(x) ** ord, axes, keepdims=keepdims)  # the derivative at 0 is 0, as that of x.norm()

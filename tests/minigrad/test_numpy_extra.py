@@ -319,6 +319,15 @@ def test_a_rotation_needs_two_axes():
             np.rot90(leaf(R(2, 3)), axes=axes)
 
 
+def test_sinc_has_two_derivatives_at_and_near_0():
+    for x in (0.0, 1e-300, 1e-9, -9e-5, 1.1e-4, 1e-3):
+        assert np.sinc(leaf(x)).item() == pytest.approx(np.sinc(x), rel=1e-15)
+        slope, bend = -(math.pi**2) * x / 3, -(math.pi**2) / 3 + math.pi**4 * x**2 / 10  # of its series
+        assert mg.jacobian(np.sinc, x) == pytest.approx(slope, rel=2e-6)
+        assert mg.hessian(np.sinc, x) == pytest.approx(bend, rel=1e-6)
+    assert np.sinc(leaf(1e30, np.float32)).dtype == np.float32  # without a warning of its square
+
+
 def test_the_largest_norms_share_ties():
     x = leaf([3.0, -3.0, 1.0])
     np.testing.assert_array_equal(mg.grad(np.linalg.norm(x, np.inf), x)[0].data, [0.5, -0.5, 0])
