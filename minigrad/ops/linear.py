@@ -160,6 +160,8 @@ def einsum(subscripts, *operands, optimize=False):
     >>> einsum("ij,j->i", np.eye(2), np.array([3.0, 4.0]))
     array([3., 4.])
     """
+    if not operands:
+        raise ValueError('einsum: there are no operands; call it as einsum("ij,j->i", a, b)')
     if not isinstance(subscripts, str):
         subscripts, operands = from_lists(subscripts, *operands)
     operands = [operand(x) for x in operands]
@@ -172,7 +174,7 @@ def from_lists(*operands):
     """`a, [0, 1], b, [1, 2], [0, 2]` as `"AB,BC->AC"`, in the order of the alphabet, and the operands."""
     pairs, letters = len(operands) // 2, string.ascii_uppercase + string.ascii_lowercase
     terms = [
-        "".join("..." if i is Ellipsis else letters[i] for i in axes)
+        "".join("..." if i is Ellipsis else letters[range(52).index(i)] for i in axes)
         for axes in [*operands[1 : 2 * pairs : 2], *operands[2 * pairs :]]
     ]
     return "->".join([",".join(terms[:pairs]), *terms[pairs:]]), operands[: 2 * pairs : 2]

@@ -206,6 +206,9 @@ WRONG = [
         "einsum: 'ij,jk->ik' of (2, 3), (4, 5): j has sizes [3, 4]",
     ),
     (lambda: mg.einsum("ij,jk->ik", np.ones((2, 3))), "einsum: 'ij,jk->ik' names 2 operands, 1 were given"),
+    (lambda: np.einsum(leaf(np.ones((2, 3)))), 'einsum: there are no operands; call it as einsum("ij,j->i", a, b)'),
+    (lambda: np.einsum(leaf(np.eye(2)), [0, -1]), "einsum: shape (2, 2): -1 is not in range"),
+    (lambda: np.einsum(leaf(np.eye(2)), [0, 52]), "einsum: shape (2, 2): 52 is not in range"),
     (
         lambda: mg.einsum("ijk->i", leaf(np.ones((2, 3)))),
         "einsum: shape (2, 3): einstein sum subscripts string contains too many",
