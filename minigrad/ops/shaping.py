@@ -234,6 +234,12 @@ def sort(x, axis=-1, kind="stable"):
 
 # Several arrays
 
+
+def check_one_list(axis):
+    if isinstance(axis, (Tensor, np.ndarray)):
+        raise TypeError("the arrays come as one list, [a, b], and the axis is a number")
+
+
 concatenated = primitive(
     "concatenate",
     lambda *xs, axis, starts: np.concatenate(xs, axis=axis),
@@ -253,6 +259,7 @@ stacked = primitive(
 @composition(np.concatenate)
 def concatenate(arrays, axis=0):
     """Arrays end to end along an axis (None: all their elements), as np.concatenate."""
+    check_one_list(axis)
     arrays, axis = ([ravel(x) for x in arrays], 0) if axis is None else ([operand(x) for x in arrays], axis)
     starts = np.cumsum([0, *(math.prod(x.shape[axis : axis + 1 or None]) for x in arrays)])
     return concatenated(*arrays, axis=axis, starts=starts)
@@ -261,6 +268,7 @@ def concatenate(arrays, axis=0):
 @composition(np.stack)
 def stack(arrays, axis=0):
     """Arrays of one shape along a new axis, as np.stack."""
+    check_one_list(axis)
     return stacked(*arrays, axis=axis)
 
 
