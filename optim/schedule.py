@@ -42,7 +42,7 @@ class Schedule:
         import matplotlib.pyplot as plt
 
         ax = plt.subplots()[1] if ax is None else ax
-        ax.plot(range(steps), [self(t) for t in range(steps)], label=repr(self))
+        ax.plot([self(t) for t in range(int(number(f"{type(self).__name__}.plot: steps", steps)))], label=repr(self))
         ax.set(xlabel="step", ylabel="learning rate")
         ax.legend()
         return ax

@@ -97,6 +97,13 @@ def test_repr_shows_what_was_given():
     )
 
 
+def test_plot_needs_a_number_of_steps():
+    _, ax = plt.subplots()
+    with pytest.raises(TypeError, match=r"Constant\.plot: steps is a number, not 'rates\.png'"):
+        Constant(0.1).plot("rates.png", ax=ax)
+    plt.close(ax.figure)
+
+
 def test_plot_draws_the_rates_on_axes():
     schedule = Warmup(CosineDecay(0.1, steps=9), steps=3)
     ax = schedule.plot(12)
