@@ -81,6 +81,8 @@ def through_time(
 def lag_matrix(lags: ArrayLike, path: paper.Path = None, ax: Axes | None = None) -> Figure:
     """What `trace.lag_matrix` returns, in colours: how long each state acts on later ones."""
     lags = np.asarray(lags, dtype=float)
+    if not lags.size or lags.shape != lags.shape[::-1] or lags.ndim != 2:
+        raise ValueError(f"lag_matrix: a matrix with a row and a column per step is needed, not shape {lags.shape}")
     steps = range(len(lags))
     with np.errstate(divide="ignore"):
         logs = np.ma.array(np.log10(lags), mask=~np.tri(len(lags), dtype=bool))
@@ -114,8 +116,8 @@ def units_of(trace: Trace) -> dict[str, np.ndarray]:
 def unit_map(units: Trace | Mapping[str, ArrayLike], path: paper.Path = None, ax: Axes | None = None) -> Figure:
     """The share of samples in which a unit is dead or saturated; `units`: a trace, or layer → shares."""
     rows = units_of(units) if isinstance(units, Trace) else {name: np.asarray(x) for name, x in units.items()}
-    if not rows:
-        raise ValueError("unit_map: there is no activation in this trace")
+    if not any(map(len, rows.values())):
+        raise ValueError(f"unit_map: there is no {'unit in any layer' if rows else 'activation in this trace'}")
     block = -(-max(map(len, rows.values())) // MOST)
     worst = [np.maximum.reduceat(shares, range(0, len(shares), block)) for shares in rows.values()]
     table = np.ma.masked_all((len(rows), max(map(len, worst))))
