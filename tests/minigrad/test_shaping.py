@@ -330,9 +330,9 @@ def test_rolling_by_an_unsigned_number():
 # What is refused
 
 WRONG = [
-    (lambda: np.concatenate(leaf([1.0]), leaf([2.0])), "concatenate: shape (1,): the arrays come as one list, [a, b]"),
-    (lambda: mg.concatenate(leaf([1.0]), leaf([2.0])), "concatenate: shapes (1,) and (1,): the arrays come as one"),
-    (lambda: mg.stack(leaf([1.0]), np.ones(1)), "stack: shapes (1,) and (1,): the arrays come as one list, [a, b]"),
+    (lambda x: np.concatenate(x, x), "concatenate: shape (2, 3): the arrays come as one list, [a, b]"),
+    (lambda x: mg.concatenate(x, x), "concatenate: shapes (2, 3) and (2, 3): the arrays come as one"),
+    (lambda x: mg.stack(x, np.ones(1)), "stack: shapes (2, 3) and (1,): the arrays come as one list, [a, b]"),
     (lambda x: mg.reshape(x, (4, 2)), "reshape: shape (2, 3): cannot reshape array of size 6 into shape (4,2)"),
     (lambda x: x.reshape(4, -1), "reshape: shape (2, 3): cannot reshape array of size 6 into shape"),
     (lambda x: mg.transpose(x, (0, 0)), "transpose: shape (2, 3): repeated axis in transpose"),
