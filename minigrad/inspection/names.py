@@ -32,7 +32,7 @@ def given_names(trace: Any) -> dict[int, list[str]]:
     nodes = [*trace._replaced, *reversed(trace._nodes)]
     for x in [*(x for node in nodes for x in node.inputs if x is not None), trace.output]:
         if x.name is not None and (i := trace._position(x)) is not None:
-            given[i].append(x.name)
+            given[i].append(str(x.name))
     for part, fused in trace._within.items():
         i, whole = trace._positions.get(part), trace._positions.get(trace._replaced[fused])
         step = given[whole][-1] if whole in given else ""

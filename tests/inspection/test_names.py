@@ -88,6 +88,13 @@ def test_sums_and_products_of_an_expression_are_layers_only_where_an_activation_
     assert computed(mg.tanh(a * b + c * d + e) * a) == ["multiply", "multiply:2", "add", "z1", "h1", "L"]
 
 
+def test_a_name_may_be_a_number():
+    x = mg.tensor(2.0, requires_grad=True, name=7)
+    trace = mg.trace(mg.exp(x))
+    assert trace["7"] == trace[x]
+    assert trace[x].symbol == "7"
+
+
 def test_a_product_keeps_the_name_it_was_given():
     w, b = (mg.tensor(x, requires_grad=True) for x in (np.eye(2), np.ones(2)))
     z = np.ones((3, 2)) @ w
