@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from operator import attrgetter
 
 import numpy as np
 
@@ -153,6 +154,9 @@ class Look:
         self.totals.append((quantity, samples.sum(axis=0), len(samples)))
 
 
+age = attrgetter("seq")
+
+
 class Walk:
     """The looks at what one `backward()` sends gradients to, younger nodes first."""
 
@@ -190,14 +194,16 @@ class Walk:
     def of_model(self, parameters: Set) -> Iterator[tuple[str, Look | None]]:
         """(scope, look) of every node computed with these parameters, in forward order.
 
-        A node without any parameters belongs to the model whose outputs it uses.
+        A node without any parameters belongs to the model that computed its youngest input: in a Residual that is the
+        body, also where the shortcut begins in another model.
         """
-        mine: set[Node | None] = set()
+        mine: set[Node] = set()
         for node, look in reversed(self.looks):
             inputs = [x for x in node.inputs if x is not None]
             if parameters.isdisjoint(inputs):
-                foreign = any(type(x) is not Tensor for x in inputs)  # Parameters, frozen or not, of another model
-                if foreign or mine.isdisjoint(x.node for x in inputs):
+                sources = [x.node for x in inputs if x.node]
+                foreign = {*map(type, inputs)} != {Tensor}  # Parameters, frozen or not, of another model
+                if foreign or not sources or max(sources, key=age) not in mine:
                     continue
             mine.add(node)
             yield node.scope, look

@@ -159,6 +159,18 @@ def test_two_models_in_one_graph_are_told_apart(network, data, norm):
     assert of_generator.history["activation_zeros/layers.0"] == [0]  # tanh: not the zeros of the judge's ReLU
 
 
+def test_a_sum_with_a_shortcut_from_another_model_belongs_to_its_body(network, data, norm):
+    first = network("tanh", classes=6, seed=1)
+    second = Sequential(Residual(Dense(6, 6, "tanh", rng=2)), Dense(6, 3, rng=3))
+    with mg.GradientMonitor(first) as of_first, mg.GradientMonitor(second) as of_second:
+        mg.sum(second(first(data()[0]))).backward()
+        of_first.step()
+        of_second.step()
+    h = first[0](data()[0])
+    assert of_first.history["activation_norm/layers.0"] == [norm(h.numpy())]
+    assert of_second.history["activation_norm/layers.0"] == [norm(second[0](first[1](h)).numpy())]
+
+
 def test_a_frozen_model_behind_it_is_not_a_part_of_the_model(network, data, norm):
     generator, judge = network("tanh", classes=6, seed=1), network("relu", classes=1, seed=2)
     for parameter in judge.parameters():
