@@ -53,7 +53,7 @@ ELEMENTWISE = {
     "fmin": choice_between(np.minimum),
     "fmod": lambda a, b: signed(np.remainder(abs(a), abs(b)), a),
     "divmod": lambda a, b: (np.floor_divide(values(a), values(b)), np.remainder(a, b)),
-    "modf": lambda x: (still(x) + np.modf(x.data)[0], np.trunc(x.data)),
+    "modf": lambda x: (still(x) + np.modf(1.0 * x.data)[0], np.trunc(x.data)),
     "frexp": lambda x: (np.ldexp(x, -np.frexp(x.data)[1]), np.frexp(x.data)[1]),
     "ldexp": lambda x, exponent: x * np.ldexp(x.dtype.type(1), values(exponent)),
     "copysign": lambda a, b: abs(a) * np.copysign(values(a) ** 0, values(b)),

@@ -369,6 +369,8 @@ def test_remainders_at_the_ends_of_the_range_are_numpys(dtype):
             assert found.dtype == dtype
             assert ufunc(leaf(a[0]), leaf(b[0])).dtype == dtype
         np.testing.assert_array_equal(np.modf(leaf(a[2:]))[0].data, np.modf(a[2:])[0])
+        assert np.modf(leaf(a))[0].dtype == dtype
+    assert np.modf(mg.tensor(np.int8(3)))[0].item() == 0  # NumPy's fraction of an int8 is a float16
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
