@@ -9,7 +9,6 @@ import time
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -517,23 +516,6 @@ def test_a_notebook_shows_text_and_picture(mlp, monkeypatch):
     assert bundle == {"text/plain": str(mlp), "image/svg+xml": mlp.to_svg()}
     monkeypatch.setattr(display, "LARGEST", 5)
     assert list(mlp._repr_mimebundle_()) == ["text/plain"]
-
-
-def test_a_notebook_shows_tables_as_they_are_printed(mlp):
-    w = mlp.nodes[0]
-    for table in (
-        mlp.chain(to=w),
-        mlp.ledger(),
-        mlp.by_path_length(to=w),
-        mlp.paths(to=w),
-        mlp.by_time(w),
-        mlp.audit(),
-    ):
-        assert table._repr_mimebundle_() == {"text/plain": str(table)}
-        if isinstance(table, (list, dict)):
-            shown: list[str] = []
-            table._repr_pretty_(SimpleNamespace(text=shown.append), cycle=False)
-            assert shown == [str(table)]
 
 
 def test_without_the_room(mlp, monkeypatch):

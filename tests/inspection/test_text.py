@@ -1,6 +1,7 @@
 """How traces print: an edge is a sentence, a node a list, a trace a table, a chain a formula."""
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -62,6 +63,20 @@ def test_a_trace_prints_a_table(trace):
     assert len(lines) == 1 + len(trace.nodes)
     assert lines[0].split() == ["node", "op", "scope", "kind", "shape", "‖value‖", "‖grad‖"]
     assert repr(trace) == f"<Trace of L: {len(trace.nodes)} nodes, {len(trace.edges())} products>"
+
+
+def test_a_prompt_shows_a_summary_as_it_is_printed(trace):
+    assert repr(trace.summary()) == str(trace.summary())
+
+
+def test_a_notebook_shows_tables_as_they_are_printed(trace, x):
+    tables = (trace.chain(to=x), trace.ledger(), trace.by_path_length(to=x), trace.paths(to=x), trace.by_time(x))
+    for table in (*tables, trace.audit()):
+        assert table._repr_mimebundle_() == {"text/plain": str(table)}
+        if isinstance(table, (list, dict)):
+            shown: list[str] = []
+            table._repr_pretty_(SimpleNamespace(text=shown.append), cycle=False)
+            assert shown == [str(table)]
 
 
 def test_a_long_trace_is_folded():

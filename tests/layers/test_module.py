@@ -394,10 +394,8 @@ def test_summary_runs_once_in_eval_mode_and_changes_nothing():
 
 
 def test_a_prompt_shows_a_summary_as_it_is_printed():
-    model = Sequential(Dense(2, 2), Dense(2, 1))
-    trace = mg.trace(mg.sum(model(np.ones((1, 2)))))
-    for text in (model.summary(), trace.summary(), mg.GradientMonitor(model).table()):
-        assert repr(text) == text
+    summary = Sequential(Dense(2, 2), Dense(2, 1)).summary()
+    assert repr(summary) == str(summary)
 
 
 def test_summary_counts_shared_parameters_once():

@@ -17,6 +17,14 @@ def test_the_norm_of_those_that_are_trained(network, train):
     assert f"‖g‖ of all trained parameters {norm:.3g}, median {norm:.3g}; after" in monitor.table()
 
 
+def test_a_prompt_shows_the_table_as_it_is_printed(network, train):
+    model = network("relu")
+    optimizer = SGD(model.parameters(), lr=0.1)
+    with mg.GradientMonitor(model, optimizer) as monitor:
+        train(model, optimizer, 1, monitor)
+    assert repr(monitor.table()) == str(monitor.table())
+
+
 def test_marks_need_three_steps_in_a_row(network, train):
     model = network(*["sigmoid"] * 12, init="xavier_uniform")
     optimizer = SGD(model.parameters(), lr=1e-9)
