@@ -200,7 +200,7 @@ SUMS = {
     "cumulative_sum": lambda x, axis=None: np.cumsum(x, axis),
     "ediff1d": lambda ary: np.diff(np.ravel(ary)),
     "ptp": lambda a, axis=None, keepdims=False: np.max(a, axis, keepdims=keepdims) - np.min(a, axis, keepdims=keepdims),
-    "nanmean": lambda a, axis=None: np.nansum(a, axis) / np.sum(~np.isnan(a), axis, a.dtype),
+    "nanmean": lambda a, axis=None: np.nansum(a, axis) / np.sum(~np.isnan(a), axis, np.result_type(a, np.float32)),
     "nansum": lambda a, axis=None, keepdims=False: np.sum(np.where(np.isnan(a), 0, a), axis, keepdims=keepdims),
     "nanmax": extreme_number(np.max, -np.inf),
     "nanmin": extreme_number(np.min, np.inf),

@@ -313,6 +313,12 @@ def test_negative_norms_of_infinity_zero_and_nothing_are_numpys(x):
             np.testing.assert_allclose(np.linalg.norm(leaf(x), ord).data, np.linalg.norm(np.array(x), ord))
 
 
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8])
+def test_nanmean_of_more_elements_than_the_dtype_can_count(dtype):
+    x = rng.integers(0, 2, size=300).astype(dtype)
+    assert np.nanmean(mg.tensor(x)).item() == pytest.approx(x.mean(), rel=1e-6)
+
+
 def test_a_rotation_needs_two_axes():
     for axes in ((1, 1), (0, -2), (0, 1, 0), (0, 2)):
         with pytest.raises(ValueError, match=r"rot90: shape \(2, 3\): "):
