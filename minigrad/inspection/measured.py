@@ -75,7 +75,7 @@ def changed(node: Node, slot: int, step: np.ndarray) -> np.ndarray:
     xs[slot] = np.asarray(xs[slot] + step)
     try:
         return np.asarray((node.op.definition or node.op.forward)(*xs, **node.params))
-    except ValueError:  # the matrix is no longer positive definite
+    except ValueError:  # such as a matrix that is not positive definite after the step
         return np.full_like(node.output, np.nan)
 
 

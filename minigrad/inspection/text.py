@@ -25,9 +25,11 @@ SIGNS = {
 TERM = r"(?:\[[^\]]*\]|[^\s()/\[\]])+"  # W1, h[3], [h, c][2]
 PIECE = re.compile(
     rf"∂(?P<above>{TERM})/∂(?P<below>{TERM})"
-    r"|(?<!\w)(?P<number>[\d.]+)e(?P<power>[+−]\d+)"
-    r"|(?P<word>[A-Za-z_]{2,}(?:\d+[A-Za-z_]+)*)"
-    r"|\[(?P<step>\d+)\](?P<again>:\d+)?|(?<=[^\W\d])(?P<digits>\d+(?::\d+)?|:\d+)|(?P<lower>[₀-₉]+)"
+    r"|(?<!\w)(?P<number>[\d.]+)e(?P<power>[+−]\d+)"  # 1.5e−20
+    r"|(?P<word>[A-Za-z_]{2,}(?:\d+[A-Za-z_]+)*)"  # diag, log1p
+    r"|\[(?P<step>\d+)\](?P<again>:\d+)?"  # the index of h[3] and of h[3]:2
+    r"|(?<=[^\W\d])(?P<digits>\d+(?::\d+)?|:\d+)"  # of W1, of W1:2 and of γ:2
+    r"|(?P<lower>[₀-₉]+)"
     rf"|(?P<sign>{'|'.join(map(re.escape, SIGNS))})"
 )
 
