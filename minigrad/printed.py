@@ -17,7 +17,7 @@ class Text(str):
 
 
 class Printed:
-    """A base for tables: a notebook shows `str(table)`; `repr(table)` stays short, for lists and debuggers."""
+    """A base for tables: a notebook shows `str(table)` in place of `repr(table)`."""
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/plain": str(self)}
