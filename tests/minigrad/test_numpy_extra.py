@@ -319,6 +319,12 @@ def test_nanmean_of_more_elements_than_the_dtype_can_count(dtype):
     assert np.nanmean(mg.tensor(x)).item() == pytest.approx(x.mean(), rel=1e-6)
 
 
+def test_a_remainder_of_0_has_the_derivative_1():
+    for ufunc in (np.remainder, np.fmod):
+        x = leaf([0.0, -0.0, 2.5, -2.5])
+        np.testing.assert_array_equal(mg.grad(ufunc(x, 2), x, np.ones(4))[0].data, np.ones(4))
+
+
 def test_a_rotation_needs_two_axes():
     for axes in ((1, 1), (0, -2), (0, 1, 0), (0, 2)):
         with pytest.raises(ValueError, match=r"rot90: shape \(2, 3\): "):
