@@ -66,6 +66,8 @@ def one_hot(labels: ArrayLike, classes: int) -> np.ndarray:
     array([[0., 0., 1.]])
     """
     labels = array(labels)
+    if not isinstance(classes, Integral) or classes < 1:
+        raise ValueError(f"one_hot: classes is the number of classes, 1 or more, not {classes!r}")
     if labels.dtype.kind not in "iu":
         raise TypeError(f"one_hot: labels are integers, not {labels.dtype}")
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
@@ -80,7 +82,7 @@ def accuracy(logits: ArrayLike, labels: ArrayLike) -> float:
     0.5
     """
     logits, labels = array(logits), array(labels)
-    if logits.shape[:-1] != labels.shape or labels.size == 0 or logits.ndim == 0:
+    if logits.shape[:-1] != labels.shape or logits.size == 0 or logits.ndim == 0:
         misfit = f"accuracy: logits of shape {logits.shape} do not match labels of shape {labels.shape}"
         raise ValueError(f"{misfit}: logits have one axis more, that of the classes")
     return float(np.mean(logits.argmax(axis=-1) == labels))

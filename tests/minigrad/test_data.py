@@ -106,6 +106,9 @@ def test_accuracy_is_the_share_of_right_answers():
         (lambda: accuracy(Y, Y), ValueError, "do not match .*: logits have one axis more, that of the classes"),
         (lambda: accuracy(np.zeros((0, 3)), np.zeros(0, int)), ValueError, "accuracy: logits of shape"),
         (lambda: accuracy(1.0, 1), ValueError, "accuracy: logits of shape"),
+        (lambda: accuracy(np.zeros((2, 0)), [0, 1]), ValueError, "accuracy: logits of shape"),
+        (lambda: one_hot([0], 3.0), ValueError, "one_hot: classes is the number of classes, 1 or more, not 3.0"),
+        (lambda: one_hot([], -1), ValueError, "one_hot: classes is the number of classes, 1 or more, not -1"),
     ],
 )
 def test_a_wrong_call_says_why(call, error, message):
