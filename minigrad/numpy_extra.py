@@ -241,7 +241,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
         return outer(np.sum(np.abs(x), axes[0 if abs(ord) == 1 else 1], keepdims=True), axes, keepdims=keepdims)
     if abs(ord) == np.inf:
         return outer(np.abs(x), axes, keepdims=keepdims)
-    total = np.sum(np.abs(x) ** ord, axes, keepdims=keepdims)  # the derivative at 0 is 0, as that of x.norm()
+    total = np.sum(np.where(x == 0, 0, np.abs(x)) ** ord, axes, keepdims=keepdims)  # derivative 0 at 0, as x.norm()
     return np.where(total == 0, 0 if ord > 0 else np.inf, np.where(total == 0, 1, total) ** (1 / ord))
 
 

@@ -325,6 +325,17 @@ def test_a_remainder_of_0_has_the_derivative_1():
         np.testing.assert_array_equal(mg.grad(ufunc(x, 2), x, np.ones(4))[0].data, np.ones(4))
 
 
+@pytest.mark.parametrize("ord", [0.5, 1.5, 3, -1, -2])
+def test_a_norm_has_the_derivative_0_by_an_element_that_is_0(ord):
+    x = leaf([[0.0, 2.0, -1.0], [0.0, 0.0, 0.0]])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        (g,) = mg.grad(np.linalg.norm(x, ord, axis=1), x, np.ones(2), create_graph=True)
+    np.testing.assert_array_equal(g.data[x.data == 0], 0)
+    if ord > 0:
+        others = leaf([2.0, -1.0])
+        np.testing.assert_allclose(g.data[0, 1:], mg.grad(np.linalg.norm(others, ord), others)[0].data, rtol=1e-14)
+
+
 def test_a_rotation_needs_two_axes():
     for axes in ((1, 1), (0, -2), (0, 1, 0), (0, 2)):
         with pytest.raises(ValueError, match=r"rot90: shape \(2, 3\): "):
