@@ -101,7 +101,7 @@ def shaped_by(numpy):
 @like("array_split")
 def array_split(ary, indices_or_sections, axis=0):
     if np.ndim(indices_or_sections) == 0:
-        pieces = np.array_split(np.arange(ary.shape[normalize_axis_index(axis, ary.ndim)]), indices_or_sections)
+        pieces = np.array_split(np.arange(ary.shape[normalize_axis_index(axis, ary.ndim)]), values(indices_or_sections))
         indices_or_sections = np.cumsum([len(piece) for piece in pieces])[:-1]
     return np.split(ary, indices_or_sections, axis)
 

@@ -181,7 +181,7 @@ def repeat(x, repeats, axis=None):
 def tile(x, reps):
     """Copies of x side by side, as np.tile."""
     x = operand(x)
-    reps = tuple(np.atleast_1d(reps).tolist())
+    reps = tuple(np.atleast_1d(values(reps)).tolist())
     reps = (1,) * (x.ndim - len(reps)) + reps
     shape = (1,) * (len(reps) - x.ndim) + x.shape
     pairs = list(zip(reps, shape, strict=True))
@@ -276,5 +276,5 @@ def stack(arrays, axis=0):
 def split(x, indices_or_sections, axis=0):
     """A list of the parts of x along an axis: a number of equal ones, or cut at given indices, as np.split."""
     x = operand(x)
-    parts = np.split(np.arange(x.shape[checked_axis(axis, x.ndim)]), indices_or_sections)
+    parts = np.split(np.arange(x.shape[checked_axis(axis, x.ndim)]), values(indices_or_sections))
     return [along(x, axis, slice(part[0], part[-1] + 1) if len(part) else slice(0, 0)) for part in parts]

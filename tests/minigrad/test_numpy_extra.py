@@ -336,6 +336,13 @@ def test_a_norm_has_the_derivative_0_by_an_element_that_is_0(ord):
         np.testing.assert_allclose(g.data[0, 1:], mg.grad(np.linalg.norm(others, ord), others)[0].data, rtol=1e-14)
 
 
+def test_the_number_of_parts_may_be_a_tensor():
+    x = R(5)
+    for parts in (mg.tensor(np.array(2)), mg.tensor(np.array([1, 4]))):
+        for y, expected in zip(np.array_split(leaf(x), parts), np.array_split(x, parts.data), strict=True):
+            np.testing.assert_array_equal(y.data, expected)
+
+
 def test_a_rotation_needs_two_axes():
     for axes in ((1, 1), (0, -2), (0, 1, 0), (0, 2)):
         with pytest.raises(ValueError, match=r"rot90: shape \(2, 3\): "):

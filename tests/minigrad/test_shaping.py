@@ -264,6 +264,14 @@ def test_concatenate_agrees_with_numpy(agrees, axis):
     assert np.array_equal(np.concatenate([leaf(xs[0]), *xs[1:]], axis).data, np.concatenate(xs, axis))
 
 
+def test_where_to_split_and_how_often_to_repeat_may_be_tensors():
+    x, numbers = rng.normal(size=(4, 3)), np.array([1, 2])
+    for y, expected in zip(np.split(leaf(x), mg.tensor(numbers)), np.split(x, numbers), strict=True):
+        assert np.array_equal(y.data, expected)
+    assert len(mg.split(leaf(x), mg.tensor(numbers[1]))) == 2
+    assert np.array_equal(np.tile(leaf(x), mg.tensor(numbers)).data, np.tile(x, numbers))
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -3])
 def test_stack_agrees_with_numpy(agrees, axis):
     xs = [rng.normal(size=(2, 3)) for _ in range(3)]
