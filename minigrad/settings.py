@@ -4,16 +4,13 @@
 >>> mg.seed(0)
 >>> round(mg.settings.generator().random(), 3)
 0.637
->>> with mg.no_grad():
-...     mg.settings.state.recording
-False
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator, contextmanager
 from typing import Any
 
@@ -71,7 +68,10 @@ def watch() -> Any:
 
 
 class no_grad(ContextDecorator, threading.local):
-    """Compute without recording: `with mg.no_grad():`, or `@mg.no_grad()` above a function."""
+    """Compute without recording: `with mg.no_grad():`, or `@mg.no_grad()` or `@mg.no_grad` above a function."""
+
+    def __new__(cls, function: Callable | None = None) -> Any:
+        return super().__new__(cls) if function is None else cls()(function)
 
     def __init__(self) -> None:  # runs again in every thread that enters it
         self.before: list[bool] = []  # one entry per open `with`

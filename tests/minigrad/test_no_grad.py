@@ -28,6 +28,19 @@ def test_no_grad_as_a_context_and_as_a_decorator():
     assert (x * x).requires_grad
 
 
+def test_no_grad_decorates_without_parentheses_too():
+    @mg.no_grad
+    def power(x, *, n):
+        """x to the n."""
+        return x**n
+
+    x = leaf(2.0)
+    assert (power.__name__, power.__doc__) == ("power", "x to the n.")
+    for _ in range(2):
+        assert power(x, n=3).is_leaf
+        assert (x * x).requires_grad
+
+
 def test_one_no_grad_may_be_entered_again_and_within_itself():
     x, quiet = leaf(2.0), mg.no_grad()
     for _ in range(2):
