@@ -104,6 +104,8 @@ def fused(
     formulas: Sequence[str] | None = None,
     *,
     kind: str = "linear",
+    numpy: Callable | None = None,
+    method: bool = False,
     doc: str | None = None,
     fresh: bool = False,
 ) -> Fused:
@@ -111,19 +113,18 @@ def fused(
 
     Parameters
     ----------
-    name, formulas, kind, doc
+    name, formulas, kind, numpy, method, doc
         As for `elementwise`.
     forward : callable
         `forward(*arrays, **params) -> (output, saved)`, or the output alone.
     backward : callable
-        `backward(g, output, saved, *arrays, **params)` → one contribution (or None) per input. A costly one may be a
-        function without arguments, which is called only if that input requires a gradient.
+        `backward(g, output, saved, *arrays, **params)` → per input a contribution, None, or `lambda: …` called if needed.
     definition : callable
         The same function of Tensors, in primitive ops; pure: no random numbers, no state. Inputs have no default.
     fresh : bool
         Promises that every contribution is a new array, which nobody else holds: a leaf need not copy it.
     """
-    return registered(Fused(name, forward, backward, definition, formulas, kind, doc, fresh), None, False)
+    return registered(Fused(name, forward, backward, definition, formulas, kind, doc, fresh), numpy, method)
 
 
 def composition(*numpy: Callable) -> Callable[[Callable], Callable]:

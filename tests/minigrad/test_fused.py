@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.define import numpy_overrides
 
 pytestmark = pytest.mark.usefixtures("kernels_run")
 
@@ -125,3 +126,21 @@ def test_a_fused_forward_may_return_the_output_alone():
     alone = mg.fused("alone", lambda a: 2 * a, lambda g, y, saved, a: (2 * g,), double_alone)
     np.testing.assert_array_equal(alone(x).data, 2 * x.data)
     assert mg.check_op(alone, x.data).ok
+
+
+def test_a_fused_op_may_be_a_method_and_stand_for_a_function_of_numpy(monkeypatch):
+    monkeypatch.setattr(mg.Tensor, "degrees", None, raising=False)  # both are undone afterwards
+    monkeypatch.setitem(numpy_overrides, np.degrees, None)
+    factor = 180 / np.pi
+    mg.fused(
+        "degrees",
+        lambda x: factor * x,
+        lambda g, y, saved, x: (factor * g,),
+        lambda x: mg.multiply(factor, x),
+        numpy=np.degrees,
+        method=True,
+    )
+    x = leaf(X)
+    for y in (np.degrees(x), x.degrees()):
+        assert (y.data == factor * X).all()
+        assert y.node.op.name == "degrees"
