@@ -118,7 +118,7 @@ def fused(
     forward : callable
         `forward(*arrays, **params) -> (output, saved)`, or the output alone.
     backward : callable
-        `backward(g, output, saved, *arrays, **params)` → per input a contribution, None, or `lambda: …` called if needed.
+        `backward(g, output, saved, *arrays, **params)` → per input a contribution, None, or a function that makes it.
     definition : callable
         The same function of Tensors, in primitive ops; pure: no random numbers, no state. Inputs have no default.
     fresh : bool
