@@ -68,9 +68,9 @@ def watch() -> Any:
 
 
 class no_grad(ContextDecorator, threading.local):
-    """Compute without recording: `with mg.no_grad():`, or `@mg.no_grad()` or `@mg.no_grad` above a function."""
+    """Compute without recording: `with mg.no_grad():`, or `@mg.no_grad` above a function that is no generator."""
 
-    def __new__(cls, function: Callable | None = None) -> Any:
+    def __new__(cls, function: Callable | None = None) -> Any:  # `@mg.no_grad()` is the same
         return super().__new__(cls) if function is None else cls()(function)
 
     def __init__(self) -> None:  # runs again in every thread that enters it
