@@ -68,8 +68,8 @@ def input_count(override: Callable) -> int:
 def arguments(function: Callable, override: Callable, args: tuple, keywords: dict) -> tuple[tuple, dict]:
     """A call of NumPy's `function` as arguments for `override`, without those that equal NumPy's default."""
     known = parameters(function)
-    if not known:  # einsum takes any number of operands; its out= and dtype= may be None
-        return args, {name: x for name, x in keywords.items() if x is not None}
+    if not known:  # as einsum, which takes any number of operands; by default, out and dtype are None in all of NumPy
+        return args, {name: x for name, x in keywords.items() if x is not None or name not in ("out", "dtype")}
     given = {**dict(zip(known, args, strict=False)), **keywords}
     inputs = tuple(given.pop(name) for name in list(known)[: input_count(override)] if name in given)
     return inputs, {RENAMED.get(name, name): x for name, x in given.items() if x is not known.get(name)}
