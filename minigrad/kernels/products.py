@@ -45,7 +45,7 @@ memory for four multiplications instead of three for one. Four rows of C gather 
     └────────┘  │──────────▶         │  └────────────────────┘
                 └────────────────────┘
 
-Each adds A·B to C, in place; `in_registers` is arithmetic without memory access, the most that can be reached.
+Each adds A·B to C, in place; `at_hand` is arithmetic that waits for no memory, the most that can be reached.
 `python -m demos matmul` measures them all. `matmul` is what the op of that name calls.
 """
 
@@ -162,6 +162,17 @@ def in_registers(x, a, b):
             y = (((y * a + b) * a + b) * a + b) * a + b
             y = (((y * a + b) * a + b) * a + b) * a + b
             x[j] = y
+
+
+def at_hand(dtype):
+    """(What to run, how many multiplications it takes), on numbers that are always at hand: in a plain loop, and in
+    tiles of the packed product that get the same row of B and the same column of A again and again."""
+    x, one, c = np.ones(512, dtype), np.ones((12, 64), dtype), np.empty((12, 64), dtype)
+    found = [(lambda: in_registers(x, x[0] / 2, x[0] / 2), 16_000 * x.size)]
+    if matrices.has_packed():  # compilers may prefer shorter vectors than the processor has; it does not
+        a, b = np.broadcast_to(one[:, :1], (12, 4096)), np.broadcast_to(one[0], (4096, 64))
+        found.append((lambda: matrices.packed.matmul(a, b, c), 4096 * c.size))
+    return found
 
 
 def matmul(a, b):

@@ -12,12 +12,12 @@ from minigrad.kernels.compiler import compiled, helper
 from minigrad.kernels.packed import SHARED, supported, vector_bytes, why_not
 from minigrad.kernels.packed.registers import TILES, call, sizes_of, strip, tile
 
-DEPTH, HEIGHT = 384, 480  # rows of a panel of B; rows of a block of A, which stays in the second-level cache meanwhile
+DEPTH, HEIGHT = 320, 480  # rows of a panel of B; rows of a block of A, which stays in the second-level cache meanwhile
 LINE = 64  # bytes of a cache line: panels begin at one
 PANEL = (DEPTH + 16) * 4 * 64  # bytes of the largest panel, with room behind it for a whole square
-BLOCK = DEPTH * (HEIGHT * 8 + LINE)
-REUSE = 300  # rows of A from which copying B pays off
-CROWDED = 2048  # bytes: rows a multiple of this apart compete for the same few places of the first-level cache
+BLOCK = (HEIGHT + 16) * (DEPTH * 8 + LINE)
+MANY_ROWS = 48  # of A: from here on, copying B pays off
+MANY_COLUMNS = 256  # of B: from here on, copying a transposed A pays off
 
 
 @compiled
@@ -29,10 +29,10 @@ def product(v, a, a_row, a_col, b, b_row, b_col, c, c_row, m, k, n, panel, packe
         for p in range(0, k, DEPTH):
             depth = min(DEPTH, k - p)
             left, left_row, left_col = a + top * a_row + p * a_col, a_row, a_col
-            if a_row == item and a_col % CROWDED == 0 and n > 4 * full and not packed:
-                block, left_col = panel + PANEL, HEIGHT * item + LINE
-                for x in range(0, bottom - top, lanes):
-                    strip(v, left + x * item, a_col, a_row, block + x * item, left_col, depth, bottom - top - x)
+            if a_row == item and n >= MANY_COLUMNS and not packed:
+                block, left_row, left_col = panel + PANEL, DEPTH * item + LINE, item
+                for x in range(0, depth, lanes):
+                    strip(v, left + x * a_col, a_row, a_col, block + x * item, left_row, bottom - top, depth - x)
                 left = block
             for j in range(0, n, full):
                 width = min(full, n - j)
@@ -40,7 +40,7 @@ def product(v, a, a_row, a_col, b, b_row, b_col, c, c_row, m, k, n, panel, packe
                 right, right_row, panel_row = b + p * b_row + j * b_col, b_row, used * lanes * item
                 if packed:
                     right, right_row = b + p * b_row + j * depth * item, panel_row
-                elif b_col != item or width < full or (bottom - top >= REUSE and b_row != panel_row):
+                elif b_col != item or width < full or (bottom - top >= MANY_ROWS and b_row != panel_row):
                     for x in range(0, width, lanes):
                         strip(v, right + x * b_col, b_row, b_col, panel + x * item, panel_row, depth, width - x)
                     right, right_row = panel, panel_row
