@@ -21,13 +21,13 @@ one of C are read and one is written, and all of B is read again for every row o
     │         │  │─────────│  │         │
     └─────────┘  └─────────┘  └─────────┘
 
-`by_panels`: the same in pieces of B that stay in the second-level cache (96 × 256 numbers: 96 KiB in float32) while all
-rows of A are used. A piece is copied first: in the copy its rows lie next to each other and do not compete for the same
-places of the cache, as rows a power of two apart do. B is read from memory once, C once per 96 rows of B:
+`by_panels`: the same in pieces of B that stay in the second-level cache (128 × 512 numbers: 256 KiB in float32) while
+all rows of A are used. A piece is copied first: in the copy its rows lie next to each other and do not compete for the
+same places of the cache, as rows a power of two apart do. B is read from memory once, C once per 128 rows of B:
 
         A            B            C                memory    B, once           ▒ the panel
     ┌──┬───┬──┐  ┌──┬───┬──┐  ┌──┬───┬──┐            │
-    │  │───│  │  ├──┼───┼──┤  │  │═══│  │          L2        the panel: 96 KiB
+    │  │───│  │  ├──┼───┼──┤  │  │═══│  │          L2        the panel: 256 KiB
     │  │   │  │  │  │▒▒▒│  │  │  │   │  │            │
     │  │   │  │  ├──┼───┼──┤  │  │   │  │          L1        a row of A and of C in it
     └──┴───┴──┘  └──┴───┴──┘  └──┴───┴──┘
@@ -56,7 +56,7 @@ import numpy as np
 from minigrad.kernels import matrices
 from minigrad.kernels.compiler import compiled, helper
 
-DEPTH, WIDTH = 96, 256  # rows and columns of a panel
+DEPTH, WIDTH = 128, 512  # rows and columns of a panel
 
 
 @compiled
