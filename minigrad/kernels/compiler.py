@@ -6,7 +6,7 @@
             y[i] += x[i]
 
 Kernels are defined at the top level of a module, not inside a function: only those are found in the cache again. What
-they call is marked `@helper`, and may stand in another file of their folder or of this one.
+they call is marked `@helper`, and may stand in another file of their folder, of this one or of one below it.
 
 Two things keep a loop from running on many numbers at once. A Python number beside a float32 makes a float64 of it, so
 write `one = x.dtype.type(1)`. And a kernel that gets the same array as input and as output is right, but ten times as
@@ -83,8 +83,8 @@ class Cache(FunctionCache):
 
 @functools.cache
 def sources(folder: Path) -> str:
-    """A fingerprint of the files in a kernel's folder and in this one."""
-    files = {*folder.glob("*.py"), *Path(__file__).parent.glob("*.py")}
+    """A fingerprint of the files in a kernel's folder, and in this one with those below it."""
+    files = {*folder.glob("*.py"), *Path(__file__).parent.rglob("*.py")}
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in sorted(files))).hexdigest()
 
 
