@@ -14,41 +14,41 @@ from minigrad.kernels.packed.registers import TILES, call, sizes_of, strip, tile
 
 DEPTH, HEIGHT = 320, 480  # rows of a panel of B; rows of a block of A, which stays in the second-level cache meanwhile
 LINE = 64  # bytes of a cache line: panels begin at one
-PANEL = (DEPTH + 16) * 4 * 64  # bytes of the largest panel, with room behind it for a whole square
-BLOCK = (HEIGHT + 16) * (DEPTH * 8 + LINE)
-MANY_ROWS = 48  # of A: from here on, copying B pays off
-MANY_COLUMNS = 256  # of B: from here on, copying a transposed A pays off
+BLOCK_ROW = DEPTH * 8 + LINE  # bytes from row to row of a copied block
+MANY_ROWS, MANY_COLUMNS = 96, 256  # from so many rows of A on, copying B pays off; columns of B: a transposed A
 
 
 @compiled
-def product(v, a, a_row, a_col, b, b_row, b_col, c, c_row, m, k, n, panel, packed):
-    """C = A @ B, tile by tile. B may be packed already; otherwise each panel is, where that pays off."""
+def product(v, a, a_row, a_col, b, b_row, b_col, c, c_row, m, k, n, panel, block, packed):
+    """C = A @ B, tile by tile. Where it pays off, a transposed A is turned, and B is copied unless packed already."""
     item, lanes, rows, full = sizes_of(v)
     for top in range(0, m, HEIGHT):
         bottom = min(top + HEIGHT, m)
+        start = n if packed else 0 if b_col != item or bottom - top >= MANY_ROWS else n - n % full
         for p in range(0, k, DEPTH):
             depth = min(DEPTH, k - p)
             left, left_row, left_col = a + top * a_row + p * a_col, a_row, a_col
             if a_row == item and n >= MANY_COLUMNS and not packed:
-                block, left_row, left_col = panel + PANEL, DEPTH * item + LINE, item
                 for x in range(0, depth, lanes):
-                    strip(v, left + x * a_col, a_row, a_col, block + x * item, left_row, bottom - top, depth - x)
-                left = block
-            for j in range(0, n, full):
-                width = min(full, n - j)
-                used = -(-width // lanes)  # vectors
-                right, right_row, panel_row = b + p * b_row + j * b_col, b_row, used * lanes * item
-                if packed:
-                    right, right_row = b + p * b_row + j * depth * item, panel_row
-                elif b_col != item or width < full or (bottom - top >= MANY_ROWS and b_row != panel_row):
-                    for x in range(0, width, lanes):
-                        strip(v, right + x * b_col, b_row, b_col, panel + x * item, panel_row, depth, width - x)
-                    right, right_row = panel, panel_row
-                for i in range(top, bottom, rows):
-                    tile(
-                        v, min(rows, bottom - i), used, left + (i - top) * left_row, left_row, left_col, right,
-                        right_row, c + i * c_row + j * item, c_row, depth, width - (used - 1) * lanes, p,
-                    )  # fmt: skip
+                    strip(v, left + x * a_col, item, a_col, block + x * item, BLOCK_ROW, bottom - top, depth - x)
+                left, left_row, left_col = block, BLOCK_ROW, item
+            step, wide = (8, n) if b_col == item else (depth, full)  # copy in the order in which it lies in memory
+            for x in range(0, n, wide):
+                for r in range(0, depth, step):
+                    for y in range(max(start - x, 0), min(wide, n - x), lanes):
+                        place = panel + ((y - y % full) * depth + r * full + y % full) * item
+                        corner = b + (p + r) * b_row + (x + y) * b_col
+                        strip(v, corner, b_row, b_col, place, full * item, min(step, depth - r), n - x - y)
+                for j in range(x, min(x + wide, n), full):
+                    used = -(-min(full, n - j) // lanes)  # vectors
+                    right, right_row = b + p * b_row + j * item, b_row
+                    if packed or j >= start:
+                        right, right_row = (b + p * b_row if packed else panel) + (j - x) * depth * item, full * item
+                    for i in range(top, bottom, rows):
+                        tile(
+                            v, min(rows, bottom - i), used, left + (i - top) * left_row, left_row, left_col, right,
+                            right_row, c + i * c_row + j * item, c_row, depth, min(full, n - j) - (used - 1) * lanes, p,
+                        )  # fmt: skip
 
 
 class Addresses(dict[np.dtype, int]):
@@ -60,7 +60,7 @@ class Addresses(dict[np.dtype, int]):
         if not supported():
             raise RuntimeError(why_not())
         vector = types.CPointer(types.UniTuple(from_dtype(dtype), vector_bytes() // dtype.itemsize))
-        found = product.get_compile_result(types.void(vector, *[types.int64] * 13))
+        found = product.get_compile_result(types.void(vector, *[types.int64] * 14))
         return self.setdefault(dtype, found.library.get_pointer_to_function(found.fndesc.llvm_cfunc_wrapper_name))
 
 
@@ -95,11 +95,12 @@ def run(address, a, b, out, packed):
         return True
     if out.strides[1] != item or item not in b.strides or not (apart(a, out) and apart(b, out)):
         return False
-    scratch = np.empty(0 if packed else LINE + PANEL + (BLOCK if a.strides[0] == item else 0), np.uint8)
+    panels = 0 if packed else (DEPTH + 16) * (n + LINE) * item  # 16 rows more: squares are turned whole
+    scratch = np.empty(LINE + panels + ((HEIGHT + 16) * BLOCK_ROW if a.strides[0] == item else 0), np.uint8)
     panel = -(-scratch.ctypes.data // LINE) * LINE
     call(address, (
         0, np.int64(a.ctypes.data), a.strides[0], a.strides[1], np.int64(b.ctypes.data), b.strides[0], b.strides[1],
-        np.int64(out.ctypes.data), out.strides[0], m, k, n, np.int64(panel), packed,
+        np.int64(out.ctypes.data), out.strides[0], m, k, n, np.int64(panel), np.int64(panel + panels), packed,
     ))  # fmt: skip
     return True
 
@@ -131,17 +132,16 @@ class Prepared(NamedTuple):
 def prepare(w: np.ndarray) -> Prepared:
     """Copy a matrix w into panels, once for many calls of `times`, which do not see later changes of w."""
     width, (k, n) = vector_bytes(), w.shape
-    address, lanes = addresses[w.dtype], width // w.itemsize
+    address, columns = addresses[w.dtype], width // w.itemsize * TILES[width][1]
     if not address:
         raise TypeError(f"packed: {w.dtype} is neither float32 nor float64")
-    padded, columns = -(-n // lanes) * lanes, lanes * TILES[width][1]
+    padded = -(-n // columns) * columns
     memory = np.zeros(k * padded + LINE, w.dtype)
     panels = memory[-memory.ctypes.data % LINE // w.itemsize :][: k * padded]
     for p in range(0, k, DEPTH):
         for j in range(0, n, columns):
             block = w[p : p + DEPTH, j : j + columns]
-            used = min(columns, padded - j)
-            panel = panels[p * padded + j * len(block) :][: len(block) * used].reshape(len(block), used)
+            panel = panels[p * padded + j * len(block) :][: block.shape[0] * columns].reshape(-1, columns)
             panel[:, : block.shape[1]] = block
     return Prepared(address, panels.reshape(k, padded), n)
 
