@@ -19,7 +19,8 @@ packed: Any = None
 with suppress(ImportError):  # where the room is left out
     from minigrad.kernels import packed
 
-SMALL = 64**3  # multiplications: a product of at most this many is done before a rule has been asked
+SMALL = 64**3  # multiplications: up to so many BLAS is as fast even where b is a transpose
+FEW = 10**6  # up to so many it is as fast for any other b
 
 
 class Product(Twin):
@@ -27,9 +28,11 @@ class Product(Twin):
 
     def __call__(self, *arrays: Any, **params: Any) -> Any:
         a, b = arrays
-        small = type(a) is type(b) is np.ndarray and a.ndim == b.ndim == 2 and len(a) * b.size <= SMALL
-        if small and not params and choice() != "numba":
-            return a.dot(b)  # np.matmul takes longer to start
+        if type(a) is type(b) is np.ndarray and a.ndim == b.ndim == 2 and not params and choice() != "numba":
+            work = len(a) * b.size
+            if work <= SMALL or (work <= FEW and b.strides[1] == b.itemsize):  # no rule needs to be asked
+                filled = len(b) < 64 and len(a) * b.shape[1] * b.itemsize > 2**15
+                return np.matmul(a, b) if filled else a.dot(b)  # dot starts sooner, but fills the result with zeros
         return super().__call__(a, b, **params)
 
     def serves(self, x: Any, *others: Any, size: int | None = None) -> bool:

@@ -51,12 +51,12 @@ def wins(m: int, k: int, n: int, transposed: bool, dtype: Any, blas_threads: int
     """Whether `matmul` is faster than NumPy's BLAS with `blas_threads` for (m, k) @ (k, n), as measured.
 
     Below 10⁶ multiplications OpenBLAS makes no copies and is as fast, unless B is the transpose of an array
-    (`transposed`) and m·n > 1024. With a single row or column every number is read once, so nothing can be gained.
-    BLAS uses its threads from 2¹⁹ multiplications on, and wakes them faster than we wake ours: with as many threads
-    this product is as fast only from twice `SHARED` on.
+    (`transposed`) and m·n > 1200. A single row or column is read once, so nothing can be gained, and 8 columns of
+    float32 fill half a vector. BLAS uses its threads from 2¹⁹ multiplications on, and wakes them faster than we wake
+    ours: with as many threads this product is as fast only from twice `SHARED` on.
     """
-    turned, work = transposed and m * n > 1024, m * k * n
-    if min(m, n) < 2 or np.dtype(dtype) not in (np.float32, np.float64) or not (turned or 10**6 < work <= 5 * 10**8):
+    turned, work, least = transposed and m * n > 1200, m * k * n, {"f": 9, "d": 2}.get(np.dtype(dtype).char, np.inf)
+    if m < 2 or n < least or not (turned or 10**6 < work <= 5 * 10**8):
         return False
     threads = pool.count() if work > 2 * SHARED else 1
     return (threads >= blas_threads or work <= 2**19) and supported()

@@ -178,6 +178,8 @@ def test_under_auto_the_shapes_decide(monkeypatch, winning):
         mg.matmul(a, b.astype("float32"))
         mg.matmul(a, b[:, 0])
         mg.matmul(a[:64, :64], b[:64, :64])  # so small that no rule is asked
+        mg.matmul(a[:64, :64], b[:64, :64].T.copy().T)
+        mg.matmul(a[:100, :100], b[:100])
         times = matrices.product_with(b, rows=200)
         times(a, np.empty((200, 100)))
     matrices.blas_threads.cache_clear()
@@ -193,7 +195,7 @@ class Labelled(np.ndarray):
 @pytest.mark.parametrize("choice", ["auto", "numba", "numpy", "definition"])
 def test_a_small_product_is_that_of_numpy(choice):
     """Of two dtypes, of nothing, of a subclass, into `out`; on both sides of the size that counts as small."""
-    for m, k, n in [(0, 3, 2), (3, 0, 2), (1, 5, 1), (64, 64, 64), (64, 64, 65)]:
+    for m, k, n in [(0, 3, 2), (3, 0, 2), (1, 5, 1), (64, 64, 64), (64, 64, 65), (100, 2, 100)]:
         for left, right in ["ff", "dd", "fd", "lf", "bb", "??"]:
             a, b = (10 * x for x in pair(m, k, n, float))
             a, b = a.astype(left), b.astype(right)
