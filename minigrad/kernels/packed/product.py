@@ -95,8 +95,8 @@ def run(address, a, b, out, packed):
         return True
     if out.strides[1] != item or item not in b.strides or not (apart(a, out) and apart(b, out)):
         return False
-    panels = 0 if packed else (DEPTH + 16) * (n + LINE) * item  # 16 rows more: squares are turned whole
-    scratch = np.empty(LINE + panels + ((HEIGHT + 16) * BLOCK_ROW if a.strides[0] == item else 0), np.uint8)
+    panels = 0 if packed else (min(k, DEPTH) + 16) * (n + LINE) * item  # 16 rows more: squares are turned whole
+    scratch = np.empty(LINE + panels + ((min(m, HEIGHT) + 16) * BLOCK_ROW if a.strides[0] == item else 0), np.uint8)
     panel = -(-scratch.ctypes.data // LINE) * LINE
     call(address, (
         0, np.int64(a.ctypes.data), a.strides[0], a.strides[1], np.int64(b.ctypes.data), b.strides[0], b.strides[1],
