@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.kernels import activations
-from minigrad.kernels.compiler import compiled
+from minigrad.kernels.compiler import compiled, helper
 from minigrad.kernels.exponentials import sigmoid_of, tanh_of
 
 
@@ -20,11 +20,22 @@ def add_row(z, b):
             z[i, j] += b[j]
 
 
+@helper
+def add_rows(g, start, end, total):
+    """Add up to four rows of g to the float64 `total`; four are added to each other first, which saves conversions."""
+    if end == start + 4:
+        for j in range(total.size):
+            total[j] += (g[start, j] + g[start + 1, j]) + (g[start + 2, j] + g[start + 3, j])
+    else:
+        for i in range(start, end):
+            for j in range(total.size):
+                total[j] += g[i, j]
+
+
 @compiled
 def sum_columns(g, total):
-    for i in range(g.shape[0]):
-        for j in range(total.size):
-            total[j] += g[i, j]
+    for start in range(0, g.shape[0], 4):
+        add_rows(g, start, min(start + 4, g.shape[0]), total)
 
 
 @compiled
@@ -53,28 +64,34 @@ def bias_relu(z, b):
 @compiled
 def sigmoid_sums(g, y, out, total):
     one = y.dtype.type(1)
-    for i in range(g.shape[0]):
-        for j in range(total.size):
-            out[i, j] = g[i, j] * (y[i, j] * (one - y[i, j]))
-            total[j] += out[i, j]
+    for start in range(0, g.shape[0], 4):
+        end = min(start + 4, g.shape[0])
+        for i in range(start, end):
+            for j in range(total.size):
+                out[i, j] = g[i, j] * (y[i, j] * (one - y[i, j]))
+        add_rows(out, start, end, total)
 
 
 @compiled
 def tanh_sums(g, y, out, total):
     one = y.dtype.type(1)
-    for i in range(g.shape[0]):
-        for j in range(total.size):
-            out[i, j] = g[i, j] * (one - y[i, j] * y[i, j])
-            total[j] += out[i, j]
+    for start in range(0, g.shape[0], 4):
+        end = min(start + 4, g.shape[0])
+        for i in range(start, end):
+            for j in range(total.size):
+                out[i, j] = g[i, j] * (one - y[i, j] * y[i, j])
+        add_rows(out, start, end, total)
 
 
 @compiled
 def relu_sums(g, y, out, total):
     zero = y.dtype.type(0)
-    for i in range(g.shape[0]):
-        for j in range(total.size):
-            out[i, j] = zero if y[i, j] <= zero else g[i, j]
-            total[j] += out[i, j]
+    for start in range(0, g.shape[0], 4):
+        end = min(start + 4, g.shape[0])
+        for i in range(start, end):
+            for j in range(total.size):
+                out[i, j] = zero if y[i, j] <= zero else g[i, j]
+        add_rows(out, start, end, total)
 
 
 ONE_PASS = {
