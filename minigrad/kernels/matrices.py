@@ -19,8 +19,8 @@ packed: Any = None
 with suppress(ImportError):  # where the room is left out
     from minigrad.kernels import packed
 
-SMALL = 64**3  # multiplications: up to so many BLAS is as fast even where b is a transpose
-FEW = 10**6  # up to so many it is as fast for any other b
+SMALL = 64**3  # multiplications: up to so many, BLAS is as fast even where b is the transpose of an array
+FEW = 10**6  # up to so many, it is as fast for any other b, or a result of at most 1200 numbers
 
 
 class Product(Twin):
@@ -29,9 +29,9 @@ class Product(Twin):
     def __call__(self, *arrays: Any, **params: Any) -> Any:
         a, b = arrays
         if type(a) is type(b) is np.ndarray and a.ndim == b.ndim == 2 and not params and choice() != "numba":
-            work = len(a) * b.size
-            if work <= SMALL or (work <= FEW and b.strides[1] == b.itemsize):  # no rule needs to be asked
-                filled = len(b) < 64 and len(a) * b.shape[1] * b.itemsize > 2**15
+            work, size = len(a) * b.size, len(a) * b.shape[1]
+            if work <= SMALL or (work <= FEW and (size <= 1200 or b.strides[1] == b.itemsize)):  # no rule to be asked
+                filled = len(b) < 64 and size * b.itemsize > 2**15
                 return np.matmul(a, b) if filled else a.dot(b)  # dot starts sooner, but fills the result with zeros
         return super().__call__(a, b, **params)
 
