@@ -18,7 +18,7 @@ LOW, HIGH = -40, 14
 OCTAVES = 2.0 ** np.arange(LOW, HIGH + 1)
 EDGES = np.concatenate([[-np.inf], -OCTAVES[::-1], OCTAVES, [np.inf]])  # the middle bin holds what is nearly 0
 RUN = 256  # a large array is sampled in runs of this many neighbours in memory
-SAMPLE = 2**14  # how many elements of a large array are counted in one step, at most
+SAMPLE = 2**13  # how many elements of a large array are counted in one step, at most
 
 
 def octaves_line(x: np.ndarray, low: int, high: int, first: int, every: int, run: int) -> np.ndarray:
@@ -43,27 +43,30 @@ def octaves_line(x: np.ndarray, low: int, high: int, first: int, every: int, run
 count_octaves = twin("count_octaves", octaves_line, "statistics", why="float32 4 times as fast")
 
 
-def octaves(x: np.ndarray, first: int = 0, every: int = RUN) -> np.ndarray:
+def octaves(x: np.ndarray, first: int = 0, every: int = RUN, size: int | None = None) -> np.ndarray:
     """How many elements of x lie in each bin; those that are not finite are in the outermost ones.
 
-    Only runs of 256 elements count: one that starts at element `first`, then one every `every` elements.
+    Only runs of 256 elements count: one that starts at element `first`, then one every `every` elements. A kernel
+    counts if x, or else `size`, is large.
 
     >>> counts = octaves(np.array([0.0, 3.0, 2.0, -0.75]))
     >>> [(float(EDGES[i]), float(EDGES[i + 1]), int(counts[i])) for i in np.flatnonzero(counts)]
     [(-1.0, -0.5, 1), (-9.094947017729282e-13, 9.094947017729282e-13, 1), (2.0, 4.0, 2)]
     """
-    return count_octaves(x, LOW, HIGH, first, every, RUN)
+    served = count_octaves.serves(x, size=size)
+    return (count_octaves.kernel if served else count_octaves.line)(x, LOW, HIGH, first, every, RUN)
 
 
 class Histograms(Rows, Mapping):
     """Name → counts (rows, bins), summed over the steps of each row; see `minigrad.inspection.monitor.history`.
 
-    If an array has more than 16,384 elements, each step counts every k-th run of 256 and the next step starts one
-    run later, so that k steps count all of them.
+    If an array has more than 8,192 elements, each step counts every k-th run of 256 and the next step starts one
+    run later, so that k steps count all of them. `size` is that of the model: in a large one, kernels count everything.
     """
 
-    def __init__(self, capacity: int = 64) -> None:
+    def __init__(self, capacity: int = 64, size: int = 0) -> None:
         super().__init__(capacity)
+        self.size = size
         self.counts: dict[str, np.ndarray] = {}
         self.recorded = 0
 
@@ -74,7 +77,7 @@ class Histograms(Rows, Mapping):
     def count(self, x: np.ndarray) -> np.ndarray:
         """How many elements of x lie in each bin, among those that this step samples."""
         k = -(-x.size // SAMPLE) | 1  # odd, so that in a matrix of 2ⁿ columns runs come from all of them
-        return octaves(x, self.recorded % k * RUN, k * RUN)
+        return octaves(x, self.recorded % k * RUN, k * RUN, max(x.size, self.size))
 
     def add(self, name: str, counts: np.ndarray) -> None:
         """Add these counts to the row of this step."""

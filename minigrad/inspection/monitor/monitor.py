@@ -129,7 +129,7 @@ class GradientMonitor:
         if not self.trained:
             raise ValueError("GradientMonitor: the optimizer trains no parameter of the model")
         self.history = History()
-        self.histograms = Histograms()
+        self.histograms = Histograms(size=sum(p.size for p in self.names))
         self.layers: dict[str, Layer] = {}  # by scope, in the order of the forward pass
         self.steps = 0
         self.walk = Walk()  # what was heard and is not yet in the layers

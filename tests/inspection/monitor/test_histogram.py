@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from minigrad.inspection.monitor.histogram import EDGES, Histograms, octaves
+from minigrad.inspection.monitor.histogram import EDGES, Histograms, count_octaves, octaves
+from minigrad.kernels import use
+from minigrad.kernels.dispatch import available
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -23,12 +25,21 @@ def test_histograms_agree_with_numpy(dtype):
 
 def test_a_large_array_is_counted_over_several_steps():
     x = np.random.default_rng(0).normal(size=(400, 300)).astype(np.float32)
-    histograms, k = Histograms(), 9
+    histograms, k = Histograms(), 15
     for step in range(k):
         histograms.begin(step)
         histograms.add("x", histograms.count(x))
-        assert 12_000 < histograms["x"][step].sum() <= 2**14
+        assert 7_000 < histograms["x"][step].sum() <= 2**13
     np.testing.assert_array_equal(histograms["x"].sum(axis=0), octaves(x))
+
+
+def test_in_a_large_model_the_same_is_counted_of_a_small_array(monkeypatch):
+    x = np.random.default_rng(0).normal(size=10)
+    expected = Histograms().count(x)
+    if available():
+        monkeypatch.setattr(count_octaves, "line", None)
+    with use("auto"):
+        np.testing.assert_array_equal(Histograms(size=10_000).count(x), expected)
 
 
 def test_histograms_are_bounded_and_keep_every_count():
