@@ -16,6 +16,7 @@ from minigrad.kernels import pool
 
 __all__ = ["matmul", "prepare", "supported", "times", "why_not", "wins"]
 
+LEAST = {np.dtype("float32"): 9, np.dtype("float64"): 2}  # columns that pay off: 8 of float32 fill half a vector
 SHARED = 2**23  # multiplications from which threads pay off: waking one takes some 20 µs
 
 
@@ -51,12 +52,11 @@ def wins(m: int, k: int, n: int, transposed: bool, dtype: Any, blas_threads: int
     """Whether `matmul` is faster than NumPy's BLAS with `blas_threads` for (m, k) @ (k, n), as measured.
 
     Below 10⁶ multiplications OpenBLAS makes no copies and is as fast, unless B is the transpose of an array
-    (`transposed`) and m·n > 1200. A single row or column is read once, so nothing can be gained, and 8 columns of
-    float32 fill half a vector. BLAS uses its threads from 2¹⁹ multiplications on, and wakes them faster than we wake
-    ours: with as many threads this product is as fast only from twice `SHARED` on.
+    (`transposed`) and m·n > 1200. BLAS uses its threads from 2¹⁹ multiplications on, and wakes them faster than we
+    wake ours: with as many threads this product is as fast only from twice `SHARED` on.
     """
-    turned, work, least = transposed and m * n > 1200, m * k * n, {"f": 9, "d": 2}.get(np.dtype(dtype).char, np.inf)
-    if m < 2 or n < least or not (turned or 10**6 < work <= 5 * 10**8):
+    turned, work = transposed and m * n > 1200, m * k * n
+    if m < 2 or n < LEAST.get(np.dtype(dtype), np.inf) or not (turned or 10**6 < work <= 5 * 10**8):
         return False
     threads = pool.count() if work > 2 * SHARED else 1
     return (threads >= blas_threads or work <= 2**19) and supported()

@@ -15,12 +15,12 @@ from minigrad.kernels.packed.registers import TILES, call, sizes_of, strip, tile
 DEPTH, HEIGHT = 320, 480  # rows of a panel of B; rows of a block of A, which stays in the second-level cache meanwhile
 LINE = 64  # bytes of a cache line: panels begin at one
 BLOCK_ROW = DEPTH * 8 + LINE  # bytes from row to row of a copied block
-MANY_ROWS, MANY_COLUMNS = 96, 256  # from so many rows of A on, copying B pays off; columns of B: a transposed A
+MANY_ROWS, MANY_COLUMNS = 96, 256  # rows of A from which copying B pays off; columns of B: turning a transposed A
 
 
 @compiled
 def product(v, a, a_row, a_col, b, b_row, b_col, c, c_row, m, k, n, panel, block, packed):
-    """C = A @ B, tile by tile. Where it pays off, a transposed A is turned, and B is copied unless packed already."""
+    """C = A @ B, tile by tile; A and B are copied first where that pays off, or B has no rows of whole vectors."""
     item, lanes, rows, full = sizes_of(v)
     for top in range(0, m, HEIGHT):
         bottom = min(top + HEIGHT, m)
@@ -32,10 +32,10 @@ def product(v, a, a_row, a_col, b, b_row, b_col, c, c_row, m, k, n, panel, block
                 for x in range(0, depth, lanes):
                     strip(v, left + x * a_col, item, a_col, block + x * item, BLOCK_ROW, bottom - top, depth - x)
                 left, left_row, left_col = block, BLOCK_ROW, item
-            step, wide = (8, n) if b_col == item else (depth, full)  # copy in the order in which it lies in memory
+            step, wide = (8, n) if b_col == item else (depth, full)  # so many rows at a time: as they lie in memory
             for x in range(0, n, wide):
                 for r in range(0, depth, step):
-                    for y in range(max(start - x, 0), min(wide, n - x), lanes):
+                    for y in range(start, min(wide, n - x), lanes):
                         place = panel + ((y - y % full) * depth + r * full + y % full) * item
                         corner = b + (p + r) * b_row + (x + y) * b_col
                         strip(v, corner, b_row, b_col, place, full * item, min(step, depth - r), n - x - y)
@@ -95,18 +95,18 @@ def run(address, a, b, out, packed):
         return True
     if out.strides[1] != item or item not in b.strides or not (apart(a, out) and apart(b, out)):
         return False
-    panels = 0 if packed else (min(k, DEPTH) + 16) * (n + LINE) * item  # 16 rows more: squares are turned whole
+    panels = 0 if packed else (min(k, DEPTH) + 16) * ((b.strides[1] == item) * n // 64 + 1) * 64 * item
     scratch = np.empty(LINE + panels + ((min(m, HEIGHT) + 16) * BLOCK_ROW if a.strides[0] == item else 0), np.uint8)
-    panel = -(-scratch.ctypes.data // LINE) * LINE
+    panel = -(-scratch.ctypes.data // LINE) * LINE  # with 16 rows of room, since squares are turned whole
     call(address, (
         0, np.int64(a.ctypes.data), a.strides[0], a.strides[1], np.int64(b.ctypes.data), b.strides[0], b.strides[1],
         np.int64(out.ctypes.data), out.strides[0], m, k, n, np.int64(panel), np.int64(panel + panels), packed,
     ))  # fmt: skip
-    return True
+    return scratch.size > 0  # always; Numba frees an array after its last use, which must not be before the call
 
 
 def run_on_threads(address, a, b, out, packed):
-    fits = out.shape == (a.shape[0], b.shape[1]) and apart(a, out) and apart(b, out)
+    fits = a.ndim == b.ndim == 2 and out.shape == (a.shape[0], b.shape[1]) and apart(a, out) and apart(b, out)
     if not fits or a.size * out.shape[1] < SHARED:
         return run(address, a, b, out, packed)
     return all(pool.share(lambda *part: run(address, *part, packed), a, b, out, TILES[64][0], 64))
@@ -141,7 +141,7 @@ def prepare(w: np.ndarray) -> Prepared:
     for p in range(0, k, DEPTH):
         for j in range(0, n, columns):
             block = w[p : p + DEPTH, j : j + columns]
-            panel = panels[p * padded + j * len(block) :][: block.shape[0] * columns].reshape(-1, columns)
+            panel = panels[p * padded + j * len(block) :][: len(block) * columns].reshape(-1, columns)
             panel[:, : block.shape[1]] = block
     return Prepared(address, panels.reshape(k, padded), n)
 
