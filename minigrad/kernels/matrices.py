@@ -19,6 +19,7 @@ packed: Any = None
 with suppress(ImportError):  # where the room is left out
     from minigrad.kernels import packed
 
+# Where `packed.wins` says no in any case: it takes as long to ask as to multiply
 SMALL = 64**3  # multiplications: up to so many, BLAS is as fast even where b is the transpose of an array
 FEW = 10**6  # up to so many, it is as fast for any other b, or a result of at most 1200 numbers
 
@@ -30,9 +31,9 @@ class Product(Twin):
         a, b = arrays
         if type(a) is type(b) is np.ndarray and a.ndim == b.ndim == 2 and not params and choice() != "numba":
             work, size = len(a) * b.size, len(a) * b.shape[1]
-            if work <= SMALL or (work <= FEW and (size <= 1200 or b.strides[1] == b.itemsize)):  # no rule to be asked
-                filled = len(b) < 64 and size * b.itemsize > 2**15
-                return np.matmul(a, b) if filled else a.dot(b)  # dot starts sooner, but fills the result with zeros
+            if work <= SMALL or (work <= FEW and (size <= 1200 or b.strides[1] == b.itemsize)):
+                few = len(b) < 64 and size * b.itemsize > 2**15  # terms in each of many sums
+                return np.matmul(a, b) if few else a.dot(b)  # dot starts sooner, but clears the result first
         return super().__call__(a, b, **params)
 
     def serves(self, x: Any, *others: Any, size: int | None = None) -> bool:

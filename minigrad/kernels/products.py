@@ -166,10 +166,11 @@ def in_registers(x, a, b):
 
 def at_hand(dtype):
     """(What to run, how many multiplications it takes), on numbers that are always at hand: in a plain loop, and in
-    tiles of the packed product that get the same row of B and the same column of A again and again."""
+    tiles of the packed product that get the same row of B and the same column of A again and again; take the faster.
+    """
     x, one, c = np.ones(512, dtype), np.ones((12, 64), dtype), np.empty((12, 64), dtype)
     found = [(lambda: in_registers(x, x[0] / 2, x[0] / 2), 16_000 * x.size)]
-    if matrices.has_packed():  # compilers may prefer shorter vectors than the processor has; it does not
+    if matrices.has_packed():  # a compiler may choose shorter vectors than the processor has
         a, b = np.broadcast_to(one[:, :1], (12, 4096)), np.broadcast_to(one[0], (4096, 64))
         found.append((lambda: matrices.packed.matmul(a, b, c), 4096 * c.size))
     return found
