@@ -91,7 +91,7 @@ def draw(sizes: list[int], speeds: dict[str, np.ndarray], peak: float) -> Figure
     right.barh(names, shares, color=[COLOURS[MARKS[name][0]] for name in names])
     for i, (share, before) in enumerate(zip(shares, [np.nan, *shares], strict=False)):
         right.text(share + 1, i, f"{share:.1f} %" + (f"   ×{share / before:.1f}" if i else ""), va="center")
-    right.set(xlim=(0, 125), xlabel="% of the arithmetic that this core can do", title=f"n = {sizes[-1]}")
+    right.set(xlim=(0, 125), xlabel="% of the speed with numbers at hand", title=f"n = {sizes[-1]}")
     right.invert_yaxis()
     return left.figure
 

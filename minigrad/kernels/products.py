@@ -45,7 +45,7 @@ memory for four multiplications instead of three for one. Four rows of C gather 
     └────────┘  │──────────▶         │  └────────────────────┘
                 └────────────────────┘
 
-Each adds A·B to C, in place; `at_hand` is arithmetic that waits for no memory, the most that can be reached.
+Each adds A·B to C, in place; `at_hand` is arithmetic that waits for no memory, about the most that can be reached.
 `python -m demos matmul` measures them all. `matmul` is what the op of that name calls.
 """
 
