@@ -12,7 +12,7 @@ from minigrad.kernels.compiler import compiled, helper
 from minigrad.kernels.packed import SHARED, supported, vector_bytes, why_not
 from minigrad.kernels.packed.registers import TILES, call, sizes_of, strip, tile
 
-DEPTH, HEIGHT = 320, 480  # rows of a panel of B; rows of a block of A, which stays in the second-level cache meanwhile
+DEPTH, HEIGHT, WIDTH = 320, 480, 1024  # rows of a panel of B; rows of a block of A; columns of B copied at a time
 LINE = 64  # bytes of a cache line: panels begin at one
 BLOCK_ROW = DEPTH * 8 + LINE  # bytes from row to row of a copied block
 MANY_ROWS, MANY_COLUMNS = 96, 256  # rows of A from which copying B pays off; columns of B: turning a transposed A
@@ -32,10 +32,10 @@ def product(v, a, a_row, a_col, b, b_row, b_col, c, c_row, m, k, n, panel, block
                 for x in range(0, depth, lanes):
                     strip(v, left + x * a_col, item, a_col, block + x * item, BLOCK_ROW, bottom - top, depth - x)
                 left, left_row, left_col = block, BLOCK_ROW, item
-            step, wide = (8, n) if b_col == item else (depth, full)  # so many rows at a time: as they lie in memory
+            step, wide = (8, n if packed else WIDTH) if b_col == item else (depth, full)  # copied as it lies in memory
             for x in range(0, n, wide):
                 for r in range(0, depth, step):
-                    for y in range(start, min(wide, n - x), lanes):
+                    for y in range(max(start - x, 0), min(wide, n - x), lanes):
                         place = panel + ((y - y % full) * depth + r * full + y % full) * item
                         corner = b + (p + r) * b_row + (x + y) * b_col
                         strip(v, corner, b_row, b_col, place, full * item, min(step, depth - r), n - x - y)
@@ -95,7 +95,7 @@ def run(address, a, b, out, packed):
         return True
     if out.strides[1] != item or item not in b.strides or not (apart(a, out) and apart(b, out)):
         return False
-    panels = 0 if packed else (min(k, DEPTH) + 16) * ((b.strides[1] == item) * n // 64 + 1) * 64 * item
+    panels = 0 if packed else (min(k, DEPTH) + 16) * ((b.strides[1] == item) * min(n, WIDTH) // 64 + 1) * 64 * item
     scratch = np.empty(LINE + panels + ((min(m, HEIGHT) + 16) * BLOCK_ROW if a.strides[0] == item else 0), np.uint8)
     panel = -(-scratch.ctypes.data // LINE) * LINE  # with 16 rows of room, since squares are turned whole
     call(address, (

@@ -130,10 +130,14 @@ def test_vectors_of_other_processors(width):
         assert_product(packed.times(a, packed.prepare(b), np.empty((m, n), np.float32)), a, b)
 
 
+SEVERAL = [
+    (481, 321, 65), (481, 321, 257), (100, 21, 2100), (20, 330, 1030), (500, 30, 10), (7, 800, 130), (512, 300, 300),
+    (64, 512, 512),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(
-    ("m", "k", "n"), [(481, 321, 65), (481, 321, 257), (500, 30, 10), (7, 800, 130), (512, 300, 300), (64, 512, 512)]
-)
+@pytest.mark.parametrize(("m", "k", "n"), SEVERAL)
 def test_several_blocks_and_panels(m, k, n, dtype):
     rng = np.random.default_rng(0)
     a, b = numbers(rng, m, k, dtype), numbers(rng, k, n, dtype)
