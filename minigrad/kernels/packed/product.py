@@ -12,7 +12,7 @@ from minigrad.kernels.compiler import compiled, helper
 from minigrad.kernels.packed import SHARED, supported, vector_bytes, why_not
 from minigrad.kernels.packed.registers import TILES, call, sizes_of, strip, tile
 
-DEPTH, HEIGHT, WIDTH = 320, 480, 1024  # rows of a panel of B; rows of a block of A; columns of B copied at a time
+DEPTH, HEIGHT, WIDTH = 320, 480, 512  # rows of a panel of B; rows of a block of A; columns of B copied at a time
 LINE = 64  # bytes of a cache line: panels begin at one
 BLOCK_ROW = DEPTH * 8 + LINE  # bytes from row to row of a copied block
 MANY_ROWS, MANY_COLUMNS = 96, 256  # rows of A from which copying B pays off; columns of B: turning a transposed A
