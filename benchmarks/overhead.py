@@ -1,15 +1,19 @@
 """What an op costs beside its arithmetic: forward and backward on ten elements.
 
 `python -m benchmarks.overhead` prints all, beside PyTorch if it is installed; each `track_` function is a benchmark of
-its own. Both take turns on one thread, with Python's garbage collector on. How the cost per node grows with the length
-of a graph is also measured with the collector off, since full collections visit every object of a live graph; and for
-the barest chain that Python can hold, whose cost grows by a larger factor.
+its own. Both take turns on one thread, with Python's garbage collector on.
+
+How the cost per node grows with the length of a graph is measured in a new process each time, since what ran before
+leaves a memory in pieces; and also with the collector off, whose full collections visit every object of a live graph,
+and for the barest chain that Python can hold.
 """
 
 from __future__ import annotations
 
 import gc
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -137,36 +141,48 @@ def track_chain_to_pytorch() -> float:
     return beside_pytorch(chain, chain, calls=5)[1]
 
 
-def track_microseconds_per_node(nodes: int) -> float:
-    """Forward and backward of a chain, per node, with the collector off: it must not grow with the length."""
-    run = step(lambda x, z: chain(x, z, nodes), "minigrad")
+def per_node(run: Callable, nodes: int) -> float:
+    """Microseconds per node of forward and backward through a chain."""
+    return min(seconds(run, 1) for _ in range(max(3, 10**5 // nodes))) / nodes * 1e6
+
+
+def track_long_chain(nodes: int) -> float:
+    """It must not grow with the length by more than PyTorch's."""
+    return per_node(step(lambda x, z: chain(x, z, nodes), "minigrad"), nodes)
+
+
+def track_long_chain_uncollected(nodes: int) -> float:
+    """The same without the collector: it must not grow."""
     before = gc.isenabled()
     gc.disable()
     try:
-        return min(seconds(run, 1) for _ in range(max(2, 100_000 // nodes))) / nodes * 1e6
+        return track_long_chain(nodes)
     finally:
         (gc.enable if before else gc.disable)()
 
 
-def track_long_chain_to_pytorch(nodes: int) -> float:
-    """The same with the collector on, over the time of PyTorch, whose cost per node also grows with the length."""
-    return long_chain(nodes)[1]
+def track_long_chain_of_pytorch(nodes: int) -> float:
+    if torch is None:
+        return float("nan")
+    torch.set_num_threads(1)
+    return per_node(step(lambda x, z: chain(x, z, nodes), "pytorch"), nodes)
 
 
 def track_bare_chain(nodes: int) -> float:
-    """Microseconds per node of the barest chain in Python, with the collector on."""
-    return min(seconds(lambda: bare_chain(nodes), 1) for _ in range(max(3, 10**5 // nodes))) / nodes * 1e6
+    """The least that a chain of Python objects can take."""
+    return per_node(lambda: bare_chain(nodes), nodes)
 
 
-def long_chain(nodes: int) -> tuple[float, float]:
-    microseconds, ratio = beside_pytorch(*[lambda x, z: chain(x, z, nodes)] * 2, calls=1, rounds=max(3, 10**5 // nodes))
-    return microseconds / nodes, ratio
-
-
-track_op_to_pytorch.unit = track_chain_to_pytorch.unit = track_long_chain_to_pytorch.unit = "ratio"
-track_microseconds_per_node.unit = track_bare_chain.unit = "µs"
+track_op_to_pytorch.unit = track_chain_to_pytorch.unit = "ratio"
 LENGTHS = [10**3, 10**4, 10**5, 10**6]
-track_microseconds_per_node.params = track_long_chain_to_pytorch.params = track_bare_chain.params = LENGTHS
+LONG_CHAINS = [track_long_chain, track_long_chain_uncollected, track_long_chain_of_pytorch, track_bare_chain]
+for track in LONG_CHAINS:
+    track.params, track.unit = LENGTHS, "µs"
+
+
+def in_new_process(track: Callable[[int], float], nodes: int) -> float:
+    program = f"from benchmarks.overhead import {track.__name__} as track; print(track({nodes}))"
+    return float(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
 
 
 def main() -> None:
@@ -177,10 +193,11 @@ def main() -> None:
     print(f"{'median of all':20} {statistics.median(ours):7.2f} µs {statistics.median(ratios):7.2f} × PyTorch")
     microseconds, ratio = beside_pytorch(chain, chain, calls=5)
     print(f"{'chain of 200':20} {microseconds:7.2f} µs {ratio:7.2f} × PyTorch")
-    for nodes in LENGTHS:
-        microseconds, ratio = long_chain(nodes)
-        others = f"{track_microseconds_per_node(nodes):.2f} µs uncollected, bare {track_bare_chain(nodes):.2f} µs"
-        print(f"{f'chain of {nodes:,}':20} {microseconds:7.2f} µs {ratio:7.2f} × PyTorch, {others}")
+    table = [[in_new_process(track, nodes) for track in LONG_CHAINS] for nodes in LENGTHS]
+    growth = [last / first for first, last in zip(table[0], table[-1], strict=True)]
+    print("\nµs per node            minigrad   collector off   PyTorch   barest chain")
+    for head, row in zip([*(f"{nodes:,} nodes" for nodes in LENGTHS), "last / first"], [*table, growth], strict=True):
+        print("{:18} {:12.2f} {:15.2f} {:9.2f} {:14.2f}".format(head, *row))
 
 
 if __name__ == "__main__":
