@@ -6,7 +6,7 @@ point number gives its bin, without a logarithm.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -68,11 +68,6 @@ class Histograms(Rows, Mapping):
         super().__init__(capacity)
         self.size = size
         self.counts: dict[str, np.ndarray] = {}
-        self.recorded = 0
-
-    def begin(self, step: int) -> None:
-        super().begin(step)
-        self.recorded += 1
 
     def count(self, x: np.ndarray) -> np.ndarray:
         """How many elements of x lie in each bin, among those that this step samples."""
@@ -85,10 +80,8 @@ class Histograms(Rows, Mapping):
             self.counts[name] = np.zeros((len(self.steps), len(EDGES) - 1), np.int64)
         self.counts[name][self.length - 1] += counts
 
-    def halve(self) -> None:
-        for counts in self.counts.values():
-            counts[: len(counts) // 2] = counts[::2] + counts[1::2]
-            counts[len(counts) // 2 :] = 0
+    def tables(self) -> Iterable[np.ndarray]:
+        return self.counts.values()
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.counts[name][: self.length].copy()

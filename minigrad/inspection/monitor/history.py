@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,32 +21,40 @@ from minigrad.inspection import text
 
 
 class Rows:
-    """Which steps the rows of a table stand for; a subclass holds the table, and merges it in `halve`."""
+    """Which steps the rows of some tables stand for; a subclass says which arrays these are."""
 
     def __init__(self, capacity: int) -> None:
         self.steps = np.zeros(capacity, np.int64)  # the first step of each row
-        self.length = 0
         self.stride = 1  # how many recorded steps make a row
-        self.filled = 0  # how many of them the last row has so far
-        self.step = 0  # the last recorded one
+        self.recorded = 0  # how many steps there are so far
+        self.step = 0  # the last of them
+
+    @property
+    def length(self) -> int:
+        """How many rows there are; the last one may still be filling."""
+        return -(-self.recorded // self.stride)
+
+    def tables(self) -> Iterable[np.ndarray]:
+        """Arrays of sums with a row for each entry of `steps`."""
+        raise NotImplementedError
 
     def begin(self, step: int) -> None:
         """Begin a step: the values that follow belong to it."""
-        if self.filled == self.stride or not self.length:
-            if self.length == len(self.steps):
-                self.halve()
-                self.steps[: self.length // 2] = self.steps[::2]
-                self.length //= 2
-                self.stride *= 2
-            self.steps[self.length] = step
-            self.length += 1
-            self.filled = 0
-        self.filled += 1
+        if self.recorded == len(self.steps) * self.stride:
+            self.halve()
+        if self.recorded % self.stride == 0:
+            self.steps[self.recorded // self.stride] = step
+        self.recorded += 1
         self.step = step
 
     def halve(self) -> None:
         """Merge row 1 into row 0, row 3 into row 2 and so on, and leave the second half empty."""
-        raise NotImplementedError
+        half = len(self.steps) // 2
+        for table in self.tables():
+            table[:half] = table[::2] + table[1::2]
+            table[half:] = 0
+        self.steps[:half] = self.steps[::2]
+        self.stride *= 2
 
 
 class History(Rows, Mapping):
@@ -96,11 +104,9 @@ class History(Rows, Mapping):
             self.counts[row, places] += 1
         self.noted = []
 
-    def halve(self) -> None:
+    def tables(self) -> Iterable[np.ndarray]:
         self.enter()
-        for table in (self.sums, self.counts):
-            table[: len(table) // 2] = table[::2] + table[1::2]
-            table[len(table) // 2 :] = 0
+        return self.sums, self.counts
 
     def __getitem__(self, key: str) -> np.ndarray:
         if key == "step":
