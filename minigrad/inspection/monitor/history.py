@@ -9,6 +9,8 @@ stands for twice as many steps: after 10,000 steps there are 625 rows of 16, and
 
 from __future__ import annotations
 
+import codecs
+import csv
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -136,9 +138,9 @@ class History(Rows, Mapping):
     def to_csv(self, path: str | os.PathLike) -> None:
         """A line per row; a cell is empty where nothing was computed."""
         with replacing(path) as file:
-            file.write((",".join(map(quoted, self)) + "\n").encode())
-            for row in zip(*self.values(), strict=True):
-                file.write((",".join("" if np.isnan(x) else str(x) for x in row) + "\n").encode())
+            writer = csv.writer(codecs.getwriter("utf-8")(file), lineterminator="\n")
+            writer.writerow(self)
+            writer.writerows(["" if np.isnan(x) else x for x in row] for row in zip(*self.values(), strict=True))
 
     def to_tensorboard(self, folder: str | os.PathLike, histograms: Any = None) -> None:
         """Event files for TensorBoard: a curve per key, and `histograms` if there are any.
@@ -160,8 +162,3 @@ class History(Rows, Mapping):
                         writer.add_scalar(key, value, int(step))
             for name, step, facts in histograms.for_tensorboard() if histograms else ():
                 writer.add_histogram_raw(f"histogram/{name}", **facts, global_step=step)
-
-
-def quoted(name: str) -> str:
-    """A name as a cell of a CSV file."""
-    return '"' + name.replace('"', '""') + '"' if set(name) & set(',"\n') else name
