@@ -39,7 +39,7 @@ def layout(sizes: Sequence[tuple[float, float]], sources: Sequence[Sequence[int]
             below[source].append((item, (k + 1) / (len(inputs) + 1) - 0.5))
     arrange(rows, above, below)
     x = places(rows, above, below, widths)
-    heights = [max((sizes[i][1] for i in row if i < len(sizes)), default=0.0) for row in rows]
+    heights = [max(sizes[i][1] for i in row if i < len(sizes)) for row in rows]
     tops = [0.0, *accumulate(height + BELOW for height in heights)]
     corners = [(x[i] - widths[i] / 2, tops[rank[i]]) for i in range(len(sizes))]
     courses = {}
@@ -59,12 +59,13 @@ def ranks(sources: Sequence[Sequence[int]]) -> list[int]:
     for i in reversed(range(len(sources))):
         for j in sources[i]:
             steps[j] = max(steps[j], steps[i] + 1)
-    return [max(steps) - n for n in steps]
+    last = max(steps)
+    return [last - n for n in steps]
 
 
 def with_bends(rank: Sequence[int], sources: Sequence[Sequence[int]]) -> tuple:
     """The rows, the inputs of each item one row above it, and the bends: an item in each row that an arrow passes."""
-    rows: list[list[int]] = [[] for _ in range(max(rank, default=0) + 1)]
+    rows: list[list[int]] = [[] for _ in range(max(rank) + 1)]
     for i, r in enumerate(rank):
         rows[r].append(i)
     above: list[list[int]] = [[] for _ in rank]
@@ -111,7 +112,7 @@ def places(rows: list[list[int]], above: Sequence, below: Sequence, widths: Sequ
             row_widths, row_weights = [widths[i] for i in row], [weight[i] for i in row]
             for i, place in zip(row, spread(wishes, row_widths, row_weights), strict=True):
                 x[i] = place
-    left = min((x[i] - widths[i] / 2 for i in range(len(x))), default=0.0)
+    left = min(x[i] - widths[i] / 2 for i in range(len(x)))
     return [place - left for place in x]
 
 
@@ -119,11 +120,11 @@ def spread(wishes: Sequence[float], widths: Sequence[float], weights: Sequence[f
     """Centres as near to the wishes as they can be (least squares) in this order and without overlap."""
     starts = [0.0, *accumulate((a + b) / 2 + BESIDE for a, b in pairwise(widths))]
     pools: list[tuple[float, float, int]] = []  # mean, weight and number of neighbours that push each other
-    for wish, start, weight in zip(wishes, starts, weights, strict=False):
+    for wish, start, weight in zip(wishes, starts, weights, strict=True):
         mean, n = wish - start, 1
         while pools and pools[-1][0] > mean:
             other, w, m = pools.pop()
             mean, weight, n = (mean * weight + other * w) / (weight + w), weight + w, n + m
         pools.append((mean, weight, n))
     shifts = (mean for mean, _, n in pools for _ in range(n))
-    return [start + shift for start, shift in zip(starts, shifts, strict=False)]
+    return [start + shift for start, shift in zip(starts, shifts, strict=True)]
