@@ -49,8 +49,7 @@ class Wire:
     def is_all(self) -> bool:
         """Whether the values at its source get all their gradient along this wire."""
         return all(
-            len(edges) == sum(len(node.trace._into[node.index]) for node in {edge.input for edge in edges})
-            for edges in self.copies
+            len(edges) == sum(len(node.incoming) for node in {edge.input for edge in edges}) for edges in self.copies
         )
 
 
