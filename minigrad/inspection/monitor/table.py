@@ -69,15 +69,15 @@ def table(monitor: Any) -> str:
 
 def block(head: str, names: list[str], columns: dict, recent: list[dict[str, float]], marked: Container) -> str:
     """One line per name; "—" where nothing was computed."""
-    rows = [[head, *columns], *([name, *(["—"] * len(columns))] for name in names)]
-    for j, (quantity, write) in enumerate(columns.values(), 1):
+    aligned = [[head, *names]]
+    for title, (quantity, write) in columns.items():
         values = [[row.get(f"{quantity}/{name}") for row in recent] for name in names]
-        marks = [mark(quantity, last) if name in marked else "" for name, last in zip(names, values, strict=True)]
-        width = max(map(len, marks), default=0)
-        rows[0][j] += " " * width
-        for row, last, behind in zip(rows[1:], values, marks, strict=True):
-            row[j] = f"{'—' if last[-1] is None else write(last[-1])}{behind:<{width}}"
-    return text.table(rows, "<" + ">" * len(columns))
+        cells = [title, *("—" if last[-1] is None else write(last[-1]) for last in values)]
+        judged = zip(names, values, strict=True)
+        marks = ["", *(mark(quantity, last) if name in marked else "" for name, last in judged)]
+        width = max(map(len, marks))
+        aligned.append([f"{cell}{behind:<{width}}" for cell, behind in zip(cells, marks, strict=True)])
+    return text.table([*zip(*aligned, strict=True)], "<" + ">" * len(columns))
 
 
 def mark(quantity: str, values: list[float | None]) -> str:
@@ -89,9 +89,8 @@ def mark(quantity: str, values: list[float | None]) -> str:
 
 def decades(row: dict[str, float], layers: list[str]) -> dict[str, float]:
     """log10 of the gradient norm of each layer over that of the last hidden layer, the last but one; −∞ for a 0."""
-    norms = {name: row[f"gradient_norm/{name}"] for name in layers if f"gradient_norm/{name}" in row}
-    norms = {name: norm for name, norm in norms.items() if norm < math.inf}
-    logs = {name: math.log10(norm) if norm else -math.inf for name, norm in norms.items()}
+    norms = {name: row.get(f"gradient_norm/{name}", math.inf) for name in layers}
+    logs = {name: math.log10(norm) if norm else -math.inf for name, norm in norms.items() if norm < math.inf}
     hidden = [log for log in logs.values() if log > -math.inf][-2:][:1]
     return {f"decades/{name}": log - hidden[0] for name, log in logs.items() if hidden}
 
