@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,18 +62,16 @@ class GraphView:
 
     def _modules(self, ops: Sequence[int]) -> list[list[int]]:
         """Groups of consecutive ops: those of one module or, outside modules, of a loss or a recurrence."""
-        groups, last = [], None
         steps: set[int] = set()  # what leads to a state such as h[3]
         for i in reversed(ops):
             if not self.nodes[i].scope and (i in steps or STATE.fullmatch(self.nodes[i].symbol)):
                 steps.update([i, *(j for _, j in self.inputs[i])])
-        for i in ops:
-            module = self.nodes[i].scope or loss_of(self.trace, i) or ("steps" if i in steps else None)
-            if module is None or module != last:
-                groups.append([])
-            groups[-1].append(i)
-            last = module
-        return groups
+
+        def module(i: int) -> Any:
+            """What the op is a part of, or the op itself."""
+            return self.nodes[i].scope or loss_of(self.trace, i) or ("steps" if i in steps else i)
+
+        return [list(group) for _, group in groupby(ops, module)]
 
     def _draw(self, groups: list[list[int]]) -> None:
         """A box for each group, after boxes for the leaves that the group uses but does not hold."""
