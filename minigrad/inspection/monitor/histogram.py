@@ -97,24 +97,22 @@ class Histograms(Rows, Mapping):
         counts = {f"histogram/{name}": self[name] for name in self.counts}
         return counts and {"histogram/edges": EDGES, "histogram/step": self.steps[: self.length].copy(), **counts}
 
-    def for_tensorboard(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
-        """(name, step, arguments for TensorBoard) of every histogram; each element counts as the middle of its bin."""
+    def write_to(self, writer: Any) -> None:
+        """Add all histograms to a writer of TensorBoard; each element counts as the middle of its bin."""
         limits = np.clip(EDGES, -2 * OCTAVES[-1], 2 * OCTAVES[-1])
         middles = (limits[:-1] + limits[1:]) / 2
         for name in self.counts:
             for step, counts in zip(self.steps, self[name], strict=False):
                 filled = np.flatnonzero(counts)
                 if len(filled):
-                    yield (
-                        name,
-                        int(step),
-                        {
-                            "min": limits[filled[0]],
-                            "max": limits[filled[-1] + 1],
-                            "num": int(counts.sum()),
-                            "sum": float(counts @ middles),
-                            "sum_squares": float(counts @ middles**2),
-                            "bucket_limits": limits[1:].tolist(),
-                            "bucket_counts": counts.tolist(),
-                        },
+                    writer.add_histogram_raw(
+                        f"histogram/{name}",
+                        min=limits[filled[0]],
+                        max=limits[filled[-1] + 1],
+                        num=int(counts.sum()),
+                        sum=float(counts @ middles),
+                        sum_squares=float(counts @ middles**2),
+                        bucket_limits=limits[1:].tolist(),
+                        bucket_counts=counts.tolist(),
+                        global_step=int(step),
                     )

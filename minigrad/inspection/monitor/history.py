@@ -160,5 +160,5 @@ class History(Rows, Mapping):
                 for step, value in zip(self["step"], self[key], strict=True):
                     if not np.isnan(value):
                         writer.add_scalar(key, value, int(step))
-            for name, step, facts in histograms.for_tensorboard() if histograms else ():
-                writer.add_histogram_raw(f"histogram/{name}", **facts, global_step=step)
+            if histograms is not None:
+                histograms.write_to(writer)
