@@ -154,9 +154,6 @@ class Look:
         self.totals.append((quantity, samples.sum(axis=0), len(samples)))
 
 
-age = attrgetter("seq")
-
-
 class Walk:
     """The looks at what one `backward()` sends gradients to, younger nodes first."""
 
@@ -203,7 +200,7 @@ class Walk:
             if parameters.isdisjoint(inputs):
                 sources = [x.node for x in inputs if x.node]
                 foreign = {*map(type, inputs)} != {Tensor}  # Parameters, frozen or not, of another model
-                if foreign or not sources or max(sources, key=age) not in mine:
+                if foreign or not sources or max(sources, key=attrgetter("seq")) not in mine:
                     continue
             mine.add(node)
             yield node.scope, look
