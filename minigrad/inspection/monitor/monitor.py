@@ -187,9 +187,9 @@ class GradientMonitor:
             for quantity, value in layer.finish():
                 self.history.put(f"{quantity}/{layer.name}", value)
         gradients = {p: length(p.grad) for p in self.names if p.grad is not None}
-        moving = {p for p in self.trained if p in gradients}
+        moving = [p for p in self.trained if p in gradients]
         if self.optimizer is not None:
-            self.waiting = moving.copy()
+            self.waiting = set(moving)
         for p, norm in gradients.items():
             name = self.names[p]
             self.history.put(f"gradient_norm/{name}", norm)
