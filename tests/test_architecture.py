@@ -43,7 +43,6 @@ BUDGETS = {
     "minigrad/inspection/paths.py": 240,
     "minigrad/inspection/*.py": 300,
     "minigrad/inspection/monitor/*.py": 300,
-    "minigrad/inspection/draw/*.py": 260,
     "minigrad/__init__.py": 60,
     "layers/module.py": 220,
     "layers/recurrent.py": 300,
