@@ -8,10 +8,16 @@ import numpy as np
 from matplotlib.axes import Axes
 
 
+def positive(values: Any) -> np.ndarray:
+    """What a logarithmic axis can show, NaN for the rest."""
+    values = np.array(values, dtype=float)
+    return np.where((values > 0) & np.isfinite(values), values, np.nan)
+
+
 def logarithmic(ax: Axes, values: Any) -> None:
     """A logarithmic y axis around all of `values` that it can show, at least a decade high."""
-    values = np.array(values, dtype=float)
-    logs = np.log10(values[(values > 0) & np.isfinite(values)])
+    logs = np.log10(positive(values))
+    logs = logs[~np.isnan(logs)]
     ax.set_yscale("log")
     if logs.size:
         margin = max(0.06 * np.ptp(logs), (1.2 - np.ptp(logs)) / 2)

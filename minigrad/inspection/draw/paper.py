@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from minigrad.arrays import length
+from minigrad.inspection.axis import positive
 from minigrad.inspection.chain import Chain
 from minigrad.inspection.draw.words import shortened
 from minigrad.inspection.local import LocalJacobian
@@ -85,15 +86,14 @@ def legend(*several: Axes, **style: Any) -> None:
 
 def shown(ax: Axes, values: Sequence[float], at: Sequence[float] | None = None) -> np.ndarray:
     """Values with NaN for those that a logarithmic axis cannot show; "0", "∞" and "nan" are written at its ends."""
-    values = np.array(values, dtype=float)
-    fit, at = (values > 0) & np.isfinite(values), np.arange(len(values)) if at is None else at
-    for k in np.flatnonzero(~fit):
+    fit, at = positive(values), np.arange(len(values)) if at is None else at
+    for k in np.flatnonzero(np.isnan(fit)):
         sign = "0" if values[k] == 0 else "nan" if np.isnan(values[k]) else "∞"
         y, side = (0.99, "top") if (sign == "0") == ax.yaxis_inverted() else (0.01, "bottom")
         style = {"ha": "center", "va": side, "fontsize": 8, "rotation": 90 if sign == "nan" else 0}  # upright, many fit
         ax.text(at[k], y, sign, transform=ax.get_xaxis_transform(), **style)
     ax.update_datalim(np.column_stack([at, np.ones(len(values))]), updatey=False)  # text alone does not widen an axis
-    return np.where(fit, values, np.nan)
+    return fit
 
 
 def slope(local: LocalJacobian, x: np.ndarray) -> np.ndarray:

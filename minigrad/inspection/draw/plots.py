@@ -18,7 +18,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullFormatter, PercentFormatter
 
 from minigrad.inspection import text
-from minigrad.inspection.axis import logarithmic
+from minigrad.inspection.axis import logarithmic, positive
 from minigrad.inspection.chain import Chain
 from minigrad.inspection.draw import paper
 from minigrad.inspection.draw.distributions import ridge, spectrum
@@ -76,9 +76,7 @@ def flow(trace: Trace, to: Any = None, path: paper.Path = None, ax: Axes | None 
         low, high = np.array([np.percentile(np.abs(g), (5, 95)) for g in layers.arrays("grad")]).T
     logarithmic(ax, [*sizes, *high, *low])
     band = {"color": "black", "alpha": 0.15, "linewidth": 0, "label": "5–95% of |gradient|"}
-    ax.fill_between(
-        range(len(low)), np.maximum(low, ax.get_ylim()[0]), high, where=(high > 0) & np.isfinite(high), **band
-    )
+    ax.fill_between(range(len(low)), np.maximum(low, ax.get_ylim()[0]), positive(high), **band)
     ax.plot(paper.shown(ax, sizes), "o-", color="black", markersize=4, label="gradient, RMS")
     logarithmic(below, values)
     few = below.get_ylim()[1] < 50 * below.get_ylim()[0]  # there is room for 2 and 5, but not for 2, 3, 4 …

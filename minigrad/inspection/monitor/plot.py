@@ -14,7 +14,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
-from minigrad.inspection.axis import logarithmic
+from minigrad.inspection.axis import logarithmic, positive
 
 FEW = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's, for the colour-blind too
 STYLES = ("-", "--", "-.", ":", (0, (6, 1)), (0, (1, 3)))  # tell a few lines apart in greyscale
@@ -83,11 +83,6 @@ def lines(ax: Axes, steps: np.ndarray, values: Mapping[str, np.ndarray], colours
             label = " " * name.startswith("_") + name  # matplotlib leaves out labels that begin with _
             look = {"color": colour, "linestyle": style, "linewidth": 1.8 if few else 0.9, "marker": marker}
             ax.plot(steps, smooth(values[name]), **look, label=label)
-
-
-def positive(values: np.ndarray) -> np.ndarray:
-    """What a logarithmic axis can show, NaN for the rest."""
-    return np.where((values > 0) & np.isfinite(values), values, np.nan)
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
