@@ -37,12 +37,15 @@ class Layer:
         """Begin a step."""
         self.sums: dict[str, tuple[float, int, int]] = {}  # "activation" or "gradient" → norm, zeros, elements
         self.saturated = self.bounded = 0
+        self.counts: dict[str, np.ndarray] = {}  # "activation" or "gradient" → histogram
 
     def take(self, look: Look) -> None:
         """Add the look at one of its nodes: what the node computed, and the gradient that arrived there."""
         for what, (more, more_zeros, elements) in look.outputs.items():
             norm, zeros, size = self.sums.get(what, (0.0, 0, 0))
             self.sums[what] = math.hypot(norm, more), zeros + more_zeros, size + elements
+        for what, counts in look.counts.items():
+            self.counts[what] = self.counts.get(what, 0) + counts
         self.saturated, self.bounded = self.saturated + look.saturated, self.bounded + look.bounded
         for units, samples in look.active:
             if units.size not in self.relus:

@@ -167,23 +167,21 @@ class GradientMonitor:
     def _take_in(self) -> None:
         """Hand what was heard to the layers, in forward order; a `backward()` that was cut off is dropped."""
         for scope, look in () if self.walk.is_cut_off() else self.walk.of_model(self.names.keys()):
-            if not self.heard:
-                self.heard = True
-                self.histograms.begin(self.steps)
+            self.heard = True
             if look is not None:
                 if scope not in self.layers:
                     self.layers[scope] = Layer(scope or type(self.model).__name__, self.window)
-                layer = self.layers[scope]
-                layer.take(look)
-                for what, counts in look.counts.items():
-                    self.histograms.add(f"{what}/{layer.name}", counts)
+                self.layers[scope].take(look)
         self.walk = Walk()
 
     def _record(self) -> None:
-        """Write down the step in the history."""
+        """Write down the step in the history and in the histograms."""
         self.heard = False
         self.history.begin(self.steps)
+        self.histograms.begin(self.steps)
         for layer in self.layers.values():
+            for what, counts in layer.counts.items():
+                self.histograms.add(f"{what}/{layer.name}", counts)
             for quantity, value in layer.finish():
                 self.history.put(f"{quantity}/{layer.name}", value)
         gradients = {p: length(p.grad) for p in self.names if p.grad is not None}

@@ -115,6 +115,20 @@ def test_hist_adds_histograms_and_full_adds_maps_of_units(network, data):
     assert not seen["full"].units
 
 
+def test_a_step_without_a_call_is_in_no_histogram(network, data):
+    model, (x, labels) = network("relu"), data(n=30)
+    optimizer = SGD(model.parameters(), lr=0.1)
+    with mg.GradientMonitor(model, optimizer, level="hist") as monitor:
+        for _ in range(2):
+            CrossEntropy()(model(x), labels).backward()
+        optimizer.step()  # what was heard until now is dropped
+        model.zero_grad()
+        CrossEntropy()(model(x), labels).backward()
+        monitor.step()
+    assert monitor.histograms.length == monitor.history.length == 1
+    assert monitor.histograms["gradient/layers.1"].sum() == 30 * 3
+
+
 # Updates and clipping
 
 
