@@ -49,21 +49,9 @@ def move(
     optimizer: Any, p: Tensor, norm: float, scale: float, lr: float, settings: dict, kernel: Callable | None
 ) -> None:
     """w ← w − change, in place, for the gradient times `scale`; then call the optimizer's listeners and meters."""
-    w, state = p.data, optimizer.state[p]
-    state["steps"] += 1
-    if not w.flags.carray:
-        kernel = None
-    if optimizer.listeners or optimizer.meters:
-        return move_and_tell(optimizer, p, norm, scale, lr, settings, kernel)
-    if kernel:
-        kernel(w, p.grad, state, scale, None, None, lr, **settings)
-    else:
-        w -= changed(optimizer, w, scaled(p.grad, scale), state, lr, settings)
-    p.written()  # older graphs that used w now raise
-
-
-def move_and_tell(optimizer, p, norm, scale, lr, settings, kernel):
     w, g, state, listeners, meters = p.data, p.grad, optimizer.state[p], optimizer.listeners, optimizer.meters
+    state["steps"] += 1
+    kernel = kernel if w.flags.carray else None
     squares = np.empty(2) if meters and kernel and w.dtype == np.float32 else None  # in float64, w² may be 0 or ∞
     measured = bool(meters) and squares is None
     weight = length(w) if measured else None
@@ -73,7 +61,7 @@ def move_and_tell(optimizer, p, norm, scale, lr, settings, kernel):
     else:
         change = changed(optimizer, w, scaled(g, scale), state, lr, settings)
         w -= change
-    p.written()
+    p.written()  # older graphs that used w now raise
     for listener in listeners:
         listener(p, scaled(g, scale), change)
     if meters:
