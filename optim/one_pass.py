@@ -23,13 +23,8 @@ def in_one_pass(name: str, why: str) -> Callable:
     """A decorator for a `change` that does not use its optimizer (`self`): gives it the kernel `name`."""
 
     def register(change: Callable) -> Callable:
-        def line(w, g, state, scale, out, squares, lr, **settings):
-            moved = change(None, w, scaled(g, scale), state, lr, **settings)
-            if squares is not None:
-                squares[:] = sum_of_squares.line(w), sum_of_squares.line(moved)
-            if out is not None:
-                out[...] = moved
-            w -= moved
+        def line(w, g, state, scale, out, squares, lr, **settings):  # the kernel alone fills `out` and `squares`
+            w -= change(None, w, scaled(g, scale), state, lr, **settings)
 
         passes[change] = twin(name, line, "updates", MANY_CALLS, why)
         return change
