@@ -36,8 +36,8 @@ def shortening(norm: float, limit: float) -> float:
     return limit / norm if limit < norm else 1.0
 
 
-def shortened(g: np.ndarray, norm: float, limit: float) -> np.ndarray:
-    return g if norm <= limit else g * shortening(norm, limit)
+def scaled(g: np.ndarray, factor: float) -> np.ndarray:
+    return g if factor == 1 else g * factor
 
 
 def clip_by_value(params: Iterable[Tensor], limit: float) -> float:
@@ -64,7 +64,7 @@ def clip_by_norm(params: Iterable[Tensor], limit: float) -> float:
     (array([0.6, 0.8]), array(0.5))
     """
     limit = positive("clip_by_norm: limit", limit)
-    return replace("clip_by_norm", params, lambda g, w, norm: shortened(g, length(g), limit))
+    return replace("clip_by_norm", params, lambda g, w, norm: scaled(g, shortening(length(g), limit)))
 
 
 def clip_by_global_norm(params: Iterable[Tensor], limit: float) -> float:
@@ -77,7 +77,7 @@ def clip_by_global_norm(params: Iterable[Tensor], limit: float) -> float:
     (5.0, array(0.6), array(0.8))
     """
     limit = positive("clip_by_global_norm: limit", limit)
-    return replace("clip_by_global_norm", params, lambda g, w, norm: shortened(g, norm, limit))
+    return replace("clip_by_global_norm", params, lambda g, w, norm: scaled(g, shortening(norm, limit)))
 
 
 def normalise_gradient(params: Iterable[Tensor], norm: float) -> float:

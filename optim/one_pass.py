@@ -15,6 +15,7 @@ from minigrad import Tensor
 from minigrad.arrays import length, sum_of_squares
 from minigrad.kernels import Twin, twin
 from minigrad.kernels.dispatch import MANY_CALLS
+from optim.clip import scaled
 
 passes: dict[Callable, Twin] = {}  # change → the update w ← w − change, as NumPy lines and as a kernel
 
@@ -73,7 +74,3 @@ def changed(optimizer: Any, w: np.ndarray, g: np.ndarray, state: dict, lr: float
         what = f"what to subtract from a parameter of shape {w.shape}"
         raise ValueError(f"{optimizer.kind}: change returned {found}, not {what}")
     return change
-
-
-def scaled(g: np.ndarray, scale: float) -> np.ndarray:
-    return g if scale == 1 else g * scale
