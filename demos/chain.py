@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minigrad as mg
-from demos.lesson import COLOURS, Claim, Result, holds, picture, require, table, written
+from demos.lesson import COLOURS, Claim, Result, at_least, holds, picture, require, table, written
 
 ACTIVATIONS = {"linear": lambda z: z, "ReLU": mg.relu, "tanh": mg.tanh, "sigmoid": mg.sigmoid}
 RANDOM, LARGE, CENTRED = "σ, w and b from N(0, 1)", "σ, w = 100", "σ, w = 100, b such that z = 0"
@@ -130,7 +130,7 @@ def run(
     require(1 <= depth <= 100, f"--depth: from 1 to 100, not {depth}")
     require(0 < small < 1, f"--small: above 0 and below 1, not {small:g}")
     require(1 < large <= 10, f"--large: above 1 and at most 10, not {large:g}")
-    require(seed >= 0, f"--seed: at least 0, not {seed}")
+    at_least(seed=(seed, 0))
     rng = np.random.default_rng(seed)
     five = neurons("sigmoid", rng.normal(size=5), rng.normal(size=5))
     alike = [(name, w) for name in ACTIVATIONS for w in (small, large)]

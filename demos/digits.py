@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 import minigrad as mg
 from demos.datasets import Dataset, digits
-from demos.lesson import COLOURS, Claim, Result, each, holds, picture, require, table
+from demos.lesson import COLOURS, Claim, Result, at_least, each, holds, picture, require, table
 from layers import BatchNorm, Dense, ReLU, Sequential
 from minigrad.data import accuracy, batches
 from optim import AdamW, CosineDecay
@@ -129,8 +129,7 @@ def run(
     seed: Annotated[int, "held-out images, first weights, order, noise"] = 0,
 ) -> Result:
     """Train, watch, and look at what is still wrong."""
-    for name, value, least in (("epochs", epochs, 1), ("hidden", hidden, 1), ("seed", seed, 0)):
-        require(value >= least, f"--{name}: at least {least}, not {value}")
+    at_least(epochs=(epochs, 1), hidden=(hidden, 1), seed=(seed, 0))
     require(0 <= noise <= 10, f"--noise: from 0 to 10, not {noise}")
     require(0 < rate < 1, f"--rate: above 0 and below 1, not {rate}")
     rng = np.random.default_rng(seed)

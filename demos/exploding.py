@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 import minigrad as mg
 from demos.datasets import load, noise
-from demos.lesson import COLOURS, Claim, Result, holds, measured, picture, require, table, written
+from demos.lesson import COLOURS, Claim, Result, at_least, holds, measured, picture, require, table, written
 from demos.training import SWEEP, lost, train, ways
 from layers import Dense, Sequential, Softmax, init
 from minigrad.inspection import Chain
@@ -132,8 +132,7 @@ def run(
     seed: Annotated[int, "first weights, data, order of training"] = 0,
 ) -> Result:
     """Train in all ways from the same weights, in two of them from others as well; then take one step too far."""
-    for name, value, least in (("width", width, 1), ("steps", steps, 10), ("seed", seed, 0)):
-        require(value >= least, f"--{name}: at least {least}, not {value}")
+    at_least(width=(width, 1), steps=(steps, 10), seed=(seed, 0))
     for name, value in (("scale", scale), ("rate", rate), ("limit", limit)):
         require(0 < value <= 1e6, f"--{name}: above 0 and at most a million, not {value}")
     images = noise(seed) if data == "seed" else load(data, data_dir, seed)

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import minigrad as mg
-from demos.lesson import COLOURS, Claim, Result, holds, measured, picture, require, table
+from demos.lesson import COLOURS, Claim, Result, at_least, holds, measured, picture, table
 from optim import SGD, Adam
 
 QUICK = {"steps": 200}
@@ -124,8 +124,7 @@ def run(
     seed: Annotated[int, "shifts each starting point by about 0.001"] = 0,
 ) -> Result:
     """Descend with rates around 2/h, then let three optimizers race."""
-    require(steps >= 10, f"--steps: at least 10, not {steps}")
-    require(seed >= 0, f"--seed: at least 0, not {seed}")
+    at_least(steps=(steps, 10), seed=(seed, 0))
     shift = np.abs(np.random.default_rng(seed).normal(scale=1e-3, size=2))
     way = {name: partial(descend, F, shift + start, steps=steps) for name, (F, start, *_) in LANDSCAPES.items()}
     descents, lines = {}, []

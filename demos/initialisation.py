@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 import minigrad as mg
 from demos.datasets import Dataset, digits
-from demos.lesson import COLOURS, Claim, Result, each, holds, picture, require, table
+from demos.lesson import COLOURS, Claim, Result, at_least, each, holds, picture, table
 from demos.training import fit
 from layers import Dense, Sequential, init
 from optim import SGD
@@ -144,8 +144,7 @@ def run(
     seed: Annotated[int, "first weights, held-out images, order of training"] = 0,
 ) -> Result:
     """Start every network, follow signal and gradient, train it."""
-    for name, value, least in (("depth", depth, 2), ("width", width, 2), ("epochs", epochs, 0), ("seed", seed, 0)):
-        require(value >= least, f"--{name}: at least {least}, not {value}")
+    at_least(depth=(depth, 2), width=(width, 2), epochs=(epochs, 0), seed=(seed, 0))
     kinds = [("tanh", "constant 1/n", "constant 1/n"), *product(ACTIVATIONS, STARTS, ["Xavier"])]
     found = each(lambda kind: measure(*kind, depth, width, epochs, seed), kinds, "networks")
     rows = {kind[:2]: row for kind, row in zip(kinds[1:], found[1:], strict=False)}

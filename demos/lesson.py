@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import importlib
 import importlib.util
 import inspect
 import math
@@ -86,6 +85,12 @@ def require(condition: bool, sentence: str) -> None:
     """Raise UserError with `sentence` unless `condition` holds."""
     if not condition:
         raise UserError(sentence)
+
+
+def at_least(**options: tuple[float, float]) -> None:
+    """Require a least value of each option: `at_least(depth=(depth, 2), seed=(seed, 0))`."""
+    for name, (value, least) in options.items():
+        require(value >= least, f"--{name}: at least {least}, not {value}")
 
 
 def holds(always: bool, sometimes: bool = False, only_if: str = "") -> str:
@@ -221,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module = importlib.import_module(f"demos.{name}")
         chosen = options(name, module, rest)
         require("seed" in chosen, 'run: every lesson has seed: Annotated[int, "random numbers"] = 0')
-        require(chosen["seed"] >= 0, f"--seed: at least 0, not {chosen['seed']}")
+        at_least(seed=(chosen["seed"], 0))
         folder = chosen.pop("out")
         writable(folder)
         result = module.run(**chosen)

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minigrad as mg
-from demos.lesson import COLOURS, Claim, Result, holds, picture, require, table, written
+from demos.lesson import COLOURS, Claim, Result, at_least, holds, picture, require, table, written
 from layers import RNNCell
 
 TIMES, LAST = (1, 2, 3, 4, 5, 6), 50
@@ -142,7 +142,7 @@ def run(
     """Iterate a parabola and two tanh cells, and look at slopes."""
     require(1 < rate <= 4, f"--rate: above 1 and at most 4, not {rate:g}")
     require(1.5 <= weight <= 10, f"--weight: from 1.5 to 10, not {weight:g}")
-    require(seed >= 0, f"--seed: at least 0, not {seed}")
+    at_least(seed=(seed, 0))
     shown = {
         f"{rate:g}·x·(1−x)": parabola(rate),
         f"tanh cell, w = {weight:g}": tanh_cell(weight, 1, seed),

@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minigrad as mg
-from demos.lesson import COLOURS, Claim, Result, each, holds, picture, require, table, written
+from demos.lesson import COLOURS, Claim, Result, at_least, each, holds, picture, require, table, written
 from minigrad.kernels import matrices, products
 
 QUICK = {"sizes": (64, 256, 512), "rounds": 2}
@@ -132,7 +132,7 @@ def run(
     """Climb the ladder for every size, then compare the largest with its neighbour and with its backward pass."""
     fits = bool(sizes) and all(1 <= n <= 4096 for n in sizes)
     require(fits, f"--sizes: one or more, each from 1 to 4096, not {' '.join(map(str, sizes)) or 'none'}")
-    require(rounds >= 1, f"--rounds: at least 1, not {rounds}")
+    at_least(rounds=(rounds, 1))
     rng, sizes = np.random.default_rng(seed), sorted(set(sizes))
     peak = max(2e-9 * work / seconds(call, 3 * rounds) for call, work in products.at_hand(dtype))
     found = each(lambda n: climb(n, dtype, rounds, rng), sizes, "sizes")

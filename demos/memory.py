@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from demos.lesson import COLOURS, Claim, Result, holds, measured, picture, require, table, written
+from demos.lesson import COLOURS, Claim, Result, at_least, holds, measured, picture, require, table, written
 from demos.recurrent import LEARNED, NETWORKS, TRAINED, adding, network, probe, train
 
 QUICK = {"length": 25, "hidden": 16, "steps": 300}
@@ -140,8 +140,7 @@ def run(
     seed: Annotated[int, "first weights, rows of numbers"] = 0,
 ) -> Result:
     """Look at new networks, train some with and without clipping, and look at them again."""
-    for name, value, least in (("length", length, 4), ("hidden", hidden, 2), ("steps", steps, 25), ("seed", seed, 0)):
-        require(value >= least, f"--{name}: at least {least}, not {value}")
+    at_least(length=(length, 4), hidden=(hidden, 2), steps=(steps, 25), seed=(seed, 0))
     require(clip > 0, f"--clip: above 0, not {clip}")
     x, y = adding(8, length, np.random.default_rng(seed))
 

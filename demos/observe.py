@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 import minigrad as mg
 from demos.datasets import digits
-from demos.lesson import COLOURS, Claim, Result, holds, measured, picture, require, table, written
+from demos.lesson import COLOURS, Claim, Result, at_least, holds, measured, picture, table, written
 from layers import BatchNorm, Dense, Dropout, ReLU, Sequential
 from minigrad.data import accuracy, batches
 from minigrad.inspection.draw import update_ratios
@@ -135,8 +135,7 @@ def run(
     seed: Annotated[int, "first weights, held-out images, order of training"] = 0,
 ) -> Result:
     """Print gradients, diagnose, then mend one thing after another."""
-    for name, value, least in (("depth", depth, 2), ("epochs", epochs, 1), ("seed", seed, 0)):
-        require(value >= least, f"--{name}: at least {least}, not {value}")
+    at_least(depth=(depth, 2), epochs=(epochs, 1), seed=(seed, 0))
     stuck, message = diagnose(depth, seed), ""
     try:
         SGD(Sequential(Dropout(0.5), ReLU()).parameters(), lr=0.1)

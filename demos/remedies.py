@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minigrad as mg
-from demos.lesson import COLOURS, Claim, Result, holds, picture, require, table
+from demos.lesson import COLOURS, Claim, Result, at_least, holds, picture, require, table
 from demos.runs import OPTIMIZERS, REMEDIES, Run, executor, load, measure, network, spread
 from minigrad.inspection import Trace
 
@@ -135,9 +135,7 @@ def run(
     seed: Annotated[int, "held-out images, and the first of the repeats"] = 0,
 ) -> Result:
     """Train every kind of network several times, in this process or in others."""
-    for name, value in {"depth": depth, "width": width, "epochs": epochs, "repeats": repeats}.items():
-        require(value >= 1, f"--{name}: at least 1, not {value}")
-    require(seed >= 0, f"--seed: at least 0, not {seed}")
+    at_least(depth=(depth, 1), width=(width, 1), epochs=(epochs, 1), repeats=(repeats, 1), seed=(seed, 0))
     require(set(rows) <= set(REMEDIES), f"--rows: choose from {', '.join(REMEDIES)}")
     place = data, data_dir, seed, str(mg.default_dtype())
     images = load(*place)

@@ -23,7 +23,7 @@ import numpy as np
 import minigrad as mg
 import optim
 from demos import datasets
-from demos.lesson import UserError, each, require
+from demos.lesson import UserError, at_least, each
 from demos.training import Way, train
 from layers import BatchNorm, Dense, Dropout, ReLU, Sequential
 
@@ -115,7 +115,7 @@ def executor(workers: int = 1, dask: str | None = None) -> Iterator[Executor | N
     UserError
         If `workers` is below 1, Dask is not installed, or no scheduler answers.
     """
-    require(workers >= 1, f"--workers: at least 1, not {workers}")
+    at_least(workers=(workers, 1))
     if dask is not None:
         with client(dask) as cluster:
             yield cluster.get_executor()

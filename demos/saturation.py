@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 import minigrad as mg
 from demos.datasets import Dataset, digits
-from demos.lesson import COLOURS, Claim, Result, holds, picture, require, table
+from demos.lesson import COLOURS, Claim, Result, at_least, holds, picture, table
 from layers import BatchNorm, Dense, Dropout, LeakyReLU, Module, ReLU, Residual, Sequential, Sigmoid, Tanh, init
 from minigrad.arrays import length
 from minigrad.inspection.draw.matrices import unit_map, units_of
@@ -139,7 +139,7 @@ def claims(shapes: dict, units: dict, moved: dict, revived: dict) -> list[Claim]
 
 def run(seed: Annotated[int, "weights and images"] = 0) -> Result:
     """Look at activations and at units, then try every remedy on every kind of nothing."""
-    require(seed >= 0, f"--seed: at least 0, not {seed}")
+    at_least(seed=(seed, 0))
     images, shapes, rows, moved = digits(seed), {name: shape(name) for name in ACTIVATIONS}, [], {}
     for name, s in shapes.items():
         rows += [(name, *s["value"][[0, -1]], *s["slope"][[0, -1]], f"{s['flat'].mean():.0%}", s["below"], s["above"])]

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 import minigrad as mg
 from demos.blocks import BLOCKS, network, probe
 from demos.datasets import Dataset, digits
-from demos.lesson import COLOURS, Claim, Result, holds, measured, picture, require, table, written
+from demos.lesson import COLOURS, Claim, Result, at_least, holds, measured, picture, table, written
 from demos.training import fit
 from layers import Sequential
 from minigrad.data import accuracy
@@ -133,8 +133,7 @@ def run(
     seed: Annotated[int, "first weights, held-out images, order of training"] = 0,
 ) -> Result:
     """Look at new networks, train them, look again, and delete one block after the other."""
-    for name, value, least in (("depth", depth, 2), ("width", width, 2), ("epochs", epochs, 1), ("seed", seed, 0)):
-        require(value >= least, f"--{name}: at least {least}, not {value}")
+    at_least(depth=(depth, 2), width=(width, 2), epochs=(epochs, 1), seed=(seed, 0))
     images = digits(seed)
 
     def measure(name: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import minigrad as mg
-from demos.lesson import COLOURS, Claim, Result, holds, measured, picture, require, table, written
+from demos.lesson import COLOURS, Claim, Result, at_least, holds, measured, picture, require, table, written
 from demos.letters import Text, guesses, held_out, learn, read, resume, sample, save, three_ways, windows, writer
 from layers import Sequential
 
@@ -122,9 +122,7 @@ def run(
     seed: Annotated[int, "first weights, where to read, what to write"] = 0,
 ) -> Result:
     """Train, look at what it writes and how far its gradient reaches, then stop and go on in three ways."""
-    given = {"hidden": (hidden, 1), "length": (length, 12), "steps": (steps, STAGES), "seed": (seed, 0)}
-    for name, (value, least) in given.items():
-        require(value >= least, f"--{name}: at least {least}, not {value}")
+    at_least(hidden=(hidden, 1), length=(length, 12), steps=(steps, STAGES), seed=(seed, 0))
     source = read(text)
     most = len(source.held_out) // 2
     require(length <= most, f"--length: at most {most} for this text, not {length}")

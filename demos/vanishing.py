@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from demos.datasets import load
 from demos.deep import RATE, RECIPES, Comparison, style
-from demos.lesson import Claim, Result, holds, measured, picture, require, table, written
+from demos.lesson import Claim, Result, at_least, holds, measured, picture, require, table, written
 
 QUICK = {"depth": 20, "epochs": 3}
 RAISED = ("sigmoid-xavier", "fewer-layers")  # also trained at higher rates
@@ -137,8 +137,7 @@ def run(
     seed: Annotated[int, "first weights, held-out images, order of training"] = 0,
 ) -> Result:
     """Follow the gradients of new networks, then train them."""
-    for name, value, least in (("depth", depth, 1), ("width", width, 1), ("epochs", epochs, 1), ("seed", seed, 0)):
-        require(value >= least, f"--{name}: at least {least}, not {value}")
+    at_least(depth=(depth, 1), width=(width, 1), epochs=(epochs, 1), seed=(seed, 0))
     require(set(rows) <= set(RECIPES), f"--rows: choose from {', '.join(RECIPES)}")
     nets = Comparison(depth, width, epochs, load(data, data_dir, seed), seed)
     depths = [*(d for d in (5, 10, 20) if d < depth), depth]
