@@ -40,10 +40,6 @@ from minigrad.op import Elementwise
 from minigrad.tensor import Tensor
 
 DOMAINS = [(-2.0, 2.0), (0.2, 3.0), (-0.9, 0.9), (1.1, 3.0)]  # log needs x > 0, arcsin |x| < 1, arccosh x > 1
-FAULTS = (
-    ArithmeticError, AssertionError, AttributeError, LookupError, NameError,
-    RuntimeError, TypeError, ValueError, Warning,
-)  # fmt: skip
 
 
 def check_op(op: Callable, *examples: Any, **params: Any) -> Report:
@@ -131,7 +127,7 @@ def without_rule(case: Case, kinds: str) -> Iterator[str]:
         ends = (x, x + 1e-6 * cotangent(x.shape) * np.maximum(1, np.abs(x)))
         try:
             before, after = (case.with_input(i, end)(*case.xs) for end in ends)
-        except FAULTS:  # it takes conditions only
+        except Exception:  # it takes conditions only
             continue
         if not np.array_equal(before, after, equal_nan=True):
             yield f"input {i} ({name}) has no rule though the output changes with it: declared as not differentiable"
@@ -279,16 +275,16 @@ def verdict(name: str, test: Callable, case: Case) -> Verdict:
         return Verdict(name, None, "does not apply") if remark is NotImplemented else Verdict(name, True, remark or "")
     except AssertionError as error:
         sentence, *summary = error.args or ("an assertion in it fails",)
-    except FAULTS as error:
+    except Exception as error:
         return Verdict(name, False, f"{type(error).__name__}: {error}")  # it may name shapes: they stay as given
     for cut in cuts(case):
         try:
             cut.value()
-        except FAULTS:  # not an input of this op
+        except Exception:  # not an input of this op
             continue
         try:
             test(cut)
-        except FAULTS as error:
+        except Exception as error:
             if isinstance(error, AssertionError):  # not another fault than the one to be shown
                 sentence, case = error.args[0] if error.args else sentence, cut
                 break
