@@ -12,15 +12,13 @@ import numpy as np
 
 import minigrad as mg
 from layers import checks
-from layers.init import orthogonal, xavier_uniform
+from layers.init import Rng, orthogonal, xavier_uniform
 from layers.module import Module, Parameter
 from layers.scope import joined, run
 from minigrad import settings
 from minigrad.op import operand
 from minigrad.ops.affine import activations
 from minigrad.ops.recurrent import gru_step, lstm_step, rnn_step
-
-Rng = np.random.Generator | int | None
 
 
 def pair(name: str, state: Any) -> Any:
@@ -169,21 +167,17 @@ class Recurrent(Module):
         self.return_sequence = return_sequence
 
     def forward(self, x: Any, state: Any = None) -> Any:
-        x = operand(x)
+        x, scope = operand(x), settings.state.scope
         before, after = self.states_before(x, state), []
         for i, cell in enumerate(self.layers):
-            x, last = run(cell, self.scope_of(i), cell.sequence, (x, *before[i]), {})
+            path = scope if len(self.layers) == 1 else joined(scope, f"layers.{i}")  # a single one is the module
+            x, last = run(cell, path, cell.sequence, (x, *before[i]), {})
             after.append(last)
         y = x if self.return_sequence else last[0]
         if state is None:
             return y
         stacked = [mg.stack(parts) for parts in zip(*after, strict=True)]
         return y, tuple(stacked) if len(stacked) > 1 else stacked[0]
-
-    def scope_of(self, i: int) -> str:
-        """The scope of layer i's nodes: the module's own if it has only one layer."""
-        scope = settings.state.scope
-        return scope if len(self.layers) == 1 else joined(scope, f"layers.{i}")
 
     def states_before(self, x: Any, state: Any) -> list[tuple]:
         """For each layer its initial states; ValueError if x or the state has a wrong shape."""
