@@ -1,6 +1,7 @@
 """Networks of blocks, with shortcuts and without, and what becomes of a gradient on its way through them.
 
-- `network(name, depth, width, rng)`: `depth` blocks of one kind in `BLOCKS`, and what replaces a deleted block.
+- `network(name, depth, width, rng)`: `depth` blocks of one kind in `BLOCKS`.
+- `deleted(block)`: what stands in the place of a block that is deleted.
 - `probe(model, images)`: paths and singular values.
 """
 
@@ -14,14 +15,14 @@ import numpy as np
 
 import minigrad as mg
 from demos.datasets import Dataset
-from layers import Dense, DenseBlock, Module, ReLU, Residual, Sequential
+from layers import Dense, DenseBlock, Module, ReLU, Residual, Sequential, init
 
 BLOCKS = ("plain", "residual", "residual-relu", "dense")
 GROWTH = 8  # features that each stage of a DenseBlock adds
 
 
-def network(name: str, depth: int, width: int, rng: np.random.Generator) -> tuple[Sequential, Callable[[int], Module]]:
-    """A linear layer, `depth` blocks and a linear layer on top; and a function that replaces a deleted block.
+def network(name: str, depth: int, width: int, rng: np.random.Generator) -> Sequential:
+    """A linear layer, `depth` blocks and a linear layer on top.
 
     - plain: h ← relu(h·W + b)
     - residual: h ← h + relu(h)·W + b, nothing stands on the shortcut (He et al., 2016, "Identity mappings")
@@ -29,28 +30,27 @@ def network(name: str, depth: int, width: int, rng: np.random.Generator) -> tupl
     - dense: h ← [h, relu(h·W + b)], a stage of a DenseBlock (Huang et al., 2017)
     """
 
-    def dense(inputs: int, outputs: int, scale: float = 1.0) -> Dense:
-        layer = Dense(inputs, outputs, init="he_normal", rng=rng)
-        layer.weight.data *= scale
-        return layer
+    def small(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        """He's weights divided by √depth: the sum over all blocks keeps its size."""
+        return 1 / math.sqrt(depth) * init.he_normal(shape, rng)
 
-    small, sizes = 1 / math.sqrt(depth), [width] * depth  # with W/√depth the sum over all blocks keeps its size
-    if name == "dense":
-        sizes = [width + k * GROWTH for k in range(depth + 1)]
     block: dict[str, Callable[[int], Module]] = {
-        "plain": lambda size: Sequential(dense(size, size), ReLU()),
-        "residual": lambda size: Residual(ReLU(), dense(size, size, small)),
-        "residual-relu": lambda size: Residual(dense(size, size, small), after="relu"),
-        "dense": lambda size: DenseBlock(Sequential(dense(size, GROWTH), ReLU())),
+        "plain": lambda size: Sequential(Dense(size, size, init="he_normal", rng=rng), ReLU()),
+        "residual": lambda size: Residual(ReLU(), Dense(size, size, init=small, rng=rng)),
+        "residual-relu": lambda size: Residual(Dense(size, size, init=small, rng=rng), after="relu"),
+        "dense": lambda size: DenseBlock(Sequential(Dense(size, GROWTH, init="he_normal", rng=rng), ReLU())),
     }
-    first = Dense(64, width, bias=False, rng=rng)
-    model = Sequential(first, *map(block[name], sizes[:depth]), Dense(sizes[-1], 10, rng=rng))
+    sizes = [width + k * GROWTH if name == "dense" else width for k in range(depth + 1)]
+    blocks = map(block[name], sizes[:-1])
+    return Sequential(Dense(64, width, bias=False, rng=rng), *blocks, Dense(sizes[-1], 10, rng=rng))
 
-    def deleted(k: int) -> Module:
-        """Zeros in place of what a dense stage adds, or nothing for other blocks: h stays as it is."""
-        return DenseBlock(Dense(sizes[k], GROWTH, init="zeros")) if name == "dense" else Sequential()
 
-    return model, deleted
+def deleted(block: Module) -> Module:
+    """Zeros in place of what a stage of a DenseBlock adds, or nothing for other blocks: h stays as it is."""
+    if not isinstance(block, DenseBlock):
+        return Sequential()
+    layer = block.stages[0][0]
+    return DenseBlock(Dense(layer.inputs, layer.outputs, init="zeros"))
 
 
 @np.errstate(all="ignore")  # in a narrow network all units may be dead, and the gradient 0

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minigrad as mg
-from demos.blocks import BLOCKS, network, probe
+from demos.blocks import BLOCKS, deleted, network, probe
 from demos.datasets import Dataset, digits
 from demos.lesson import COLOURS, Claim, Result, at_least, holds, measured, picture, table, written
 from demos.training import fit
@@ -138,10 +138,10 @@ def run(
 
     def measure(name: str) -> dict[str, Any]:
         rng = np.random.default_rng(seed)
-        model, deleted = network(name, depth, width, rng)
+        model = network(name, depth, width, rng)
         row: dict[str, Any] = {"new": probe(model, images)}
         fit(model, Adam(model.parameters(), lr=0.001), images, epochs, rng)
-        shorter = (Sequential(*model[:k], deleted(k - 1), *model[k + 1 :]) for k in range(1, depth + 1))
+        shorter = (Sequential(*model[:k], deleted(model[k]), *model[k + 1 :]) for k in range(1, depth + 1))
         row |= {"trained": probe(model, images), "correct": correct(model, images)}
         return row | {"without": [correct(fewer, images) for fewer in shorter]}
 

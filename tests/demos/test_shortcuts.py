@@ -7,7 +7,7 @@ import pytest
 
 import minigrad as mg
 from demos import shortcuts
-from demos.blocks import BLOCKS, GROWTH, network, probe
+from demos.blocks import BLOCKS, GROWTH, deleted, network, probe
 from demos.lesson import UserError, main
 from layers import Sequential
 
@@ -42,23 +42,23 @@ STEPS = {
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_blocks_against_numpy_and_what_stands_in_their_place(name, images):
-    model, deleted = network(name, depth=4, width=6, rng=np.random.default_rng(0))
+    model = network(name, depth=4, width=6, rng=np.random.default_rng(0))
     x = images.x[:5]
     states = [x @ model[0].weight.data]
     for w, b in weights_of(model):
         states.append(STEPS[name](states[-1], w, b))
     y = states[-1] @ model[-1].weight.data + model[-1].bias.data
     assert np.allclose(model(x).numpy(), y, rtol=1e-12, atol=1e-12)
-    for k, h in enumerate(states[:-1]):
+    for block, h in zip(model[1:-1], states[:-1], strict=True):
         zeros = np.zeros((5, GROWTH))
         wanted = np.concatenate([h, zeros], axis=1) if name == "dense" else h
-        assert np.array_equal(mg.tensor(deleted(k)(h)).numpy(), wanted)
+        assert np.array_equal(mg.tensor(deleted(block)(h)).numpy(), wanted)
 
 
 @pytest.mark.parametrize("name", WITH_SHORTCUT)
 def test_a_deleted_block_is_one_whose_weights_are_zero(name, images):
-    model, deleted = network(name, depth=3, width=6, rng=np.random.default_rng(1))
-    without = Sequential(*model[:2], deleted(1), *model[3:])
+    model = network(name, depth=3, width=6, rng=np.random.default_rng(1))
+    without = Sequential(*model[:2], deleted(model[2]), *model[3:])
     for p in model[2].parameters():
         p.data *= 0
     x = relu(images.x[:5])  # ≥ 0, as the h of every residual-relu block but the first
@@ -69,7 +69,7 @@ def test_a_deleted_block_is_one_whose_weights_are_zero(name, images):
 
 
 def test_a_plain_network_multiplied_out_by_hand(images):
-    model, _ = network("plain", depth=3, width=7, rng=np.random.default_rng(2))
+    model = network("plain", depth=3, width=7, rng=np.random.default_rng(2))
     found = probe(model, images)
     spectra = []
     for x in images.x[:4]:
@@ -88,7 +88,7 @@ def test_a_plain_network_multiplied_out_by_hand(images):
 
 def test_the_way_around_residual_blocks(images):
     """Around all blocks comes ∂L/∂h as the last block received it; all paths together are the gradient."""
-    model, _ = network("residual", depth=3, width=7, rng=np.random.default_rng(2))
+    model = network("residual", depth=3, width=7, rng=np.random.default_rng(2))
     found = probe(model, images)
     x, y = images.x[:64], images.y[:64]
     h, opened = x @ model[0].weight.data, []
