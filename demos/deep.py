@@ -24,43 +24,34 @@ from optim import SGD
 
 RATE = 0.004  # best of 0.04, 0.004, 0.0004 for all that learn, except dense-block (0.04) and elu-lsuv (0.0004)
 GROWTH = 12  # units that each layer of a dense block adds (Huang et al., 2017)
+SMALL = ("residual", "residual-relu")  # with W/√depth the sum over all layers keeps its size (Hayou et al., 2021)
 
-Layer = Callable[[Dense, int], list[Module]]  # (x·W + b, number of layers) → what one layer consists of
+Layer = Callable[[Dense], list[Module]]  # x·W + b → what one layer consists of
 
 
 def plain(activation: type[Module]) -> Layer:
     """h = φ(x·W + b)."""
-    return lambda dense, depth: [dense, activation()]
+    return lambda dense: [dense, activation()]
 
 
 def normalised(activation: type[Module]) -> Layer:
     """h = φ(BatchNorm(x·W + b)) (Ioffe and Szegedy, 2015)."""
-    return lambda dense, depth: [dense, BatchNorm(dense.outputs), activation()]
+    return lambda dense: [dense, BatchNorm(dense.outputs), activation()]
 
 
-def residual(dense: Dense, depth: int) -> list[Module]:
+def residual(dense: Dense) -> list[Module]:
     """h = x + relu(x)·W + b: the shortcut passes x on unchanged (He et al., 2016)."""
     return [Residual(ReLU(), dense)] if dense.inputs == dense.outputs else [dense]
 
 
-def residual_relu(dense: Dense, depth: int) -> list[Module]:
+def residual_relu(dense: Dense) -> list[Module]:
     """h = relu(x + x·W + b): the shortcut passes through every ReLU."""
     return [Residual(dense, after="relu")] if dense.inputs == dense.outputs else [dense]
 
 
-def dense_block(dense: Dense, depth: int) -> list[Module]:
+def dense_block(dense: Dense) -> list[Module]:
     """h = [x, relu(x·W + b)]: new features are appended to all earlier ones (Huang et al., 2017)."""
     return [DenseBlock(Sequential(dense, ReLU()))]
-
-
-def small(layer: Layer) -> Layer:
-    """The same with W/√depth, so that the sum over all layers keeps its size (Hayou et al., 2021)."""
-
-    def scaled(dense: Dense, depth: int) -> list[Module]:
-        dense.weight.data = dense.weight.data / math.sqrt(depth)
-        return layer(dense, depth)
-
-    return scaled
 
 
 RECIPES: dict[str, tuple[Layer, str | Callable]] = {
@@ -73,9 +64,9 @@ RECIPES: dict[str, tuple[Layer, str | Callable]] = {
     "leaky-he": (plain(LeakyReLU), "he_normal"),
     "sigmoid-batchnorm": (normalised(Sigmoid), "xavier_uniform"),
     "relu-batchnorm": (normalised(ReLU), "he_normal"),
-    "residual": (small(residual), "he_normal"),
-    "residual-relu": (small(residual_relu), "he_normal"),
-    "residual-large": (residual, "he_normal"),
+    "residual": (residual, "he_normal"),
+    "residual-relu": (residual_relu, "he_normal"),
+    "residual-large": (residual, "he_normal"),  # not among SMALL
     "dense-block": (dense_block, "he_normal"),
     "elu-lecun": (plain(ELU), "lecun_normal"),
     "elu-lsuv": (plain(ELU), "orthogonal"),  # then scaled, layer by layer
@@ -110,7 +101,9 @@ class Comparison(NamedTuple):
         depth = min(depth, 2) if name == "fewer-layers" else depth
         for _ in range(depth):
             dense = Dense(size, GROWTH if name == "dense-block" else self.width, init=start, rng=rng)
-            parts += layer(dense, depth)
+            if name in SMALL:
+                dense.weight.data /= math.sqrt(depth)
+            parts += layer(dense)
             size = size + GROWTH if name == "dense-block" else self.width
         model = Sequential(*parts, Dense(size, 10, rng=rng))
         if name == "elu-lsuv":
@@ -131,7 +124,7 @@ class Comparison(NamedTuple):
                 "signal": np.array([np.sqrt(np.mean(np.square(node.value))) for node in layers]),
                 "gradient": gradient,
                 "decades": float(np.log10(gradient[0] / gradient[-1])),
-                "chain": trace.chain(to=next(iter(model.parameters()))),
+                "chain": trace.chain(to=model.parameters()[0]),
             }
 
     def train(self, name: str, rate: float = RATE) -> tuple[float, float]:
