@@ -234,13 +234,10 @@ class LSTM(Recurrent):
 
     Parameters
     ----------
-    inputs, hidden : int
-    layers : int
+    inputs, hidden, layers, return_sequence, rng
+        As for `RNN`.
     forget_bias : float
         First value of the bias of the forget gates.
-    return_sequence : bool
-        Whether the output is h at every step, instead of the last one.
-    rng : numpy Generator or int, optional
 
     Examples
     --------
@@ -270,11 +267,8 @@ class GRU(Recurrent):
 
     Parameters
     ----------
-    inputs, hidden : int
-    layers : int
-    return_sequence : bool
-        Whether the output is h at every step, instead of the last one.
-    rng : numpy Generator or int, optional
+    inputs, hidden, layers, return_sequence, rng
+        As for `RNN`.
 
     Examples
     --------
