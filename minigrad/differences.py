@@ -1,7 +1,4 @@
-"""Is a gradient right? `gradcheck(f, x, …)` compares it with finite differences.
-
-It returns True, or raises an AssertionError that shows the worst element.
-"""
+"""Is a gradient right? `gradcheck(f, x, …)` compares it with finite differences."""
 
 from __future__ import annotations
 
@@ -139,17 +136,19 @@ def compare(case: Case, eps: float = 1e-6, rtol: float = 1e-5, atol: float = 1e-
     gradients, measured = case.results(u)[1:], [np.empty(x.shape) for x in case.xs]
     wrong: list[tuple[float, int, tuple[int, ...]]] = []
     kinks = 0
-    for place, index in [(place, index) for place, x in enumerate(case.xs) for index in np.ndindex(x.shape)]:
+    elements = [(place, index) for place, x in enumerate(case.xs) for index in np.ndindex(x.shape)]
+    for place, index in elements:
         change, h = changes(case, y, place, index, u), eps * max(1.0, float(abs(case.xs[place][index])))
-        a, n = float(gradients[place][index]), central(change, h)
-        measured[place][index] = n
-        if abs(a - n) <= atol + rtol * abs(n):
+        analytic, numeric = float(gradients[place][index]), central(change, h)
+        measured[place][index] = numeric
+        if abs(analytic - numeric) <= atol + rtol * abs(numeric):
             continue
-        if at_kink(change, h, a):
+        if at_kink(change, h, analytic):
             kinks += 1
         else:
-            wrong.append((float(np.nan_to_num(np.abs(a - n) / max(abs(a), abs(n)), nan=np.inf)), place, index))
-    count, left_out = sum(x.size for x in case.xs) - kinks, f", {kinks} at a kink left out" if kinks else ""
+            error = np.abs(analytic - numeric) / max(abs(analytic), abs(numeric))
+            wrong.append((float(np.nan_to_num(error, nan=np.inf)), place, index))
+    count, left_out = len(elements) - kinks, f", {kinks} at a kink left out" if kinks else ""
     if not wrong:
         return f"{count} elements{left_out}"
     error, place, index = max(wrong)
