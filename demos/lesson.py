@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 from matplotlib.figure import Figure
 from tqdm import tqdm
@@ -56,8 +56,7 @@ class UserError(ValueError):
     """The request cannot be met: an option out of range, a missing folder, a damaged file."""
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(NamedTuple):
     """What textbooks say, what this run measured, and the verdict: "holds", "holds if …" or "false"."""
 
     said: str  # with its source
@@ -76,9 +75,9 @@ class Result:
     complete: bool = True
 
     def __str__(self) -> str:
-        rows = [(claim.said, claim.measured, claim.verdict) for claim in self.claims]
-        closing = table(("what the textbooks say", "what this run measured", "verdict"), rows, widths=(46, 46, 20))
-        return f"{self.table}\n\n{closing}" if rows else self.table
+        heads = "what the textbooks say", "what this run measured", "verdict"
+        closing = table(heads, self.claims, widths=(46, 46, 20))
+        return f"{self.table}\n\n{closing}" if self.claims else self.table
 
 
 def require(condition: bool, sentence: str) -> None:
