@@ -37,12 +37,12 @@ def summary(model: Any, example: Any = None) -> str:
     """The table of `Module.summary`; `example` is a shape, an input, or None."""
     shapes, dtype = ({}, None) if example is None else observed(model, example)
     rows: list[tuple[str, ...]] = [("layer", "", "output shape", "parameters")]
-    counted: set[int] = set()
+    counted: set[Tensor] = set()
     for path, module in model.named_modules():
         own = [part for _, part in module.named_parts() if isinstance(part, Tensor)]
         if own or is_leaf(module):  # no row for a module that only holds other modules
-            fresh = [parameter for parameter in own if id(parameter) not in counted]
-            counted.update(map(id, own))
+            fresh = set(own) - counted
+            counted |= fresh
             rows.append((path, settings(module), shapes.get(id(module), ""), f"{sum(p.size for p in fresh):,}"))
     parameters = model.parameters()
     dtypes = sorted({str(parameter.dtype) for parameter in parameters})

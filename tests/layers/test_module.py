@@ -401,7 +401,8 @@ def test_a_prompt_shows_a_summary_as_it_is_printed():
 def test_summary_counts_shared_parameters_once():
     dense = Dense(2, 2)
     tied = Dense(2, 2)
-    tied.weight = dense.weight
+    tied.weight = tied.also = dense.weight
+    dense.also = dense.weight
     lines = Sequential(dense, tied).summary().splitlines()
     assert [line.split()[-1] for line in lines[1:3]] == ["6", "2"]
     assert lines[-1].split() == ["total", "8", "float64"]
