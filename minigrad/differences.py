@@ -31,7 +31,7 @@ def gradcheck(
         Analytic and numeric derivative may differ by atol + rtol·|numeric|. Elements where f has a
         kink within the step, or bends too strongly for it, are left out.
     order : int
-        Check the derivatives up to this order.
+        Check the derivatives up to this order, 1 or more.
 
     Raises
     ------
@@ -44,6 +44,8 @@ def gradcheck(
     >>> mg.gradcheck(lambda x, w: np.tanh(x @ w), np.eye(2), [[1.0, 2.0], [3.0, 4.0]], order=2)
     True
     """
+    if order < 1:
+        raise ValueError(f"gradcheck: order={order} checks nothing; give 1 or more")
     case = case_of(f, inputs, {})
     for n in range(1, order + 1):
         try:

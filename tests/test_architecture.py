@@ -31,7 +31,7 @@ BUDGETS = {
     "minigrad/numpy_linalg.py": 90,
     "minigrad/check.py": 300,
     "minigrad/data.py": 90,
-    "minigrad/differences.py": 230,  # a kink shows in three ways
+    "minigrad/differences.py": 231,  # a kink shows in three ways
     "minigrad/ops/elementwise.py": 260,
     "minigrad/ops/reductions.py": 180,
     "minigrad/ops/shaping.py": 290,

@@ -54,6 +54,12 @@ def test_a_slight_error_looks_like_no_slip():
         mg.gradcheck(log, [0.5, 0.7, 2.0], rtol=1e-6)
 
 
+@pytest.mark.parametrize("order", [0, -1])
+def test_gradcheck_does_not_pass_without_checking_anything(order):
+    with pytest.raises(ValueError, match="gradcheck: order=.* checks nothing"):
+        mg.gradcheck(mg.sin, [1.0], order=order)
+
+
 def test_gradcheck_names_the_order_and_the_input_that_is_wrong():
     half = mg.primitive(
         "half", lambda x: x * x, [lambda g, y, x: g * 2 * (x.data if isinstance(x, mg.Tensor) else x)], ["2x"]
