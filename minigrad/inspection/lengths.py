@@ -69,8 +69,8 @@ def by_path_length(self: Trace, to: Any, count: str | Callable[[Edge], bool] | N
     target = trace.target(to)
     counts, words = counting(trace, count)
     gradient, one = Many({0: trace.seed}), Many({0: 1})
-    (parts,) = along(trace[-1], gradient, [target], lambda edge, g: g.through(edge.local.vjps, counts(edge)))
-    (paths,) = along(trace[-1], one, [target], lambda edge, n: n.through(list, counts(edge)))
+    (parts,) = along(trace[-1], gradient, [target], lambda edge, g: g.through(edge.local.pullback(), counts(edge)))
+    (paths,) = along(trace[-1], one, [target], lambda edge, n: n.through(int, counts(edge)))
     return PathLengths(parts, paths, target, words)
 
 

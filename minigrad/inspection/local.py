@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from copy import copy
 from functools import cached_property
 from typing import Any
@@ -109,18 +109,18 @@ class LocalJacobian:
         g = np.broadcast_to(np.asarray(g, dtype=node.output.dtype), node.output.shape)
         return node.op.contribution(node, self.slot, g, node.output, self.arrays)
 
-    def vjps(self, gs: Iterable[np.ndarray]) -> list[np.ndarray]:
-        """g·J in float64 for each of many g; what is common to them is computed once."""
+    def pullback(self) -> Callable[[np.ndarray], np.ndarray]:
+        """g ↦ g·J in float64, as a function for many g: what is common to all of them is computed once, here."""
         x, y = self.arrays[self.slot], self.node.output
         if self.passes_on and x.shape == y.shape:
-            return list(gs)
+            return lambda g: g
         local = self.in_float64()
         if local.matrix is not None and local.slot == 0:
             transposed = local.matrix.T
-            return [g @ transposed for g in gs]
+            return lambda g: g @ transposed
         if local.diagonal is None or x.shape != y.shape:
-            return [local.vjp(g) for g in gs]
-        return [times(g, local.slopes) for g in gs]
+            return local.vjp
+        return lambda g: times(g, local.slopes)
 
     def in_float64(self) -> LocalJacobian:
         """The same derivative, with values in float64: a product of hundreds would underflow in float32."""
@@ -154,7 +154,7 @@ class LocalJacobian:
         if rows * columns > DENSE_LIMIT:
             raise ValueError(f"a Jacobian of {rows} × {columns} is too large to write out: use .vjp(g) and .jvp(v)")
         units = np.eye(rows, dtype=self.node.output.dtype).reshape(rows, *self.node.output.shape)
-        return np.array(self.vjps(units)).reshape(rows, columns)
+        return np.array(list(map(self.pullback(), units))).reshape(rows, columns)
 
     def singular_values(self) -> np.ndarray:
         """Largest first; for a matrix product those of the matrix, not repeated for each row of the batch.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,6 @@ import numpy as np
 from minigrad.arrays import length
 from minigrad.inspection import text
 from minigrad.inspection.factors import in_chain, share
-from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.trace import Trace
 from minigrad.inspection.ways import along, edges_to
@@ -143,16 +142,16 @@ def strength(norm: float) -> float:
 def every_path(target: TraceNode) -> Iterator[Path]:
     """All paths, depth first: what two of them share from the output on is multiplied once."""
     trace = target.trace
-    leaving: dict[int, list[tuple[Edge, LocalJacobian]]] = defaultdict(list)
+    leaving: dict[int, list[tuple[Edge, Callable]]] = defaultdict(list)
     for edge in reversed(edges_to(trace, [target])):
-        leaving[edge.output.index].append((edge, edge.local.in_float64()))  # once for all paths
+        leaving[edge.output.index].append((edge, edge.local.pullback()))  # once for all paths
     stack: list[tuple] = [(trace[-1].index, trace.seed, None)]
     while stack:
         vertex, g, edges = stack.pop()
         if vertex == target.index:
             yield Path(listed(edges), g)
         else:
-            stack += [(edge.input.index, local.vjps([g])[0], (edge, edges)) for edge, local in leaving[vertex]]
+            stack += [(edge.input.index, pull(g), (edge, edges)) for edge, pull in leaving[vertex]]
 
 
 def listed(edges: Any) -> list[Edge]:
@@ -175,6 +174,6 @@ class Beam:
         return Beam(self.strongest + other.strongest, self.width)
 
     def through(self, edge: Edge) -> Beam:
-        products = edge.local.vjps(g for _, g, _ in self.strongest)
-        ways = ((edge, edges) for _, _, edges in self.strongest)
-        return Beam([(length(g), g, edges) for g, edges in zip(products, ways, strict=True)], self.width)
+        pull = edge.local.pullback()
+        longer = ((pull(g), (edge, edges)) for _, g, edges in self.strongest)
+        return Beam(((length(g), g, edges) for g, edges in longer), self.width)

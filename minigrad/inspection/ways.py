@@ -65,11 +65,11 @@ class Many(dict):
             total[number] = total[number] + part if number in total else part
         return total
 
-    def through(self, step: Callable[[Iterable], Iterable], higher: int = 0) -> Many:
-        """`step` applied to all values, with their numbers raised by `higher`."""
-        return Many((number + higher, part) for number, part in zip(self, step(self.values()), strict=True))
+    def through(self, step: Callable, higher: int = 0) -> Many:
+        """`step` applied to each value, with their numbers raised by `higher`."""
+        return Many((number + higher, step(value)) for number, value in self.items())
 
 
 def each(edge: Edge, gradients: Many) -> Many:
     """Each of the gradients times the local derivative of an edge."""
-    return gradients.through(edge.local.vjps)
+    return gradients.through(edge.local.pullback())
