@@ -127,19 +127,20 @@ def paths(self: Trace, to: Any, k: int = 10) -> Paths:
         raise ValueError(f"paths: k must be at least 1, not {k}")
     target, total = self.target(to), self.count_paths(to)
     if total <= EXACT:
-        found = heapq.nlargest(k, every_path(target), key=lambda path: strength(path.norm))
-        return Paths(found, target, True, total)
-    start = Beam([(length(self.seed), self.seed, None)], 10 * k)
-    (beam,) = along(self[-1], start, [target], lambda edge, beam: beam.through(edge))
-    return Paths([Path(listed(edges), g) for _, g, edges in beam.strongest[:k]], target, False, total)
+        found = strongest(k, every_path(target))
+    else:
+        start = Beam([(length(self.seed), self.seed, None)], 10 * k)
+        (beam,) = along(self[-1], start, [target], lambda edge, beam: beam.through(edge))
+        found = beam.partial[:k]
+    return Paths([Path(listed(edges), g) for _, g, edges in found], target, total <= EXACT, total)
 
 
-def strength(norm: float) -> float:
-    """What paths are sorted by: the norm, with NaN first, so that it is not overlooked."""
-    return math.inf if math.isnan(norm) else norm
+def strongest(most: int, partial: Iterable[tuple]) -> list[tuple]:
+    """Of paths as (norm, product, edges) those of largest norm; one that is NaN comes first, not to be overlooked."""
+    return heapq.nlargest(most, partial, key=lambda path: math.inf if math.isnan(path[0]) else path[0])
 
 
-def every_path(target: TraceNode) -> Iterator[Path]:
+def every_path(target: TraceNode) -> Iterator[tuple]:
     """All paths, depth first: what two of them share from the output on is multiplied once."""
     trace = target.trace
     leaving: dict[int, list[tuple[Edge, Callable]]] = defaultdict(list)
@@ -149,7 +150,7 @@ def every_path(target: TraceNode) -> Iterator[Path]:
     while stack:
         vertex, g, edges = stack.pop()
         if vertex == target.index:
-            yield Path(listed(edges), g)
+            yield length(g), g, edges
         else:
             stack += [(edge.input.index, pull(g), (edge, edges)) for edge, pull in leaving[vertex]]
 
@@ -167,13 +168,13 @@ class Beam:
     """The strongest partial paths down to one vertex, as (norm, product, edges); `+` keeps the strongest of both."""
 
     def __init__(self, partial: Iterable[tuple], width: int) -> None:
-        self.strongest = heapq.nlargest(width, partial, key=lambda path: strength(path[0]))
+        self.partial = strongest(width, partial)
         self.width = width
 
     def __add__(self, other: Beam) -> Beam:
-        return Beam(self.strongest + other.strongest, self.width)
+        return Beam(self.partial + other.partial, self.width)
 
     def through(self, edge: Edge) -> Beam:
         pull = edge.local.pullback()
-        longer = ((pull(g), (edge, edges)) for _, g, edges in self.strongest)
+        longer = ((pull(g), (edge, edges)) for _, g, edges in self.partial)
         return Beam(((length(g), g, edges) for g, edges in longer), self.width)
