@@ -19,6 +19,7 @@ import numpy as np
 
 from minigrad.graph import GraphError, Node
 from minigrad.inspection import text
+from minigrad.inspection.local import LocalJacobian
 from minigrad.inspection.parts import TraceNode
 from minigrad.inspection.trace import Trace
 from minigrad.settings import state, watches
@@ -151,9 +152,8 @@ class Watch:
                 if contribution is not None and not finite(values(contribution)):
                     arrays = {"contribution": contribution, "upstream": g, **operands(node)}
                     line = self.lines.get(id(node.output), "outside detect_anomaly()")
-                    formula = node.op.formulas[min(i, len(node.op.formulas) - 1)]
                     what = f"the contribution that it sends to {name_of(node.op, i)} is not finite"
-                    raise complaint(node.op, node.scope, formula, what, arrays, line)
+                    raise complaint(node.op, node.scope, LocalJacobian(node, i).formula, what, arrays, line)
             return contributions
 
         return watched
