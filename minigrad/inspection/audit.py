@@ -63,7 +63,7 @@ class Audit(Printed):
         self._finite = not trace.find_nan()
         with np.errstate(all="ignore"), watching(None):
             exact = in_float64(trace)
-            self.checks = [*products(exact, replaced(trace)), sums(trace), multiplied_out(trace), lengths(exact)]
+            self.checks = [*products(trace, exact), sums(trace), multiplied_out(trace), lengths(exact)]
         self.seconds = time.perf_counter() - start
         self.worst = max(check.worst for check in self.checks if check.limit is not None)
         self.failures: list[Failure] = next((check.failures for check in self.checks if check.failures), [])
@@ -115,21 +115,16 @@ class Check:
         return self.name, str(self.count), worst, verdict, self.note
 
 
-def replaced(trace: Trace) -> set[int]:
-    """Which of its edges have a derivative that what_if gave; a trace in float64 has the same edges."""
-    return {edge.index for edge in trace.edges() if isinstance(edge.local, Instead)}
-
-
-def products(trace: Trace, without: set[int]) -> list[Check]:
-    """The checks of every local product but those `without`, of every kernel, and of what was left out."""
+def products(trace: Trace, exact: Trace) -> list[Check]:
+    """The checks of every local product and kernel, and of what was left out; `exact` is the trace in float64."""
     local = Check("local product vs central differences", LIMIT)
     kernel = Check("kernel vs central differences of its definition", LIMIT)
     kinks = Check("  … kink crossed, excluded", note="(would have failed)")
     given = Check("  … given by what_if, not compared")
-    given.count = len(without)
+    given.count = sum(isinstance(edge.local, Instead) for edge in trace.edges())
     rng = np.random.default_rng(0)
     valued: set[Node] = set()  # fused ops whose output was compared
-    for node, slot, where in derivatives(trace, without):
+    for node, slot, where in derivatives(trace, exact):
         op = node.op
         if op.definition and node not in valued:
             valued.add(node)
@@ -141,13 +136,13 @@ def products(trace: Trace, without: set[int]) -> list[Check]:
     return [check for check in (local, kernel, kinks, given) if check.count]
 
 
-def derivatives(trace: Trace, without: set[int]) -> Iterator[tuple[Node, int, str]]:
-    """(node, slot, where) of every product but those of the edges `without`, and of the fused ops that were opened."""
-    for edge in trace.edges():
-        if edge.index not in without:
+def derivatives(trace: Trace, exact: Trace) -> Iterator[tuple[Node, int, str]]:
+    """(node, slot, where) of every product that no what_if gave, and of every fused op that was opened, in float64."""
+    for edge, given in zip(exact.edges(), trace.edges(), strict=False):  # of one graph: they correspond
+        if not isinstance(given.local, Instead):
             yield edge.output.vertex, edge.slot, f"∂{edge.output.symbol}/∂{edge.input.symbol}"
-    shown = set(trace._nodes)
-    for node in recorded(trace.output):
+    shown = set(exact._nodes)
+    for node in recorded(exact.output):
         if node.op.definition and node not in shown:
             for slot, x in enumerate(node.inputs):
                 if x is not None and x.requires_grad:
