@@ -17,7 +17,7 @@ import numpy as np
 from minigrad.inspection.local import DENSE_LIMIT
 from minigrad.inspection.parts import TraceNode
 from minigrad.inspection.trace import Trace
-from minigrad.inspection.ways import Many, along, each
+from minigrad.inspection.ways import along_each
 
 
 def jacobian(self: Trace, of: Any, wrt: Any, sample: int | None = None) -> np.ndarray:
@@ -57,12 +57,12 @@ def jacobian(self: Trace, of: Any, wrt: Any, sample: int | None = None) -> np.nd
     if rows * columns > DENSE_LIMIT:
         way = "mg.grad(of, wrt, g) gives g·J alone" + ("" if at else ", and sample= the matrix of one sample")
         raise ValueError(f"jacobian: {rows} × {columns} entries are too many to write out: {way}")
-    blocks = []
-    for y in outputs:
-        for portion in units(y.value, at):
-            found = along(y, Many(dict(enumerate(portion))), inputs, each, through=False)
-            blocks.append([block(gs, x.value, at, len(portion)) for gs, x in zip(found, inputs, strict=True)])
-    return np.block(blocks)
+    blocks = [
+        [np.reshape([g[at] for g in gradients], (len(gradients), -1)) for gradients in arrived]
+        for y in outputs
+        for arrived in along_each(y, units(y.value, at), inputs, through=False)
+    ]
+    return np.block(blocks) if blocks else np.zeros((rows, columns))
 
 
 def keys(nodes: Any) -> list:
@@ -79,16 +79,8 @@ def row(sample: int, nodes: Sequence[TraceNode]) -> int:
 
 
 def units(x: np.ndarray, at: tuple) -> Iterator[np.ndarray]:
-    """The unit gradients of the elements `at` of x, in portions that stay small."""
-    elements = np.arange(x.size).reshape(x.shape)[at].ravel()
-    for portion in np.array_split(elements, max(1, -(-len(elements) * x.size // DENSE_LIMIT))):
-        ones = np.zeros((len(portion), x.size))
-        ones[np.arange(len(portion)), portion] = 1
-        yield ones.reshape(len(portion), *x.shape)
-
-
-def block(gradients: Many | None, x: np.ndarray, at: tuple, rows: int) -> np.ndarray:
-    """One row for each gradient that arrived at x, with its elements `at`; `rows` of zeros if none did."""
-    if gradients is None:
-        return np.zeros((rows, x[at].size))
-    return np.array([g[at] for g in gradients.values()]).reshape(rows, x[at].size)
+    """The unit gradients of the elements `at` of x."""
+    for element in np.arange(x.size).reshape(x.shape)[at].ravel():
+        unit = np.zeros(x.shape)
+        unit.flat[element] = 1
+        yield unit

@@ -14,10 +14,9 @@ import numpy as np
 from minigrad.arrays import length
 from minigrad.inspection import text
 from minigrad.inspection.factors import share
-from minigrad.inspection.local import DENSE_LIMIT
 from minigrad.inspection.parts import TraceNode
 from minigrad.inspection.trace import Trace
-from minigrad.inspection.ways import Many, along, each
+from minigrad.inspection.ways import along_each
 from minigrad.printed import Printed
 
 
@@ -115,14 +114,11 @@ def lag_matrix(self: Trace, states: str | Sequence) -> np.ndarray:
     if not batch:
         raise ValueError(f"lag_matrix: there is no sample, {found[0].symbol} is empty")
     lags = np.zeros((len(found), len(found)))
-    portions = np.array_split(np.eye(n), -(-n * batch * n // DENSE_LIMIT))
+    units = [np.broadcast_to(unit, (batch, n)) for unit in np.eye(n)]  # of all samples
     for t, h in enumerate(found):
         norms = np.zeros((t + 1, batch))
-        for units in portions:
-            gradients = Many({j: np.broadcast_to(unit, (batch, n)) for j, unit in enumerate(units)})  # of all samples
-            for k, arrived in enumerate(along(h, gradients, found[: t + 1], each)):
-                if arrived is not None:
-                    rows = np.array(list(arrived.values()), dtype=np.float64)
-                    norms[k] = np.hypot(norms[k], np.hypot.reduce(rows, axis=(0, 2)))  # squares would underflow
+        for arrived in along_each(h, units, found[: t + 1]):
+            for k, rows in enumerate(arrived):
+                norms[k] = np.hypot(norms[k], np.hypot.reduce(rows, axis=(0, 2)))  # squares would underflow
         lags[t, : t + 1] = np.mean(norms / n**0.5, axis=1)
     return lags

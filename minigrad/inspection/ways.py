@@ -2,16 +2,20 @@
 
 - `edges_to(trace, targets)`: the edges on all ways; `path_to(last, edges)`: those on the ways to one edge.
 - `along(start, value, targets, step)`: the walk with something else in place of gradients, such as numbers of
-  paths, the parts of a gradient by path length, or all unit gradients of a Jacobian.
+  paths, or the parts of a gradient by path length; `along_each`: with many gradients, such as those of all units.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
+
+import numpy as np
 
 from minigrad.graph import walk
 from minigrad.inspection.anomaly import watching
+from minigrad.inspection.local import DENSE_LIMIT
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.trace import Trace
 
@@ -70,6 +74,16 @@ class Many(dict):
         return Many((number + higher, step(value)) for number, value in self.items())
 
 
-def each(edge: Edge, gradients: Many) -> Many:
-    """Each of the gradients times the local derivative of an edge."""
-    return gradients.through(edge.local.pullback())
+def along_each(start: TraceNode, gradients: Iterable, targets: Sequence[TraceNode], through: bool = True) -> Iterator:
+    """What arrives at each of `targets` from each of many `gradients` at `start`; zeros where no way leads.
+
+    One walk carries as many gradients as are a million numbers. Yields, walk by walk: per target a list of arrays.
+    """
+    gradients, most = iter(gradients), max(1, DENSE_LIMIT // max(1, start.value.size))
+    while portion := list(islice(gradients, most)):
+        many = Many(enumerate(portion))
+        found = along(start, many, targets, lambda edge, gs: gs.through(edge.local.pullback()), through)
+        yield [
+            list(arrived.values()) if arrived else [np.zeros(target.shape)] * len(portion)
+            for arrived, target in zip(found, targets, strict=True)
+        ]
