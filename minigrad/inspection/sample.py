@@ -22,6 +22,9 @@ class OneSample(LocalJacobian):
     def vjp(self, g: ArrayLike) -> np.ndarray:
         return only(self.whole.vjp(g), self.sample)
 
+    def jvp(self, v: ArrayLike) -> np.ndarray:
+        return self.whole.jvp(only(np.broadcast_to(v, self.node.arrays[self.slot].shape), self.sample))
+
 
 def only(batch: np.ndarray, sample: int) -> np.ndarray:
     """`batch` with zeros in every row but one."""

@@ -46,6 +46,13 @@ def test_chains_of_all_samples_add_up_to_the_gradient():
         trace.chain(to=weight, sample=0.5)
 
 
+def test_the_derivative_for_one_sample_is_the_same_map_in_both_directions():
+    x = mg.tensor(np.arange(6.0).reshape(3, 2), requires_grad=True)
+    mean = mg.trace(mg.mean(mg.square(x))).chain(to=x, sample=1).factors[0].local
+    np.testing.assert_array_equal(mean.todense(), [[0, 0, 1 / 6, 1 / 6, 0, 0]])
+    assert mean.jvp(np.ones((3, 2))) == mean.jvp(1.0) == mean.todense().sum()
+
+
 def test_the_expected_gains_of_a_sample_are_its_own():
     """As in a chain of this sample alone."""
     model = Sequential(Dense(4, 3, "tanh", rng=0), LayerNorm(3), Dense(3, 3, "relu", rng=1), Dense(3, 1, rng=2))
