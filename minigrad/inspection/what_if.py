@@ -95,7 +95,11 @@ def replaceable(key: str, change: Any, edges: list[Edge]) -> list[Edge]:
             f"what_if: {key!r}: {name} does not act element by element, so no number can take its place; "
             f"give a function (local, upstream) that returns the contribution"
         )
-    if kind_of(change) not in "biuf":
+    try:
+        numeric = np.asarray(change).dtype.kind in "biuf"
+    except ValueError:  # lists of different lengths
+        numeric = False
+    if not numeric:
         raise ValueError(f"what_if: {key!r} must go with a number, an array or a function, not {change!r}")
     for edge in diagonal:
         name, shape = edge.output.name, edge.output.shape
@@ -104,13 +108,6 @@ def replaceable(key: str, change: Any, edges: list[Edge]) -> list[Edge]:
         except ValueError:
             raise ValueError(f"what_if: {key!r}: shape {np.shape(change)} does not fit {name} of {shape}") from None
     return diagonal
-
-
-def kind_of(change: Any) -> str:
-    try:
-        return np.asarray(change).dtype.kind
-    except ValueError:  # lists of different lengths
-        return "O"
 
 
 class Instead(LocalJacobian):
