@@ -128,6 +128,8 @@ class LocalJacobian:
         if all(array is x for array, x in zip(arrays, node.arrays, strict=True)):
             return self
         wide = copy(self)
+        for name in ("slopes", "diagonal", "matrix"):
+            vars(wide).pop(name, None)  # what was computed in float32
         wide.node = Node(node.op, node.inputs, arrays, node.params, widened(node.output), node.saved, node.versions)
         return wide
 

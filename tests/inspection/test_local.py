@@ -114,6 +114,16 @@ def test_a_value_that_was_changed_in_place_is_refused():
             look()
 
 
+def test_a_matrix_is_in_float64_whatever_was_asked_before():
+    x = mg.tensor([0.1, 0.2], requires_grad=True, dtype=np.float32)
+    trace = mg.trace(mg.sum(mg.tanh(x)))
+    first, local = (trace.edges(into=x)[0].local for _ in range(2))
+    assert local.kind == "diagonal"
+    assert local.diagonal.dtype == np.float32
+    assert local.todense().dtype == first.todense().dtype == np.float64
+    np.testing.assert_array_equal(local.todense(), first.todense())
+
+
 def test_it_says_what_it_is():
     x = mg.tensor([0.0, 2.0], requires_grad=True)
     local = mg.trace(mg.sum(mg.sigmoid(x))).edges(into=x)[0].local
