@@ -105,10 +105,12 @@ class Chain(Printed):
         if path is not None and use is not None:
             raise ValueError("chain: a path leads to one use already; give either path= or use=")
         if element is not None:
-            element = (element,) if isinstance(element, (int, np.integer)) else tuple(element)
-            sizes = zip(element, target.shape, strict=False)
-            if len(element) != len(target.shape) or not all(0 <= i < n for i, n in sizes):
+            element = tuple(element) if np.iterable(element) else (element,)
+            pairs = zip(element, target.shape, strict=False)
+            inside = all(isinstance(i, (int, np.integer)) and 0 <= i < n for i, n in pairs)
+            if len(element) != len(target.shape) or not inside:
                 raise ValueError(f"chain: {target.symbol} of shape {target.shape} has no element {element}")
+            element = tuple(map(int, element))
         if sample is not None:
             trace = of_sample(trace, sample)
             target = TraceNode(trace, target.index)
@@ -126,7 +128,7 @@ class Chain(Printed):
             raise ValueError(f"chain: there is no unit on the way to {element}: {empty[-1].symbol} is empty")
         self.is_part = len(self.edges) < len(whole)
         steps = factors_of(self.edges, trace.seed)
-        self.product = steps[-1].gradient if steps else trace.seed
+        self.product = np.asarray(steps[-1].gradient if steps else trace.seed)
         self.factors = [factor for factor in steps if not factor.passes_on]
         gradients = [trace.seed, *(factor.gradient for factor in self.factors)]
         lengths = np.array([length(g) for g in gradients])

@@ -106,7 +106,7 @@ class PathLengths(Printed, dict):
     """
 
     def __init__(self, parts: dict, counts: dict, target: TraceNode, counted: str) -> None:
-        super().__init__(sorted(parts.items()))
+        super().__init__((n, np.asarray(part)) for n, part in sorted(parts.items()))
         self.counts = dict(sorted(counts.items()))
         self.target = target
         self.counted = counted

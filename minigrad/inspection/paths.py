@@ -58,7 +58,7 @@ class Path:
 
     def __init__(self, edges: list[Edge], contribution: np.ndarray) -> None:
         self.edges = edges
-        self.contribution = contribution
+        self.contribution = np.asarray(contribution)
         self.norm = length(contribution)
 
     @property

@@ -111,8 +111,8 @@ def lag_matrix(self: Trace, states: str | Sequence) -> np.ndarray:
     if len(shapes) != 1 or len(found[0].shape) != 2:
         raise ValueError(f"lag_matrix: states must all be (batch, n), not {' and '.join(map(str, sorted(shapes)))}")
     batch, n = found[0].shape
-    if not batch:
-        raise ValueError(f"lag_matrix: there is no sample, {found[0].symbol} is empty")
+    if not batch * n:
+        raise ValueError(f"lag_matrix: there is no {'unit' if batch else 'sample'}, {found[0].symbol} is empty")
     lags = np.zeros((len(found), len(found)))
     units = [np.broadcast_to(unit, (batch, n)) for unit in np.eye(n)]  # of all samples
     for t, h in enumerate(found):

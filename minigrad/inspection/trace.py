@@ -127,7 +127,8 @@ class Trace:
         self._instead = instead
         self._sent: dict[Node, list] = {}  # what each node sent to its inputs, in backward order
         start = {self._vertex(output): seed}
-        self._gradients = walk(nodes, start, self._send, keep=set(nodes), replaced=replaced)
+        gradients = walk(nodes, start, self._send, keep=set(nodes), replaced=replaced)
+        self._gradients = {vertex: np.asarray(g) for vertex, g in gradients.items()}  # 0-d sums are NumPy's numbers
 
     def _send(self, node: Node, g: np.ndarray) -> list:
         self._sent[node] = [
@@ -143,8 +144,12 @@ class Trace:
         return Trace(self.output, seed, self._nodes, self._replaced, self._within, {**self._instead, **more})
 
     def opened(self) -> Trace:
-        """This trace or, if it was made with expand=False, a new one in which fused ops are opened."""
-        return self if self.expanded else trace(self.output, self.seed)
+        """This trace or, if it was made with expand=False, the one in which fused ops are opened."""
+        return self if self.expanded else self._opened
+
+    @cached_property
+    def _opened(self) -> Trace:
+        return trace(self.output, self.seed)
 
     # Vertices and edges
 
@@ -200,7 +205,7 @@ class Trace:
     def _edges(self) -> list[Product]:
         """All products in backward order."""
         return [
-            Product(self._positions[node], slot, self._position(x), contribution)
+            Product(self._positions[node], slot, self._position(x), np.asarray(contribution))
             for node, contributions in self._sent.items()
             for slot, (x, contribution) in enumerate(zip(node.inputs, contributions, strict=True))
             if contribution is not None

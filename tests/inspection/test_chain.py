@@ -171,7 +171,8 @@ def test_an_element_of_the_target():
     trace = mg.trace(mg.sum(x * x))
     assert trace.chain(to=x, element=1).in_numbers() == trace.chain(to=x, element=(1,)).in_numbers()
     assert trace.chain(to=x, element=1).in_numbers().endswith("= 6")
-    for element in [2, -1, (0, 0), ()]:
+    assert trace.chain(to=x, element=True).in_numbers() == trace.chain(to=x, element=1).in_numbers()
+    for element in [2, -1, 1.0, "a", (0, 0), ()]:
         with pytest.raises(ValueError, match=r"chain: x of shape \(2,\) has no element \("):
             trace.chain(to=x, element=element)
 

@@ -166,6 +166,9 @@ def test_a_lag_matrix_that_there_is_not_is_a_sentence():
     empty = mg.trace(mg.sum(RNN(2, 4, rng=0)(np.zeros((0, 3, 2)))))
     with pytest.raises(ValueError, match=r"there is no sample, h\[0\] is empty"):
         empty.lag_matrix("h[*]")
+    no_units = mg.tensor(np.zeros((2, 0)), requires_grad=True, name="h[0]")
+    with pytest.raises(ValueError, match=r"there is no unit, h\[0\] is empty"):
+        mg.trace(mg.sum(mg.tanh(no_units))).lag_matrix("h[*]")
 
 
 def test_states_are_found_by_the_name_of_the_op_that_computed_them():

@@ -138,3 +138,22 @@ def test_it_asks_each_rule_once_as_backward_does(monkeypatch):
     trace = mg.trace(loss, expand=False)
     assert all(node.norm is not None for node in trace.nodes)
     assert asked == nodes
+
+
+def test_gradients_and_products_of_numbers_are_arrays():
+    x = mg.tensor(2.0, requires_grad=True, name="x")
+    trace = mg.trace(x * x * x + mg.tanh(x))
+    found = [node.grad for node in trace.nodes]
+    found += [array for edge in trace.edges() for array in (edge.upstream, edge.contribution)]
+    found += [trace.chain(to=x).product, *trace.by_path_length(to=x).values()]
+    found += [path.contribution for path in trace.paths(to=x)]
+    assert {type(array) for array in found} == {np.ndarray}
+    np.testing.assert_allclose(trace[x].grad, 12 + 1 - np.tanh(2) ** 2, rtol=1e-15)
+
+
+def test_a_trace_is_opened_once_so_that_nodes_of_both_calls_are_the_same():
+    model = Sequential(Dense(2, 3, "tanh", rng=0), Dense(3, 1, rng=1))
+    closed = mg.trace(mg.sum(model(np.ones((4, 2)))), expand=False)
+    assert closed.opened() is closed.opened()
+    changed = closed.what_if({"kind:activation": 1.0})
+    assert [changed.node(node).symbol for node in closed.opened().nodes] == [n.symbol for n in changed.nodes]

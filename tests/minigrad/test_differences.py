@@ -56,7 +56,7 @@ def test_a_slight_error_looks_like_no_slip():
 
 @pytest.mark.parametrize("order", [0, -1])
 def test_gradcheck_does_not_pass_without_checking_anything(order):
-    with pytest.raises(ValueError, match="gradcheck: order=.* checks nothing"):
+    with pytest.raises(ValueError, match=r"gradcheck: order=.* checks nothing"):
         mg.gradcheck(mg.sin, [1.0], order=order)
 
 
