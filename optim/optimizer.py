@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -141,10 +141,9 @@ class Optimizer:
         """What to subtract from `w`, given its gradient `g`; writes to `state` only, {"steps": 1} in the first step."""
         raise NotImplementedError(f"{self.kind} has no change(self, w, g, state, lr)")
 
-    def state_dict(self) -> dict[str, Any]:
-        """A copy of what is needed to resume, except the parameters; see `optim.state`."""
-        return saved(self)
+    state_dict, load_state_dict = saved, restore
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Resume from a saved state; ValueError if it does not fit these parameters."""
-        restore(self, state)
+    def __repr__(self) -> str:
+        groups = [{**self.common, **group, "params": len(group["params"])} for group in self.groups]
+        settings = (", ".join(f"{name}={value}" for name, value in group.items()) for group in groups)
+        return f"{self.kind}({'; '.join(settings)})"

@@ -1,7 +1,8 @@
 """Stop training and resume it later: an optimizer's state, as numbers and arrays with flat names.
 
-- `saved(optimizer)` → `{"steps": 3, "lr": 0.1, "0.steps": 3, "0.velocity": array, …}`.
-- `restore(optimizer, state)`: later steps are the same, bit for bit, as if training had never stopped.
+- `optimizer.state_dict()` is `saved(optimizer)` → `{"steps": 3, "lr": 0.1, "0.steps": 3, "0.velocity": array, …}`.
+- `optimizer.load_state_dict(state)` is `restore`: later steps are the same, bit for bit, as if training had never
+  stopped.
 
 A parameter is known by its position, never by its name. `np.savez(path, **optimizer.state_dict())` saves to a file and
 `optimizer.load_state_dict(np.load(path))` loads from it. A rate that is a function of the step needs only the number of
@@ -42,7 +43,7 @@ def rates(optimizer: Optimizer) -> dict[str, tuple[dict, str]]:
 
 
 def saved(optimizer: Optimizer) -> dict[str, Any]:
-    """The number of steps, the rates and the state of each parameter, as one flat dict; arrays are copies."""
+    """What is needed to resume, except the parameters: numbers of steps, rates, and copies of arrays, in one dict."""
     kept = sorted({name for state in optimizer.state.values() for name in state} - {"steps"})
     if not set(kept) <= set(optimizer.remembers):
         raise ValueError(f"{optimizer.kind}.state_dict: change keeps {kept}: the class needs remembers = {tuple(kept)}")
@@ -54,7 +55,7 @@ def saved(optimizer: Optimizer) -> dict[str, Any]:
 
 
 def restore(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    """Load a saved state; ValueError, with nothing changed, if it does not fit."""
+    """Resume from a saved state; ValueError, with nothing changed, if it does not fit these parameters."""
     what = f"{optimizer.kind}.load_state_dict"
     arrays = {f"{i}.{name}": (p, name) for i, p in enumerate(optimizer.params) for name in optimizer.remembers}
     needed = set(saved(optimizer)) - set(arrays)

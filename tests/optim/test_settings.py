@@ -227,3 +227,13 @@ def test_a_frozen_parameter_stays_until_it_is_trained_again():
         assert frozen.data == expected
         frozen.requires_grad = True
     assert w.data == 0
+
+
+def test_an_optimizer_prints_its_settings_group_by_group():
+    w, b = parameter(), parameter()
+    assert repr(SGD([w, b], 0.1)) == "SGD(lr=0.1, params=2, momentum=0.0, nesterov=False, weight_decay=0.0)"
+    optimizer = Adam([{"params": [w], "lr": 0.5}, {"params": [b], "eps": 1e-4}], StepDecay(0.1, 0.5, 10))
+    assert repr(optimizer).split("; ") == [
+        "Adam(lr=0.5, params=1, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0",
+        "lr=StepDecay(lr=0.1, factor=0.5, every=10), params=1, betas=(0.9, 0.999), eps=0.0001, weight_decay=0.0)",
+    ]
