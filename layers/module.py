@@ -87,8 +87,8 @@ class Module:
     scope: str | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, np.ndarray) and isinstance(vars(self).get(name), Parameter):
-            raise TypeError(f"{type(self).__name__}: {name} is a Parameter; an array goes into {name}.data")
+        if isinstance(vars(self).get(name), Parameter) and not (isinstance(value, Tensor | None) or parts("", value)):
+            raise TypeError(f"{type(self).__name__}: {name} is a Parameter; numbers go into {name}.data")
         object.__setattr__(self, name, value)  # super() takes twice as long: BatchNorm writes here in every step
 
     def forward(self, *xs: Any, **keywords: Any) -> Any:

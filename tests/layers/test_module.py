@@ -98,11 +98,12 @@ def test_a_module_works_without_super_init_and_a_parameter_assigned_later_is_fou
     assert [name for name, _ in model.named_parameters()] == ["extra", "dense.weight", "dense.bias"]
 
 
-def test_an_array_does_not_replace_a_parameter():
-    """It would be a buffer: the weight would be trained no more, and nobody would say so."""
+@pytest.mark.parametrize("numbers", [np.ones((2, 3)), [[1.0] * 3] * 2, 1.0])
+def test_numbers_do_not_replace_a_parameter(numbers):
+    """It would be trained no more, and nobody would say so."""
     layer = Dense(2, 3)
-    with pytest.raises(TypeError, match=r"Dense: weight is a Parameter; an array goes into weight\.data"):
-        layer.weight = np.ones((2, 3))
+    with pytest.raises(TypeError, match=r"Dense: weight is a Parameter; numbers go into weight\.data"):
+        layer.weight = numbers
     layer.weight.data = np.ones((2, 3))
     layer.bias = Parameter(np.ones(3))
     assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"]
