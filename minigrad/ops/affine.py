@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 
-from minigrad.arrays import sum_rows, times
+from minigrad.arrays import sum_rows
 from minigrad.define import fused
 from minigrad.kernels import twin
 from minigrad.op import operand
 from minigrad.ops import elementwise as table
-from minigrad.ops.compiled import MEASURED
+from minigrad.ops.compiled import MEASURED, product
 from minigrad.ops.linear import matmul, matrix_product
 
 __all__ = ["dense"]
@@ -32,8 +32,7 @@ def bias_activation_line(z, b, activation):
 def bias_activation_backward_line(g, y, z, b, activation):
     """The gradients of z and of b."""
     if activation is not None:
-        act = activations[activation]
-        g = times(g, act.local(0, y, (y if z is None else z,), act.defaults))
+        g = product(activations[activation], g, y, y if z is None else z)
     return g, None if b is None else sum_rows(g)
 
 
