@@ -29,15 +29,14 @@ PEAK = 1 / math.sqrt(2 * math.pi)  # of the normal density
 def pair(values, products, *defaults):
     """Functions of arrays of any shape from two kernels on vectors, y = φ(x) and g·φ'(x)."""
 
-    def forward(x, **parameters):
+    def forward(x, *given, **named):
         y = np.empty(x.shape, x.dtype)
-        values(x.ravel(), y.ravel(), *(map(float, parameters.values()) if parameters else defaults))
+        values(x.ravel(), y.ravel(), *(map(float, given or named.values()) if given or named else defaults))
         return y
 
-    def backward(g, y, x, **parameters):
+    def backward(g, y, x, **named):
         out = np.empty(g.shape, g.dtype)
-        numbers = map(float, parameters.values()) if parameters else defaults
-        products(g.ravel(), y.ravel(), x.ravel(), out.ravel(), *numbers)
+        products(g.ravel(), y.ravel(), x.ravel(), out.ravel(), *(map(float, named.values()) if named else defaults))
         return out
 
     return forward, backward

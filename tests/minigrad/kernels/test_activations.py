@@ -62,6 +62,18 @@ def test_values_and_contributions_equal_numpys(name, dtype):
                 )
 
 
+@pytest.mark.parametrize("size", [3, 10_000])  # computed by the line, by the kernel
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_may_be_given_by_position_by_name_or_not_at_all(name, size):
+    values, slopes, x = twins[name], twins[f"{name}_backward"], np.linspace(-2, 2, size)
+    ((parameter, number),) = NUMBERS[name].items()
+    np.testing.assert_array_equal(values(x, number), values(x, **{parameter: number}))
+    ((parameter, default),) = getattr(table, name).defaults.items()
+    np.testing.assert_array_equal(values(x), values(x, **{parameter: default}))
+    y = values(x)
+    np.testing.assert_array_equal(slopes(x, y, x), slopes(x, y, x, **{parameter: default}))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", NAMES)
 def test_nan_and_infinity_come_out_as_from_numpy(name, dtype):
