@@ -7,21 +7,14 @@ cost per call matters). Results are compared before they are timed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
 
 from benchmarks._rounds import Ratio, ratio, report, times  # before NumPy: it sets the number of threads
+from benchmarks._torch import torch
 
 import numpy as np  # isort: skip
 
 import minigrad as mg
 from minigrad.kernels import twins, use
-
-torch: Any = None
-with suppress(ImportError):
-    import torch
-
-    torch.set_num_threads(1)
 
 PARAMETERS: dict[str, dict[str, float]] = {"leaky_relu": {"slope": 0.01}, "elu": {"alpha": 1.0}}
 NAMES = ["sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu"]

@@ -7,20 +7,13 @@ as a user calls them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
 
 from benchmarks._rounds import Ratio, ratio, report, times  # before NumPy: it sets the number of threads
+from benchmarks._torch import torch
 
 import numpy as np  # isort: skip
 
 import minigrad as mg
-
-torch: Any = None
-with suppress(ImportError):
-    import torch
-
-    torch.set_num_threads(1)
 
 SHAPES = [(32, 10), (128, 10), (128, 100), (128, 1000), (4096, 10)]
 one = np.ones((), np.float32)

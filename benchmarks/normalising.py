@@ -7,22 +7,15 @@ autograd, ours with recording its node.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
 
 from benchmarks._rounds import Ratio, ratio, report, times  # before NumPy: it sets the number of threads
+from benchmarks._torch import torch
 
 import numpy as np  # isort: skip
 
 import minigrad as mg
 from minigrad.graph import pull
 from minigrad.ops.networks import batch_norm_backward, batch_norm_forward
-
-torch: Any = None
-with suppress(ImportError):
-    import torch
-
-    torch.set_num_threads(1)
 
 SHAPES = [(32, 64), (128, 128), (128, 512), (4096, 64)]
 

@@ -16,16 +16,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
-import numpy as np
+from benchmarks._torch import torch  # before NumPy: it sets the number of threads
+
+import numpy as np  # isort: skip
 
 import minigrad as mg
-
-torch = None
-with suppress(ImportError):
-    import torch
 
 # Ops of one vector, or after the slash of two, with the same name in minigrad and PyTorch; then those that differ
 SAME_NAMES = """negative abs exp expm1 log1p square sin cos arctan sinh cosh tanh arcsinh sigmoid relu sum mean max min
@@ -125,7 +122,6 @@ def beside_pytorch(ours: Callable, theirs: Callable, calls: int = 200, rounds: i
     ours = step(ours, "minigrad")
     if torch is None:
         return min(seconds(ours, calls) for _ in range(rounds)) * 1e6, float("nan")
-    torch.set_num_threads(1)
     theirs = step(theirs, "pytorch")
     pairs = [(seconds(ours, calls), seconds(theirs, calls)) for _ in range(rounds)]
     return min(a for a, _ in pairs) * 1e6, statistics.median(a / b for a, b in pairs)
@@ -164,7 +160,6 @@ def track_long_chain_uncollected(nodes: int) -> float:
 def track_long_chain_of_pytorch(nodes: int) -> float:
     if torch is None:
         return float("nan")
-    torch.set_num_threads(1)
     return per_node(step(lambda x, z: chain(x, z, nodes), "pytorch"), nodes)
 
 

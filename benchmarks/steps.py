@@ -17,13 +17,12 @@ One thread each; `OPENBLAS_NUM_THREADS=2 MKL_NUM_THREADS=2 OMP_NUM_THREADS=2` in
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
 from benchmarks._rounds import Ratio, ratio, report, setting_for, times  # before NumPy: it sets the number of threads
+from benchmarks._torch import torch
 
 import numpy as np  # isort: skip
 
@@ -31,12 +30,6 @@ import minigrad as mg
 from layers import LSTM, RNN, BatchNorm, CrossEntropy, Dense, Residual, Sequential
 from minigrad.kernels.matrices import blas_threads, has_packed
 from optim import SGD, Adam
-
-torch: Any = None
-with suppress(ImportError):
-    import torch
-
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 Step = Callable[[], Any]
 BARS = {  # at most this share: with BLAS for products, with our packed products, and with two threads each

@@ -8,22 +8,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from benchmarks._rounds import ratio, report, times  # before NumPy: it sets the number of threads
+from benchmarks._torch import torch
 
 import numpy as np  # isort: skip
 
 import minigrad as mg
 from minigrad.arrays import length
 from optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, clip_by_global_norm
-
-torch: Any = None
-with suppress(ImportError):
-    import torch
-
-    torch.set_num_threads(1)
 
 NET = [(784, 128), (128,), (128, 10), (10,)]  # 101,770 parameters
 DEEP = [(64, 64), (64,)] * 50
