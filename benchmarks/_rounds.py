@@ -66,6 +66,12 @@ def duration(run: Callable, calls: int) -> float:
     return time.perf_counter() - start
 
 
+def compared(candidates: Mapping[str, Callable], rounds: int = 15, seconds: float = 0.01) -> Ratio:
+    """The time of the first of two candidates over that of the second; see `times`."""
+    over, under = times(candidates, rounds, seconds).values()
+    return ratio(over, under)
+
+
 def ratio(over: list[float], under: list[float]) -> Ratio:
     """over/under, round by round."""
     low, median, high = statistics.quantiles([a / b for a, b in zip(over, under, strict=True)], n=4)

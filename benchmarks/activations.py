@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks._rounds import Ratio, ratio, report, times  # before NumPy: it sets the number of threads
+from benchmarks._rounds import Ratio, compared, report  # before NumPy: it sets the number of threads
 from benchmarks._torch import torch
 
 import numpy as np  # isort: skip
@@ -34,8 +34,7 @@ def faster(line: Callable, kernel: Callable, rounds: int = 31) -> Ratio:
     with use("numpy"):
         for expected, actual in zip(line(), kernel(), strict=True):
             np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
-        found = times({"line": line, "kernel": kernel}, rounds, seconds=0.001)
-    return ratio(found["line"], found["kernel"])
+        return compared({"line": line, "kernel": kernel}, rounds, seconds=0.001)
 
 
 def values(name: str, *shape: int) -> Ratio:
@@ -73,12 +72,11 @@ def beside_pytorch(name: str, *shape: int) -> Ratio:
     x, g = arrays(*shape)
     ours, theirs = mg.tensor(x, requires_grad=True, dtype="float32"), torch.tensor(x, requires_grad=True)
     upstream, op = torch.tensor(g), getattr(torch, name, None) or getattr(torch.nn.functional, name)
-    found = times(
+    return compared(
         {"ours": lambda: getattr(mg, name)(ours).backward(g), "theirs": lambda: op(theirs).backward(upstream)},
         rounds=31,
         seconds=0.001,
     )
-    return ratio(found["ours"], found["theirs"])
 
 
 def track_values(name: str) -> float:

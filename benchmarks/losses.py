@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks._rounds import Ratio, ratio, report, times  # before NumPy: it sets the number of threads
+from benchmarks._rounds import Ratio, compared, report  # before NumPy: it sets the number of threads
 from benchmarks._torch import torch
 
 import numpy as np  # isort: skip
@@ -39,29 +39,22 @@ def ours(shape: tuple[int, int], distributions: bool = False) -> Callable[[], No
     return run
 
 
-def with_autograd(shape: tuple[int, int]) -> tuple[Callable, Callable]:
-    """Our op and PyTorch's with their graphs; both return the gradient and do not add it to `.grad`."""
-    logits, labels = logits_and_labels(shape)
-    x, x_t, labels_t = (
-        mg.tensor(logits, dtype=np.float32, requires_grad=True),
-        torch.tensor(logits, requires_grad=True),
-        torch.tensor(labels),
-    )
-    return (
-        lambda: mg.grad(mg.cross_entropy(x, labels), x),
-        lambda: torch.autograd.grad(torch.nn.functional.cross_entropy(x_t, labels_t), x_t),
-    )
-
-
 def to_numpy(shape: tuple[int, int], distributions: bool = False) -> Ratio:
     run = ours(shape, distributions)
-    found = times({"ours": run, "numpy": run})
-    return ratio(found["numpy"], found["ours"])
+    return compared({"numpy": run, "ours": run})
 
 
 def to_pytorch(shape: tuple[int, int]) -> Ratio:
-    found = times(dict(zip(("ours", "theirs"), with_autograd(shape), strict=True)))
-    return ratio(found["theirs"], found["ours"])
+    """Our op and PyTorch's with their graphs; both return the gradient and do not add it to `.grad`."""
+    logits, labels = logits_and_labels(shape)
+    x = mg.tensor(logits, dtype=np.float32, requires_grad=True)
+    x_t, labels_t = torch.tensor(logits, requires_grad=True), torch.tensor(labels)
+    return compared(
+        {
+            "theirs": lambda: torch.autograd.grad(torch.nn.functional.cross_entropy(x_t, labels_t), x_t),
+            "ours": lambda: mg.grad(mg.cross_entropy(x, labels), x),
+        }
+    )
 
 
 def track_to_numpy(shape: tuple[int, int]) -> float:

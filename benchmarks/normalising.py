@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks._rounds import Ratio, ratio, report, times  # before NumPy: it sets the number of threads
+from benchmarks._rounds import Ratio, compared, report  # before NumPy: it sets the number of threads
 from benchmarks._torch import torch
 
 import numpy as np  # isort: skip
@@ -52,7 +52,12 @@ def kept(shape: tuple[int, int]) -> Callable[[], None]:
     return run
 
 
-def with_autograd(shape: tuple[int, int]) -> tuple[Callable, Callable]:
+def to_numpy(shape: tuple[int, int], line: Callable | None = None) -> Ratio:
+    run = ours(shape)
+    return compared({"numpy": line or run, "ours": run})
+
+
+def to_pytorch(shape: tuple[int, int]) -> Ratio:
     """Our op and PyTorch's as inside a network: recorded, and their gradients passed on, not added to `.grad`."""
     *inputs, g = arrays(shape)
     xs = [mg.tensor(a, dtype=np.float32, requires_grad=True) for a in inputs]
@@ -63,18 +68,7 @@ def with_autograd(shape: tuple[int, int]) -> tuple[Callable, Callable]:
         x, gamma, beta = ts
         torch.autograd.grad(torch.nn.functional.batch_norm(x, mean, variance, gamma, beta, training=True), ts, g_t)
 
-    return lambda: pull(mg.batch_norm(*xs).node, g), theirs
-
-
-def to_numpy(shape: tuple[int, int], line: Callable | None = None) -> Ratio:
-    run = ours(shape)
-    found = times({"ours": run, "numpy": line or run})
-    return ratio(found["numpy"], found["ours"])
-
-
-def to_pytorch(shape: tuple[int, int]) -> Ratio:
-    found = times(dict(zip(("ours", "theirs"), with_autograd(shape), strict=True)))
-    return ratio(found["theirs"], found["ours"])
+    return compared({"theirs": theirs, "ours": lambda: pull(mg.batch_norm(*xs).node, g)})
 
 
 def track_to_numpy(shape: tuple[int, int]) -> float:

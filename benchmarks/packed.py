@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 
-from benchmarks._rounds import Ratio, ratio, report, times  # before NumPy: it sets the number of threads
+from benchmarks._rounds import Ratio, compared, report, times  # before NumPy: it sets the number of threads
 
 import numpy as np  # isort: skip
 
@@ -47,10 +47,8 @@ def beside_numpy(m: int, k: int, n: int, kind: str, dtype: str) -> Ratio:
     left, right = KINDS[kind]
     a, b, out = matrix(m, k, dtype, left), matrix(k, n, dtype, right), np.empty((m, n), dtype)
     matmul = packed.matmul
-    found = times(
-        {"ours": lambda: matmul(a, b, out), "numpy": lambda: np.matmul(a, b, out=out)}, rounds=41, seconds=0.004
-    )
-    return ratio(found["numpy"], found["ours"])
+    candidates = {"numpy": lambda: np.matmul(a, b, out=out), "ours": lambda: matmul(a, b, out)}
+    return compared(candidates, rounds=41, seconds=0.004)
 
 
 def bar(m: int, k: int, n: int, kind: str, dtype: str) -> float | None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from benchmarks._rounds import Ratio, ratio, report, times  # before NumPy: it sets the number of threads
+from benchmarks._rounds import Ratio, compared, report  # before NumPy: it sets the number of threads
 
 import numpy as np  # isort: skip
 
@@ -19,9 +19,7 @@ def beside_numpy(n: int, product: str = "by_fours", dtype: str = "float32", roun
     """NumPy's time over the time of `product`, for two n × n matrices."""
     a, b = np.random.default_rng(0).normal(size=(2, n, n)).astype(dtype)
     c, d = np.zeros_like(a), np.empty_like(a)
-    candidates = {"ours": lambda: PRODUCTS[product](a, b, c), "numpy": lambda: np.dot(a, b, out=d)}
-    found = times(candidates, rounds)
-    return ratio(found["numpy"], found["ours"])
+    return compared({"numpy": lambda: np.dot(a, b, out=d), "ours": lambda: PRODUCTS[product](a, b, c)}, rounds)
 
 
 def track_speed_beside_numpy(n: int) -> float:

@@ -6,7 +6,7 @@ training steps with them against PyTorch's.
 
 from __future__ import annotations
 
-from benchmarks._rounds import Ratio, ratio, report, times  # before NumPy: it sets the number of threads
+from benchmarks._rounds import Ratio, compared, report  # before NumPy: it sets the number of threads
 
 import numpy as np  # isort: skip
 
@@ -34,8 +34,7 @@ def forward_and_backward(layer: str, dtype: str = "float32") -> Ratio:
     def run() -> None:
         op(x, *states, *weights).backward(g)
 
-    found = times({"ours": run, "numpy": run}, seconds=0.03)
-    return ratio(found["ours"], found["numpy"])
+    return compared({"ours": run, "numpy": run}, seconds=0.03)
 
 
 def gru_gates(batch: int = 32, n: int = 128, dtype: str = "float32") -> Ratio:
@@ -46,8 +45,7 @@ def gru_gates(batch: int = 32, n: int = 128, dtype: str = "float32") -> Ratio:
     def run() -> None:
         mg.gru_gates(a, b, h).backward(g)
 
-    found = times({"ours": run, "numpy": run})
-    return ratio(found["ours"], found["numpy"])
+    return compared({"ours": run, "numpy": run})
 
 
 def track_share_of_numpy(layer: str) -> float:

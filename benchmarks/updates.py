@@ -8,9 +8,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any
 
-from benchmarks._rounds import ratio, report, times  # before NumPy: it sets the number of threads
+from benchmarks._rounds import Ratio, compared, report  # before NumPy: it sets the number of threads
 from benchmarks._torch import torch
 
 import numpy as np  # isort: skip
@@ -77,14 +76,12 @@ def fused(shapes: list, clip: float) -> Callable[[], None]:
     return run
 
 
-def to_numpy(make: Callable, shapes: list) -> Any:
-    found = times({"ours": step(make, shapes), "numpy": step(make, shapes)})
-    return ratio(found["numpy"], found["ours"])
+def to_numpy(make: Callable, shapes: list) -> Ratio:
+    return compared({"numpy": step(make, shapes), "ours": step(make, shapes)})
 
 
-def to_pytorch(ours: Callable[[], None], shapes: list) -> Any:
-    found = times({"ours": ours, "fused": fused(shapes, 1.0)}, rounds=31)
-    return ratio(found["ours"], found["fused"])
+def to_pytorch(ours: Callable[[], None], shapes: list) -> Ratio:
+    return compared({"ours": ours, "fused": fused(shapes, 1.0)}, rounds=31)
 
 
 def track_adam_to_pytorch() -> float:
@@ -100,8 +97,7 @@ def main() -> None:
         report(f"{name}, 100 k in 4 tensors", to_numpy(make, NET), "× NumPy")
     report("Adam, 208 k in 100 tensors", to_numpy(OURS["Adam"], DEEP), "× NumPy")
     g = arrays(NET, 1)[0]
-    found = times({"ours": lambda: length(g), "numpy": lambda: length(g)})
-    report("norm of 100 k", ratio(found["numpy"], found["ours"]), "× NumPy")
+    report("norm of 100 k", compared({"numpy": lambda: length(g), "ours": lambda: length(g)}), "× NumPy")
     if torch:
         for shapes, what, bar in ((NET, "100 k in 4 tensors", 0.25), (DEEP, "208 k in 100 tensors", None)):
             found = to_pytorch(step(OURS["Adam"], shapes, 1.0), shapes)
