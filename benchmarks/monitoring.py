@@ -7,10 +7,11 @@ the result is the median of their ratios, so a machine that becomes faster or sl
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 
-import numpy as np
+from benchmarks._rounds import duration  # before NumPy: it sets the number of threads
+
+import numpy as np  # isort: skip
 
 import minigrad as mg
 from layers import CrossEntropy, Dense, Sequential
@@ -40,12 +41,6 @@ def training(level: str | None) -> tuple[Callable[[], None], mg.GradientMonitor 
     return step, monitor
 
 
-def seconds(step: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    step()
-    return time.perf_counter() - start
-
-
 def measured(level: str, rounds: int = 200) -> tuple[float, float]:
     """The share that the monitor adds to a step's time, as measured here and by the monitor's own clock."""
     bare, _ = training(None)
@@ -54,9 +49,9 @@ def measured(level: str, rounds: int = 200) -> tuple[float, float]:
     with monitor:
         for i in range(rounds + 10):
             state.listeners = ()  # the monitor does not hear the bare step
-            before = seconds(bare)
+            before = duration(bare, 1)
             state.listeners, begun = listeners, monitor.inside
-            after = seconds(watched)
+            after = duration(watched, 1)
             if i >= 10:  # after warming up
                 ratios.append(after / before)
                 inside, total = inside + monitor.inside - begun, total + after

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
-import numpy as np
+from benchmarks._rounds import duration  # before NumPy: it sets the number of threads
+
+import numpy as np  # isort: skip
 
 import minigrad as mg
 from layers import LSTM, RNN, Dense, Residual, Sequential
@@ -17,12 +18,7 @@ from minigrad.graph import walk
 
 def quickest(f: Callable, times: int = 9) -> float:
     """Seconds of the quickest of several calls, which other work on the machine disturbed least."""
-    found = []
-    for _ in range(times):
-        start = time.perf_counter()
-        f()
-        found.append(time.perf_counter() - start)
-    return min(found)
+    return min(duration(f, 1) for _ in range(times))
 
 
 def residual_net(blocks: int = 50, units: int = 64, batch: int = 32):

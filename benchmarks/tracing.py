@@ -6,10 +6,11 @@ take turns, and the quickest run of each counts, since other work on the machine
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
-import numpy as np
+from benchmarks._rounds import duration  # before NumPy: it sets the number of threads
+
+import numpy as np  # isort: skip
 
 import minigrad as mg
 from layers import Dense, Sequential
@@ -28,46 +29,40 @@ def norms(trace) -> list[float | None]:
     return [node.norm for node in trace.nodes]
 
 
-def seconds(f: Callable) -> float:
-    start = time.perf_counter()
-    f()
-    return time.perf_counter() - start
-
-
-def over_backward(loss: mg.Tensor, f: Callable, rounds: int = 101) -> float:
-    """How many times as long f takes as `loss.backward()`."""
-    pairs = [(seconds(f), seconds(loss.backward)) for _ in range(rounds)]
+def over(other: Callable, f: Callable, rounds: int = 101) -> float:
+    """How many times as long f takes as the other."""
+    pairs = [(duration(f, 1), duration(other, 1)) for _ in range(rounds)]
     return min(a for a, _ in pairs) / min(b for _, b in pairs)
 
 
 def track_trace() -> float:
     """50 layers, fused ops left as they are, with every norm: it must stay below 1.3."""
     loss = deep_net()
-    return over_backward(loss, lambda: norms(mg.trace(loss, expand=False)))
+    return over(loss.backward, lambda: norms(mg.trace(loss, expand=False)))
 
 
 def track_trace_without_norms() -> float:
     loss = deep_net()
-    return over_backward(loss, lambda: mg.trace(loss, expand=False))
+    return over(loss.backward, lambda: mg.trace(loss, expand=False))
 
 
 def track_opened_trace() -> float:
     """The same with fused ops opened, so that their definitions run once more."""
     loss = deep_net()
-    return over_backward(loss, lambda: norms(mg.trace(loss)))
+    return over(loss.backward, lambda: norms(mg.trace(loss)))
 
 
 def track_what_if() -> float:
     loss = deep_net()
     trace = mg.trace(loss)
-    return over_backward(loss, lambda: trace.what_if({"kind:activation": 1.0}))
+    return over(loss.backward, lambda: trace.what_if({"kind:activation": 1.0}))
 
 
 def track_audit() -> float:
     """Runs every rule and every kernel at least twice more, in two directions."""
     loss = deep_net()
     trace = mg.trace(loss)
-    return over_backward(loss, trace.audit, rounds=5)
+    return over(loss.backward, trace.audit, rounds=5)
 
 
 def track_detect_anomaly() -> float:
@@ -80,8 +75,7 @@ def track_detect_anomaly() -> float:
         with mg.detect_anomaly():
             step()
 
-    pairs = [(seconds(watched), seconds(step)) for _ in range(21)]
-    return min(a for a, _ in pairs) / min(b for _, b in pairs)
+    return over(step, watched, rounds=21)
 
 
 for benchmark in [f for name, f in vars().copy().items() if name.startswith("track_")]:
