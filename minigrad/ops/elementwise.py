@@ -24,6 +24,12 @@ __all__ = [
     "where",
 ]  # fmt: skip
 
+
+def ufunc(function, derivatives, formulas, doc=None):
+    """One of NumPy's functions of each element, under its own name."""
+    return elementwise(function.__name__, function, derivatives, formulas, numpy=function, doc=doc)
+
+
 # Arithmetic
 
 
@@ -50,13 +56,11 @@ def power_by_exponent(y, a, b):
     return y * np.log(np.where(a < 0, np.nan, np.where(a == 0, 1, a)))
 
 
-add = elementwise("add", np.add, [1, 1], ["1", "1"], numpy=np.add)
-subtract = elementwise("subtract", np.subtract, [1, -1], ["1", "−1"], numpy=np.subtract)
-negative = elementwise("negative", np.negative, [-1], ["−1"], numpy=np.negative)
-multiply = elementwise("multiply", np.multiply, [lambda y, a, b: b, lambda y, a, b: a], ["b", "a"], numpy=np.multiply)
-divide = elementwise(
-    "divide", np.divide, [lambda y, a, b: 1 / b, lambda y, a, b: -y / b], ["1/b", "−a/b²"], numpy=np.divide
-)
+add = ufunc(np.add, [1, 1], ["1", "1"])
+subtract = ufunc(np.subtract, [1, -1], ["1", "−1"])
+negative = ufunc(np.negative, [-1], ["−1"])
+multiply = ufunc(np.multiply, [lambda y, a, b: b, lambda y, a, b: a], ["b", "a"])
+divide = ufunc(np.divide, [lambda y, a, b: 1 / b, lambda y, a, b: -y / b], ["1/b", "−a/b²"])
 power = elementwise(
     "power",
     raised,
@@ -65,8 +69,8 @@ power = elementwise(
     numpy=np.power,
     doc="aᵇ. At a = 0 the derivative of a⁰ by a is 0, and that of 0ᵇ by b too; for a < 0 the one by b is NaN.",
 )
-square = elementwise("square", np.square, [lambda y, x: 2 * x], ["2x"], numpy=np.square)
-sqrt = elementwise("sqrt", np.sqrt, [lambda y, x: 0.5 / y], ["1/(2√x)"], numpy=np.sqrt)
+square = ufunc(np.square, [lambda y, x: 2 * x], ["2x"])
+sqrt = ufunc(np.sqrt, [lambda y, x: 0.5 / y], ["1/(2√x)"])
 reciprocal = elementwise("reciprocal", lambda x: 1 / x, [lambda y, x: -y * y], ["−1/x²"], numpy=np.reciprocal)
 abs = elementwise(
     "abs", np.abs, [lambda y, x: np.sign(x)], ["sign x"], numpy=np.abs, doc="|x|; its derivative at 0 is 0."
@@ -74,54 +78,44 @@ abs = elementwise(
 
 # Exponentials and logarithms
 
-exp = elementwise("exp", np.exp, [lambda y, x: y], ["eˣ"], numpy=np.exp)
-expm1 = elementwise("expm1", np.expm1, [lambda y, x: np.exp(x)], ["eˣ"], numpy=np.expm1)
-log = elementwise("log", np.log, [lambda y, x: 1 / x], ["1/x"], numpy=np.log)
-log1p = elementwise("log1p", np.log1p, [lambda y, x: 1 / (1 + x)], ["1/(1+x)"], numpy=np.log1p)
-log2 = elementwise("log2", np.log2, [lambda y, x: 1 / (x * math.log(2))], ["1/(x·ln 2)"], numpy=np.log2)
-log10 = elementwise("log10", np.log10, [lambda y, x: 1 / math.log(10) / x], ["1/(x·ln 10)"], numpy=np.log10)
-logaddexp = elementwise(
-    "logaddexp",
+exp = ufunc(np.exp, [lambda y, x: y], ["eˣ"])
+expm1 = ufunc(np.expm1, [lambda y, x: np.exp(x)], ["eˣ"])
+log = ufunc(np.log, [lambda y, x: 1 / x], ["1/x"])
+log1p = ufunc(np.log1p, [lambda y, x: 1 / (1 + x)], ["1/(1+x)"])
+log2 = ufunc(np.log2, [lambda y, x: 1 / (x * math.log(2))], ["1/(x·ln 2)"])
+log10 = ufunc(np.log10, [lambda y, x: 1 / math.log(10) / x], ["1/(x·ln 10)"])
+logaddexp = ufunc(
     np.logaddexp,
     [lambda y, a, b: sigmoid(a - b), lambda y, a, b: sigmoid(b - a)],
     ["eᵃ/(eᵃ+eᵇ)", "eᵇ/(eᵃ+eᵇ)"],
-    numpy=np.logaddexp,
 )
 
 # Trigonometric and hyperbolic functions; rules use products and hypot, as x² in 1 ± x² may overflow
 
-sin = elementwise("sin", np.sin, [lambda y, x: np.cos(x)], ["cos x"], numpy=np.sin)
-cos = elementwise("cos", np.cos, [lambda y, x: -np.sin(x)], ["−sin x"], numpy=np.cos)
-tan = elementwise("tan", np.tan, [lambda y, x: 1 + y * y], ["1+tan²x"], numpy=np.tan)
-arcsin = elementwise("arcsin", np.arcsin, [lambda y, x: 1 / np.sqrt((1 - x) * (1 + x))], ["1/√(1−x²)"], numpy=np.arcsin)
-arccos = elementwise(
-    "arccos", np.arccos, [lambda y, x: -1 / np.sqrt((1 - x) * (1 + x))], ["−1/√(1−x²)"], numpy=np.arccos
-)
-arctan = elementwise("arctan", np.arctan, [lambda y, x: (1 / np.hypot(1, x)) ** 2], ["1/(1+x²)"], numpy=np.arctan)
-sinh = elementwise("sinh", np.sinh, [lambda y, x: np.cosh(x)], ["cosh x"], numpy=np.sinh)
-cosh = elementwise("cosh", np.cosh, [lambda y, x: np.sinh(x)], ["sinh x"], numpy=np.cosh)
-arcsinh = elementwise("arcsinh", np.arcsinh, [lambda y, x: 1 / np.hypot(1, x)], ["1/√(1+x²)"], numpy=np.arcsinh)
-arccosh = elementwise(
-    "arccosh", np.arccosh, [lambda y, x: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1))], ["1/√(x²−1)"], numpy=np.arccosh
-)
-arctanh = elementwise("arctanh", np.arctanh, [lambda y, x: 1 / ((1 - x) * (1 + x))], ["1/(1−x²)"], numpy=np.arctanh)
-arctan2 = elementwise(
-    "arctan2",
+sin = ufunc(np.sin, [lambda y, x: np.cos(x)], ["cos x"])
+cos = ufunc(np.cos, [lambda y, x: -np.sin(x)], ["−sin x"])
+tan = ufunc(np.tan, [lambda y, x: 1 + y * y], ["1+tan²x"])
+arcsin = ufunc(np.arcsin, [lambda y, x: 1 / np.sqrt((1 - x) * (1 + x))], ["1/√(1−x²)"])
+arccos = ufunc(np.arccos, [lambda y, x: -1 / np.sqrt((1 - x) * (1 + x))], ["−1/√(1−x²)"])
+arctan = ufunc(np.arctan, [lambda y, x: (1 / np.hypot(1, x)) ** 2], ["1/(1+x²)"])
+sinh = ufunc(np.sinh, [lambda y, x: np.cosh(x)], ["cosh x"])
+cosh = ufunc(np.cosh, [lambda y, x: np.sinh(x)], ["sinh x"])
+arcsinh = ufunc(np.arcsinh, [lambda y, x: 1 / np.hypot(1, x)], ["1/√(1+x²)"])
+arccosh = ufunc(np.arccosh, [lambda y, x: 1 / (np.sqrt(x - 1) * np.sqrt(x + 1))], ["1/√(x²−1)"])
+arctanh = ufunc(np.arctanh, [lambda y, x: 1 / ((1 - x) * (1 + x))], ["1/(1−x²)"])
+arctan2 = ufunc(
     np.arctan2,
     [
         lambda y, a, b: over(over(b, np.hypot(a, b)), np.hypot(a, b)),
         lambda y, a, b: -over(over(a, np.hypot(a, b)), np.hypot(a, b)),
     ],
     ["b/(a²+b²)", "−a/(a²+b²)"],
-    numpy=np.arctan2,
     doc="The angle of the point (b, a); its derivatives at the origin are 0.",
 )
-hypot = elementwise(
-    "hypot",
+hypot = ufunc(
     np.hypot,
     [lambda y, a, b: over(a, y), lambda y, a, b: over(b, y)],
     ["a/√(a²+b²)", "b/√(a²+b²)"],
-    numpy=np.hypot,
     doc="√(a² + b²); its derivatives at the origin are 0.",
 )
 
@@ -215,20 +209,16 @@ def chosen(loses, ties):
     return np.where(ties, 0.5, wins) if np.any(ties) else wins
 
 
-maximum = elementwise(
-    "maximum",
+maximum = ufunc(
     np.maximum,
     [lambda y, a, b: chosen(a < b, a == b), lambda y, a, b: chosen(b < a, a == b)],
     ["1[a>b]", "1[b>a]"],
-    numpy=np.maximum,
     doc="The larger of a and b; where they tie, each has the derivative ½.",
 )
-minimum = elementwise(
-    "minimum",
+minimum = ufunc(
     np.minimum,
     [lambda y, a, b: chosen(a > b, a == b), lambda y, a, b: chosen(b > a, a == b)],
     ["1[a<b]", "1[b<a]"],
-    numpy=np.minimum,
     doc="The smaller of a and b; where they tie, each has the derivative ½.",
 )
 where = elementwise(
