@@ -301,4 +301,4 @@ if __name__ == "__main__":
         if "pytorch" in found:
             case = has_packed() if blas_threads() == 1 else 2
             report(name, found["pytorch"], "of PyTorch", at_most=BARS[name][case])
-        report(f"{name}", found["numpy"], "of NumPy")
+        report(name, found["numpy"], "of NumPy")

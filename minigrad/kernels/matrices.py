@@ -57,7 +57,7 @@ class Loop(Twin):
     def serves(self, x: Any, *others: Any, size: int | None = None) -> bool:
         """Whether the kernel takes this call: it needs the packed product; BLAS with several threads is faster."""
         z, w = x, others[0]
-        if not (super().serves(x, *others, size=size) and w.dtype == z.dtype and has_packed()):
+        if not (super().serves(x, *others, size=size) and has_packed()):
             return False
         rows, work = z.shape[1], z.shape[1] * w.size
         alone = work <= 2**19 or blas_threads() == 1  # for smaller products BLAS, too, takes one thread

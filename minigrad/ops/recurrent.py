@@ -19,9 +19,7 @@ from minigrad.ops.shaping import concatenate, stack
 from minigrad.ops.steps import check_gates, gates, phi
 from minigrad.tensor import Tensor
 
-__all__ = [
-    "gru_gates", "lstm", "rnn",
-]  # fmt: skip
+__all__ = ["gru_gates", "lstm", "rnn"]
 
 # One step
 
