@@ -51,7 +51,7 @@ ELEMENTWISE = {
     "float_power": lambda a, b: np.power(a, b, dtype=np.float64),
     "fmax": choice_between(np.maximum),
     "fmin": choice_between(np.minimum),
-    "fmod": lambda a, b: signed(np.remainder(signed(a, a), abs(b)), a),
+    "fmod": lambda a, b: signed(np.remainder(signed(a, a) if isinstance(a, Tensor) else abs(a), abs(b)), a),
     "divmod": lambda a, b: (np.floor_divide(values(a), values(b)), np.remainder(a, b)),
     "modf": lambda x: (still(x) + np.modf(1.0 * x.data)[0], np.trunc(x.data)),
     "frexp": lambda x: (np.ldexp(x, -np.frexp(x.data)[1]), np.frexp(x.data)[1]),

@@ -434,6 +434,8 @@ def test_float32_stays_float32(dtype):
         np.remainder(x, 0.2),
         np.copysign(x, -1.0),
         np.fmod(x, 0.2),
+        np.fmod(-2, x),
+        np.fmod(2.0, x),
         np.sinc(x),
     ):
         assert y.dtype == dtype
