@@ -29,7 +29,7 @@ class Layer:
 
     def reset(self) -> None:
         """Begin a new window."""
-        self.totals: dict[str, tuple[np.ndarray, int]] = {}  # quantity → sum for each unit, samples
+        self.totals: dict[tuple[str, int], tuple[np.ndarray, int]] = {}  # (quantity, units) → sum for each, samples
         for units in self.relus.values():
             units.reset()
 
@@ -52,14 +52,12 @@ class Layer:
                 self.relus[units.size] = Units(units.size, self.window)
             self.relus[units.size].hear(units, samples)
         for quantity, sums, samples in look.totals:
-            total, n = self.totals.get(quantity, (0.0, 0))
-            if np.shape(total) != sums.shape:  # none yet, or another number of units: start again
-                total, n = np.zeros_like(sums), 0
-            self.totals[quantity] = total + sums, n + samples
+            total, n = self.totals.pop((quantity, sums.size), (0.0, 0))  # what came last is the last again
+            self.totals[quantity, sums.size] = total + sums, n + samples
 
     def unit_map(self) -> dict[str, np.ndarray]:
-        """Quantity → average for each unit since the last reset."""
-        means = {quantity: total / n for quantity, (total, n) in self.totals.items()}
+        """Quantity → average for each unit since the last reset; of arrays with different units, for the last one."""
+        means = {quantity: total / n for (quantity, _), (total, n) in self.totals.items()}
         return {quantity: np.sqrt(x) if quantity.endswith("rms") else x for quantity, x in means.items()}
 
     def finish(self) -> Iterator[tuple[str, float]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from layers import BatchNorm, CrossEntropy, Dense, Dropout, Sequential
+from layers import BatchNorm, CrossEntropy, Dense, DenseBlock, Dropout, Sequential
 from layers.scope import watching
 from minigrad.inspection.monitor.histogram import octaves
 from minigrad.settings import state
@@ -113,6 +113,19 @@ def test_hist_adds_histograms_and_full_adds_maps_of_units(network, data):
     assert seen["full"].units["layers.1"]["saturated"].shape == (5,)
     seen["full"].reset()
     assert not seen["full"].units
+
+
+def test_units_of_a_module_with_outputs_of_two_widths_are_those_of_the_last_over_all_samples(data):
+    """Each DenseBlock stage makes a wider output in the same module; the averages began anew at every one."""
+    mg.seed(0)
+    model = Sequential(DenseBlock(Dense(6, 2, "relu"), Dense(8, 3, "relu")), Dense(11, 3))
+    x, labels = data(n=20)
+    with mg.GradientMonitor(model, level="full") as monitor, watching() as calls:
+        for half in (slice(10), slice(10, 20)):
+            CrossEntropy()(model(x[half]), labels[half]).backward()
+            monitor.step()
+    h = np.concatenate([y.numpy() for _, module, _, y in calls if module is model[0]])
+    np.testing.assert_allclose(monitor.units["layers.0"]["activation_rms"], np.sqrt(np.mean(h**2, axis=0)))
 
 
 def test_a_step_without_a_call_is_in_no_histogram(network, data):
