@@ -59,8 +59,8 @@ def checked(state: Mapping[str, ArrayLike], expected: Mapping[str, np.ndarray], 
     for name, array in known.items():
         if array.shape != expected[name].shape:
             faults.append(f"{name} has shape {array.shape}, not {expected[name].shape}")
-        elif array.dtype.kind not in "biuf":
-            faults.append(f"{name} holds {array.dtype}, not numbers")
+        elif array.dtype != expected[name].dtype and not {array.dtype.kind, expected[name].dtype.kind} <= {*"biuf"}:
+            faults.append(f"{name} holds {array.dtype}, not {expected[name].dtype}")
     if faults:
         raise ValueError("load_state_dict: " + "; ".join(faults))
     return {name: array.astype(expected[name].dtype) for name, array in known.items()}
