@@ -87,8 +87,10 @@ class Module:
     scope: str | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(vars(self).get(name), Parameter) and not (isinstance(value, Tensor | None) or parts("", value)):
-            raise TypeError(f"{type(self).__name__}: {name} is a Parameter; numbers go into {name}.data")
+        if isinstance(vars(self).get(name), Parameter):
+            if not (isinstance(value, Tensor | None) or parts("", value)):
+                raise TypeError(f"{type(self).__name__}: {name} is a Parameter; numbers go into {name}.data")
+            self.scope = None  # so that the next call names the new one
         object.__setattr__(self, name, value)  # super() takes twice as long: BatchNorm writes here in every step
 
     def forward(self, *xs: Any, **keywords: Any) -> Any:
@@ -148,8 +150,7 @@ class Module:
 
     def astype(self, dtype: DTypeLike) -> Module:
         """Convert parameters and buffers to float32 or float64, in place; returns the module itself."""
-        dtype = np.dtype(dtype)
-        if dtype not in (np.float32, np.float64):
+        if (dtype := np.dtype(dtype)) not in (np.float32, np.float64):
             raise TypeError(f"astype: float32 or float64 is needed, not {dtype}")
         for _, owner, attribute in self._state():
             if isinstance(owner, Parameter):
@@ -168,9 +169,8 @@ class Module:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all parameters and buffers, by path."""
-        places = self._state()
-        state = {path: getattr(owner, attribute).copy() for path, owner, attribute in places}
-        if len(state) < len(places):
+        state = {path: getattr(owner, attribute).copy() for path, owner, attribute in self._state()}
+        if len(state) < len(self._state()):
             raise ValueError("state_dict: two arrays have the same path; the keys of a dict must differ as text")
         return state
 

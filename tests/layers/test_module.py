@@ -268,6 +268,13 @@ def test_parameters_get_their_path_as_a_name_unless_they_have_one():
     assert (dense.weight.name, dense.bias.name) == ("layers.1.weight", "threshold")
 
 
+def test_a_parameter_that_takes_the_place_of_another_after_a_call_gets_its_name():
+    model = Sequential(Dense(2, 2))
+    model(np.ones((1, 2)))
+    model[0].weight = Parameter(np.eye(2))
+    assert mg.trace(mg.sum(model(np.ones((1, 2)))))["layers.0.weight"].shape == (2, 2)
+
+
 def test_threads_have_scopes_of_their_own():
     outer, inner, paths = Sequential(Dense(2, 2)), Dense(2, 2), []
 
