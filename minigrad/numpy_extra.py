@@ -175,7 +175,7 @@ def average(a, axis=None, weights=None, *, keepdims=False):
     if weights is None:
         return np.mean(a, axis, keepdims=keepdims)
     weights = weights if np.shape(weights) == np.shape(a) else placed(weights, axis, np.ndim(a))
-    weights = np.broadcast_to(weights, np.shape(a))
+    weights = np.broadcast_to(weights, np.shape(a)).astype(np.result_type(a, weights))
     return np.sum(a * weights, axis, keepdims=keepdims) / np.sum(weights, axis, keepdims=keepdims)
 
 
