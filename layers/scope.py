@@ -55,11 +55,19 @@ def path_of(module: Any) -> str:
     return joined(state.scope, type(module).__name__) if calls.stack else state.scope
 
 
+class Given(str):
+    """The name that a module gave to a parameter, and how many modules it held if it was the outermost one."""
+
+    modules = 0
+
+
 def enter(module: Any, path: str) -> None:
     """Give a module its path, and name its parameters by it unless they have names of their own."""
+    modules = 0 if calls.stack else len(module.modules())
     for name, parameter in module.named_parameters():
-        if parameter.name in (None, name):  # else the user or an outer module has named it
-            parameter.name = joined(path, name)
+        if parameter.name in (None, name) or getattr(parameter.name, "modules", modules) < modules:
+            parameter.name = Given(joined(path, name))  # in place of one that a part such as model[1:] gave
+            parameter.name.modules = modules
     module.scope = path
 
 

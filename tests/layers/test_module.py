@@ -268,6 +268,18 @@ def test_parameters_get_their_path_as_a_name_unless_they_have_one():
     assert (dense.weight.name, dense.bias.name) == ("layers.1.weight", "threshold")
 
 
+@pytest.mark.parametrize("first", ["part", "whole"])
+def test_names_are_those_in_the_whole_model_whichever_is_called_first(first):
+    """Called first, a slice gave its own paths for good: "layers.1.weight" was the weight of layer 2."""
+    model = Sequential(Dense(2, 3), Dense(3, 4), Dense(4, 1))
+    calls = [lambda: model[1:](np.ones((1, 3))), lambda: model(np.ones((1, 2)))]
+    for call in calls if first == "part" else calls[::-1]:
+        call()
+    assert [p.name for p in model.parameters()] == [name for name, _ in model.named_parameters()]
+    assert mg.trace(mg.sum(model(np.ones((1, 2)))))["layers.1.weight"].shape == (3, 4)
+    assert copy.deepcopy(model)[1].weight.name == "layers.1.weight"
+
+
 def test_a_parameter_that_takes_the_place_of_another_after_a_call_gets_its_name():
     model = Sequential(Dense(2, 2))
     model(np.ones((1, 2)))
