@@ -20,6 +20,7 @@ from minigrad.inspection import text
 from minigrad.inspection.chain import lost
 from minigrad.inspection.display import picture
 from minigrad.inspection.factors import share
+from minigrad.inspection.local import widened
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.trace import Trace
 from minigrad.inspection.ways import Many, along
@@ -68,7 +69,7 @@ def by_path_length(self: Trace, to: Any, count: str | Callable[[Edge], bool] | N
     trace = self.opened()
     target = trace.target(to)
     counts, words = counting(trace, count)
-    gradient, one = Many({0: trace.seed}), Many({0: 1})
+    gradient, one = Many({0: widened(trace.seed)}), Many({0: 1})
     (parts,) = along(trace[-1], gradient, [target], lambda edge, g: g.through(edge.local.pullback(), counts(edge)))
     (paths,) = along(trace[-1], one, [target], lambda edge, n: n.through(int, counts(edge)))
     return PathLengths(parts, paths, target, words)

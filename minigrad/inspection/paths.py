@@ -20,6 +20,7 @@ import numpy as np
 from minigrad.arrays import length
 from minigrad.inspection import text
 from minigrad.inspection.factors import in_chain, share
+from minigrad.inspection.local import widened
 from minigrad.inspection.parts import Edge, TraceNode
 from minigrad.inspection.trace import Trace
 from minigrad.inspection.ways import along, edges_to
@@ -129,7 +130,7 @@ def paths(self: Trace, to: Any, k: int = 10) -> Paths:
     if total <= EXACT:
         found = strongest(k, every_path(target))
     else:
-        start = Beam([(length(self.seed), self.seed, None)], 10 * k)
+        start = Beam([(length(self.seed), widened(self.seed), None)], 10 * k)
         (beam,) = along(self[-1], start, [target], lambda edge, beam: beam.through(edge))
         found = beam.partial[:k]
     return Paths([Path(listed(edges), g) for _, g, edges in found], target, total <= EXACT, total)
@@ -146,7 +147,7 @@ def every_path(target: TraceNode) -> Iterator[tuple]:
     leaving: dict[int, list[tuple[Edge, Callable]]] = defaultdict(list)
     for edge in reversed(edges_to(trace, [target])):
         leaving[edge.output.index].append((edge, edge.local.pullback()))  # once for all paths
-    stack: list[tuple] = [(trace[-1].index, trace.seed, None)]
+    stack: list[tuple] = [(trace[-1].index, widened(trace.seed), None)]
     while stack:
         vertex, g, edges = stack.pop()
         if vertex == target.index:

@@ -373,3 +373,14 @@ def test_shares_of_what_cancels_but_for_rounding_are_printed_beside_a_part_of_0(
     y = x * 0.0 + mg.exp(x * 1.0) - mg.exp(x * 1.0) * 1.0 * np.nextafter(1.0, 2)
     parts = mg.trace(y).by_path_length(to=x)
     assert [line.split()[3] for line in str(parts).split("\n")[2:-1]] == ["0.0%", "—", "—"]
+
+
+@pytest.mark.parametrize(("branches", "steps"), [(1, 60), (2, 14)])
+def test_paths_and_lengths_are_in_float64_where_a_float32_gradient_meets_plain_numbers(branches, steps):
+    x = h = mg.tensor(0.5, dtype=np.float32, requires_grad=True)
+    for _ in range(steps):
+        h = mg.add(*[h * 1e-4] * 2) if branches == 2 else h * 1e-4  # 2¹⁴ paths are too many to compare all
+    trace = mg.trace(h)
+    (part,) = trace.by_path_length(to=x).values()
+    np.testing.assert_allclose(part, (branches * 1e-4) ** steps, rtol=1e-12)
+    np.testing.assert_allclose(trace.paths(to=x, k=1)[0].contribution, 1e-4**steps, rtol=1e-12)
