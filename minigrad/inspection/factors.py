@@ -65,8 +65,8 @@ def is_cut(front: set[int], trace: Trace, target: int) -> bool:
         return loss in (None, loss_of(trace, target)) or trace._replaced[loss] is trace._vertices[i]
     if len(front) != 2 or target in front:
         return False
-    c, h = sorted(trace._symbols[i] for i in front)
-    return c.startswith("c[") and h == f"h{c[1:]}"
+    c, h = sorted((TraceNode(trace, i) for i in front), key=lambda node: node.name)
+    return c.name.startswith("c[") and h.name == f"h{c.name[1:]}" and h.scope == c.scope
 
 
 def loss_of(trace: Trace, i: int) -> Node | None:
@@ -278,7 +278,7 @@ class Branch:
 def state_name(vertices: Sequence[TraceNode]) -> str:
     """The symbol of one vertex, or of the h and c of a step: [h, c][3]."""
     symbols = [vertex.symbol for vertex in vertices]
-    return symbols[0] if len(symbols) == 1 else f"[h, c]{symbols[0][1:]}"
+    return symbols[0] if len(symbols) == 1 else f"[h, c]{max(symbols)[1:]}"
 
 
 def share(part: np.ndarray, whole: np.ndarray) -> float:

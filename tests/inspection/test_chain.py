@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from layers import LSTM, MSE, RNN, BatchNorm, Dense, LayerNorm, Residual, Sequential
+from layers import GRU, LSTM, MSE, RNN, BatchNorm, Dense, LayerNorm, Residual, Sequential
 
 
 def neurons(weight, depth=50):
@@ -202,6 +202,17 @@ def test_a_step_of_an_lstm_is_one_factor():
     assert [step.name for step in steps] == [f"[h, c][{t}]" for t in range(5, 0, -1)]
     for step in steps:
         assert sum(branch.share for branch in step.branches) == pytest.approx(1, rel=1e-12)
+
+
+@pytest.mark.parametrize("below", [RNN, GRU, LSTM])
+def test_a_step_of_an_lstm_is_one_factor_whatever_layer_is_below(below):
+    """Below, states are called h[t], too: above an RNN the state [h, c] is that of h[3]:2 and c[3]."""
+    model = Sequential(below(2, 3, return_sequence=True, rng=0), LSTM(3, 3, rng=1))
+    trace = mg.trace(mg.sum(mg.square(model(np.random.default_rng(1).normal(size=(4, 7, 2))))))
+    chain = trace.chain(to="layers.1/h[0]")
+    names = [factor.name for factor in chain.factors if factor.name.startswith("[h, c]")]
+    assert names == [f"[h, c][{t}]:2" for t in range(5, 0, -1)]
+    np.testing.assert_allclose(chain.product, trace["layers.1/h[0]"].grad, rtol=1e-12)
 
 
 @pytest.mark.parametrize("target", ["f[3]", "i[2]", "g[0]", "z_o[3]", "tanh_c[2]"])
