@@ -172,6 +172,25 @@ def test_the_steps_of_a_recurrence_are_one_box(lstm):
     assert lines[-1] == f"grad of h[0] … h[19]: ratio {text.fixed(ratio)}, ×{text.fixed(ratio ** (1 / 19))} per step ▼"
 
 
+class Encoders(Module):
+    """Two layers that read sequences of different lengths."""
+
+    def __init__(self):
+        self.short, self.long = RNN(2, 3, rng=0), LSTM(2, 3, rng=1)
+
+    def forward(self, x):
+        return self.short(x[:, :4]) + self.long(x)
+
+
+def test_each_recurrent_layer_shows_how_its_gradient_decays():
+    trace = mg.trace(mg.sum(mg.square(Encoders()(np.random.default_rng(2).normal(size=(5, 6, 2))))))
+    drawn = boxes(trace.to_svg())
+    for layer, steps, first in (("short", 4, "h[0]"), ("long", 6, "h[0]:2")):
+        ratio = trace[f"{layer}/h[0]"].norm / trace[f"{layer}/h[{steps - 1}]"].norm
+        decay = f"ratio {text.fixed(ratio)}, ×{text.fixed(ratio ** (1 / (steps - 1)))} per step"
+        assert drawn[f"{layer}  ×{steps}"][-1].startswith(f"grad of {first} … h[{steps - 1}]: {decay}")
+
+
 @pytest.mark.parametrize("layer", [RNN, GRU])
 def test_a_recurrence_without_a_module_around_it_is_rolled_too(layer, rng):
     trace = mg.trace(mg.square(layer(2, 4, rng=1)(rng.normal(size=(3, 7, 2)))).mean())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -98,12 +99,14 @@ class Box:
         return max([len(self.copies), *uses])
 
     @cached_property
-    def states(self) -> dict[tuple, list[TraceNode]]:
-        """Values in the box that are named after a time step, without views: h → h[0], h[1] …"""
-        found: dict[tuple, list[TraceNode]] = {}
+    def states(self) -> dict[tuple[str, int], list[TraceNode]]:
+        """Values in the box that are named after a time step, without views: h of the first sequence → h[0], h[1] …"""
+        found: dict[tuple[str, int], list[TraceNode]] = {}
+        count: Counter[str] = Counter()
         for node in (node for copy in self.copies if len(copy.values) > 1 for node in copy.values):
-            if node.kind != "view" and (match := STATE.fullmatch(node.symbol)):
-                found.setdefault(match.groups(), []).append(node)
+            if node.kind != "view" and (match := STATE.fullmatch(node.name)):
+                count[node.name] += 1
+                found.setdefault((match[1], count[node.name]), []).append(node)
         return found
 
     @cached_property
@@ -117,7 +120,7 @@ class Box:
     @cached_property
     def decay(self) -> tuple[float, float] | None:
         """‖grad h[0]‖/‖grad h[T−1]‖ of a recurrence, in all and per step."""
-        h = self.states.get(("h", None), [])
+        h = self.states.get(("h", 1), [])
         if len(h) < 2 or not h[0].norm or not h[-1].norm:
             return None
         ratio = h[0].norm / h[-1].norm

@@ -32,7 +32,7 @@ def lines_of(box: Box) -> list[str]:
         lines.append(f"{head} {value} │ grad {grad}")
     if box.decay:
         ratio, step = map(text.fixed, box.decay)
-        h = span([node.symbol for node in box.states["h", None]])
+        h = span([node.symbol for node in box.states["h", 1]])
         lines.append(f"grad of {h}: ratio {ratio}, ×{step} per step {arrow(box.gain)}")
     elif not box.is_leaf:
         few = " and ".join(map(gains_in_words, box.gains)) or "—"
