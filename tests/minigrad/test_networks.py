@@ -85,6 +85,8 @@ def test_cross_entropy_at_the_largest_numbers(dtype, way):
     one_hot = np.array([[1, 0, 0], [1, 0, 0]], dtype)
     assert np.array_equal(mg.cross_entropy(z, one_hot, "none").data, [0, 0])
     assert np.array_equal(mg.grad(mg.cross_entropy(z, one_hot), z)[0].data, np.zeros((2, 3)))
+    wrong = mg.cross_entropy(z, one_hot[:, [1, 0, 2]], "none")
+    assert np.array_equal(mg.grad(wrong, z, np.ones(2))[0].data, [[1, -1, 0]] * 2)
 
 
 def test_a_class_that_is_masked_out(way):
