@@ -70,7 +70,7 @@ flip = view("flip", lambda x, axis=None: np.flip(x, axis), lambda g, y, x, axis:
 roll = view(
     "roll",
     lambda x, shift, axis=None: np.roll(x, shift, axis),
-    lambda g, y, x, shift, axis: np.roll(g, np.negative(shift, dtype=int), axis),
+    lambda g, y, x, shift, axis: np.roll(g, -np.asarray(shift, dtype=int), axis),
     "g, rolled back",
 )
 triu = view(  # a vector is repeated to a matrix first

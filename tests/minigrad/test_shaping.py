@@ -335,6 +335,12 @@ def test_rolling_by_an_unsigned_number():
         assert np.array_equal(g.data, [10, 100, 1])
 
 
+def test_rolling_along_no_axis():
+    x = leaf(np.arange(3.0))
+    mg.roll(x, (), ()).backward([1.0, 10.0, 100.0])
+    assert np.array_equal(x.grad, [1, 10, 100])
+
+
 # What is refused
 
 WRONG = [
