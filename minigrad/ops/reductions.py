@@ -88,8 +88,8 @@ def products_before(x):
 
 
 def product_of_others(y, x, axis):
-    """∂(x₁·…·xₙ)/∂xᵢ: y/xᵢ, or where a factor is 0 the product of those before xᵢ times that of those after."""
-    if np.all(y != 0):
+    """∂(x₁·…·xₙ)/∂xᵢ: y/xᵢ, or if y is 0, infinite or short of digits, the factors before xᵢ times those after."""
+    if np.all(np.isfinite(y) & (np.abs(y) >= np.finfo(y.dtype).tiny)):
         return kept(y, x, axis) / x
     axes = range(x.ndim) if axis is None or not x.ndim else np.atleast_1d(axis)
     last = range(-len(axes), 0)

@@ -190,6 +190,19 @@ def test_a_product_of_a_single_zero_along_the_axis_that_numpy_gives_a_number():
     np.testing.assert_array_equal(gradient(lambda x: mg.prod(x, axis=-1), 0.0), 1)
 
 
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [
+        ([1e-300, 1e-12, 1e-10], [1e-22, 1e-310, 1e-312]),
+        ([1e200, 1e200, 1e-200], [1, 1, np.inf]),
+        ([np.inf, 2.0, 3.0], [6, np.inf, np.inf]),
+    ],
+)
+def test_a_product_that_loses_its_digits_or_overflows_has_exact_derivatives(x, expected):
+    with np.errstate(over="ignore"):
+        np.testing.assert_allclose(gradient(mg.prod, x), expected, rtol=1e-9, atol=1e-309)
+
+
 def test_second_derivatives_of_a_product_with_one_zero_and_with_two():
     for x in ([0.0, 2.0, 3.0], [0.0, 2.0, 0.0], [0.0, 0.0, 0.0], [1.0, 2.0, 3.0]):
         expected = [
