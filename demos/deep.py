@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from itertools import dropwhile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from demos.datasets import Dataset
 from demos.lesson import COLOURS
 from demos.training import fit
 from layers import ELU, BatchNorm, Dense, DenseBlock, LeakyReLU, Module, ReLU, Residual, Sequential, Sigmoid, Tanh, init
+from minigrad.inspection.ledger import Ledger
 from optim import SGD
 
 RATE = 0.004  # best of 0.04, 0.004, 0.0004 for all that learn, except dense-block (0.04) and elu-lsuv (0.0004)
@@ -113,18 +115,20 @@ class Comparison(NamedTuple):
     def probe(self, name: str, depth: int | None = None) -> dict[str, Any]:
         """Signal and gradient at each layer of a new network, and the chain of products to its first weight.
 
-        The layers are z1 = x·W1, z2 … and the output y. Decades: log₁₀ ‖∂L/∂z1‖/‖∂L/∂y‖.
+        The layers are z1 = x·W1, z2 … and the output y. Decades: log₁₀ ‖∂L/∂z1‖/‖∂L/∂y‖, split by cause in the ledger.
         """
         model = self.network(name, depth or self.depth, np.random.default_rng(self.seed))
         with np.errstate(all="ignore"):  # a gradient may be 0, or too large
             trace = mg.trace(mg.cross_entropy(model(self.images.x[:256]), self.images.y[:256]))
             layers = [node for node in trace.nodes if node.kind == "weight"]
-            gradient = np.array([node.norm for node in layers])
+            gradient, chain = np.array([node.norm for node in layers]), trace.chain(to=model.parameters()[0])
+            behind = dropwhile(lambda factor: factor.kind != "weight", chain.factors)  # the loss stands before y
             return {
                 "signal": np.array([np.sqrt(np.mean(np.square(node.value))) for node in layers]),
                 "gradient": gradient,
                 "decades": float(np.log10(gradient[0] / gradient[-1])),
-                "chain": trace.chain(to=model.parameters()[0]),
+                "chain": chain,
+                "ledger": Ledger([*behind]).total,
             }
 
     def train(self, name: str, rate: float = RATE) -> tuple[float, float]:

@@ -145,7 +145,7 @@ def run(
 
     def measure(name: str) -> dict:
         row = nets.probe(name)
-        row |= {"ledger": row["chain"].ledger().total, "chain": str(row["chain"])}
+        row["chain"] = str(row["chain"])
         row["by depth"] = np.array([nets.probe(name, d)["decades"] for d in depths])
         row["loss"], row["correct"] = nets.train(name)
         row["raised"] = {k: nets.train(name, k * RATE)[1] for k in (10, 100, 1000) if name in RAISED}

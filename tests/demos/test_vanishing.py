@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
+import minigrad as mg
 from demos import vanishing
 from demos.deep import RATE, RECIPES, Comparison
 from demos.lesson import UserError, main
@@ -46,6 +47,16 @@ def test_causes_add_up_to_the_decades(result):
         assert total == pytest.approx(row["decades"], abs=1e-9), name
         assert len(row["gradient"]) == len(row["signal"]) == (3 if name == "fewer-layers" else 7)
         assert row["decades"] == pytest.approx(math.log10(row["gradient"][0] / row["gradient"][-1]))
+
+
+@pytest.mark.parametrize("kernels", ["definition", "numpy"])
+def test_causes_add_up_however_the_loss_is_computed(images, kernels):
+    """By its definition the loss is four factors, and none of them lies between y and z1."""
+    nets = Comparison(depth=3, width=8, epochs=0, images=images, seed=0)
+    with mg.kernels.use(kernels):
+        rows = {name: nets.probe(name) for name in RECIPES}
+    for name, row in rows.items():
+        assert sum(row["ledger"][cause] for cause in CAUSES) == pytest.approx(row["decades"], abs=1e-9), name
 
 
 def test_depths_end_with_the_network_itself(result):
