@@ -24,7 +24,7 @@ from optim import SGD
 QUICK = {"epochs": 2}
 RATES = (0.02, 0.1, 0.5)
 SCALES = {"× 1": 1, "× 16": 16, "× 1/16 … 16": np.geomspace(1 / 16, 16, 64)}  # last: a factor for each pixel
-SIZES = (2, 4, 8, 16, 32, 64, 128, 359)
+SIZES = (2, 5, 11, 22, 44, 89, 179, 359)  # 359 images in parts that differ by one image at most
 PHI = (Tanh, ReLU)
 KINDS = ("as they are", "inputs normalised", "BatchNorm")
 

@@ -122,6 +122,12 @@ def test_correct_by_hand(images):
     assert correct(model, images, 120) == np.mean(right)
 
 
+def test_batches_have_the_size_that_is_printed(images):
+    for size in SIZES:
+        parts = np.array_split(images.y_held_out, len(images.y_held_out) // size)
+        assert {len(part) for part in parts} <= {size, size + 1}
+
+
 # What is shown
 
 
