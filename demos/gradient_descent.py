@@ -91,14 +91,15 @@ def draw(descents: dict[str, list[Descent]], races: dict[tuple[str, str], list[D
 
 
 def claims(descents: dict, races: dict, ridge: Descent, tuned: Sequence[float]) -> list[Claim]:
-    """What is often said, against what was measured; claims that need a race that did not run are left out."""
+    """What is often said, against what was measured; claims on a race that did not run or arrive are left out."""
     rose = [sum(ways[k].rose for ways in descents.values()) for k in range(len(PARTS))]
     fate = {name: ways[2].fate for name, ways in descents.items()}
     beside, root = descents["saddle"][0].arrived, 5
     steps = dict.fromkeys(product(descents, OPTIMIZERS), math.nan) | {k: best(r).arrived for k, r in races.items()}
     won = [name for name in descents if steps[name, "Adam"] < min(steps[name, "SGD"], steps[name, "momentum"])]
     after = "; ".join(f"{name}: {', '.join(f'{o} {steps[name, o]}' for o in OPTIMIZERS)}" for name in descents)
-    gain, usual = tuned[0] / tuned[1], tuned[0] / steps["quadratic", "momentum"]
+    usual = steps["quadratic", "momentum"]
+    gain, usual = tuned[0] / tuned[1], tuned[0] / usual if usual < math.inf else math.nan
     said = [
         Claim("After a step b = a − λ∇F(a), F(b) ≤ F(a) (Cauchy, 1847)",
               "; ".join(f"λ = {part:g}·2/h: F rose {n} times" for part, n in zip(PARTS, rose, strict=True)),
