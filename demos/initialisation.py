@@ -50,7 +50,8 @@ def predicted(activation: str, layers: Sequential, first: float, last: float) ->
         z = mg.tensor(math.sqrt(forward[-1]) * points, requires_grad=True)
         h = getattr(mg, activation)(z)
         (slope,) = mg.grad(h.sum(), [z])
-        scale = layer.inputs * np.var(layer.weight.data) or math.nan
+        w = layer.weight.data
+        scale = layer.inputs * np.var(w - w[0, 0]) or math.nan  # the variance of a constant is 0 but for rounding
         forward.append(scale * np.average(np.square(h.data), weights=density))
         slopes.append(scale * np.average(np.square(slope.data), weights=density))
     return np.array(forward), last * np.append(np.cumprod(slopes[::-1])[::-1], 1)
@@ -75,7 +76,7 @@ def measure(activation: str, start: str, top: str, depth: int, width: int, epoch
     row = {"forward": forward, "backward": backward, "theory": theory, "chain": str(trace.chain(to=model[0].weight))}
     ends = [x[[0, -1]] for x in (forward, theory[0], backward[::-1], theory[1][::-1])]
     row["factors"] = [float((last / first) ** (1 / (depth - 1))) for first, last in ends]
-    row |= {"scale": width * float(np.var(model[1].weight.data)), "units": distinct(model, images)}
+    row |= {"scale": width * float(np.var((w := model[1].weight.data) - w[0, 0])), "units": distinct(model, images)}
     loss, row["correct"] = fit(model, SGD(model.parameters(), lr=0.003, momentum=0.9), images, epochs, rng)
     return row | {"trained": math.nan if math.isinf(loss) else distinct(model, images)}
 

@@ -43,6 +43,14 @@ def test_signal_and_gradient_against_numpy():
     assert row["scale"] == pytest.approx(9 * weights[1].var())
 
 
+@pytest.mark.parametrize("width", [10, 49, 100])
+def test_a_constant_has_no_variance_at_any_width(width):
+    """Not even the 1e−34 that rounding leaves of ten times 1/10: nothing can be predicted from that."""
+    row = measure("relu", "constant 1/n", "Xavier", depth=3, width=width, epochs=0, seed=0)
+    assert row["scale"] == 0
+    assert np.isnan(row["theory"][0][1:]).all()
+
+
 def test_prediction_of_relu_is_half_the_variance_of_the_weights():
     """E relu(z)² = E relu'(z)²·z² = q/2 on paper."""
     layers = network("relu", "He", "Xavier", 3, 40, np.random.default_rng(0))[1:-1]
