@@ -97,6 +97,14 @@ def test_verdicts_follow_the_numbers():
     assert only_assembly == [["false"], ["false"], ["holds"], ["holds"], ["holds"], ["false"], ["holds"]]
 
 
+@pytest.mark.parametrize(("n", "count"), [(100, 6), (128, 7)])
+def test_only_a_power_of_two_says_something_about_powers_of_two(n, count):
+    speeds = {name: np.array([1.0]) for name in ("Python", "definition", "rows", "panels", "fours", "NumPy")}
+    said = [claim.said for claim in matmul.claims([n], speeds, dict.fromkeys(speeds, 1.0), 2.0)]
+    assert len(said) == count
+    assert any("Powers" in text for text in said) == (n == 128)
+
+
 def test_what_was_finished_is_kept(monkeypatch):
     climb = matmul.climb
 
