@@ -226,10 +226,13 @@ def test_claims_follow_the_numbers():
     ]
     assert "error: RNN 0.1700, LSTM 0.0020" in found[0].measured
     assert "1.0e−09 of the gradient" in found[-1].measured
+    arrives = known()
+    arrives["gru"]["new"]["left"] = 0.3
+    assert [claim.said for claim in memory.claims(arrives)] == [claim.said for k, claim in enumerate(found) if k != 4]
 
 
 OTHERWISE = {
-    0: ({"lstm": 0.05}, "false"),
+    0: ({"lstm": 0.015}, "false"),  # a tenth of the RNN's error, but not learned either
     1: ({"radius": 3.0}, "holds if ρ(W) < 1"),
     2: ({"rnn": 0.005}, "holds"),
     3: ({"shortcut": 0.005}, "holds"),
