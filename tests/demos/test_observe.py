@@ -163,6 +163,15 @@ def test_other_numbers_give_other_verdicts(rows):
     other["sigmoid"] |= {"correct": 0.9}
     found = observe.claims(other, {"σ'": 1e-6, "1/4": 2e-6, "1": 1e-5}, "no")
     assert [claim.verdict for claim in found] == ["holds", "false", "false", "false", "false"]
+    other["sigmoid"] |= {"correct": 0.2}  # as much as ReLU reaches: it did not help
+    assert observe.claims(other, {"σ'": 1e-6, "1/4": 2e-6, "1": 1.0}, "no")[3].verdict != "holds"
+
+
+def test_nothing_is_said_of_slow_weights_if_there_are_none(rows):
+    fast = {name: row | {"ratios": np.full(3, 1e-3)} for name, row in rows.items()}
+    found = observe.claims(fast, {"σ'": 1e-6, "1/4": 2e-6, "1": 1.0}, "no")
+    assert [claim.said for claim in found if claim.said.startswith("A weight should move")] == []
+    assert len(found) == 4
 
 
 # Options
