@@ -204,6 +204,8 @@ def test_claims_follow_the_numbers():
     every = {(remedy, name): row(0.1) for remedy in REMEDIES for name in OPTIMIZERS}
     found = verdicts(every)
     assert found.pop("Small weights are safe") == "holds"
+    dead = {(name, x): row(0.1, 0.0 if x == 1 else -np.inf) for name in OPTIMIZERS for x in remedies.STRENGTHS}
+    assert verdicts({}, dead)["Small weights are safe"] == "false"  # not "holds if λ ≤ 1"
     assert set(found.values()) == {"false"}
     assert verdicts(every | {("L2", "SGD"): row(0.5)})["Penalise large weights: L2"] == "holds if the optimizer is SGD"
     both = {("clipping", name): row(0.5) for name in OPTIMIZERS}
