@@ -172,6 +172,16 @@ def test_claims_follow_the_numbers():
     better["residual"]["without"] = [0.96]
     assert "residual +1.0%" in shortcuts.claims(better, 20)[1].measured
     assert "9 of 32 directions" in found[3].measured
+    assert found[4].measured == "20% of the gradient passes one stage at most, half of it at most 2"
+    assert shortcuts.claims(known(direct=1.0), 20)[4].measured.endswith("half of it at most 0")
+
+
+def test_a_plain_network_that_hardly_misses_a_layer_can_do_without_it():
+    untrained = known() | {"plain": known()["plain"] | {"correct": 0.28}}  # 0.25 with one layer deleted
+    untrained["residual"]["without"] = untrained["residual-relu"]["without"] = untrained["dense"]["without"] = [0.96]
+    claim = shortcuts.claims(untrained, 20)[1]
+    assert claim.measured.startswith("correct: plain −3.0%, residual +1.0%")
+    assert claim.verdict == "false"
 
 
 @pytest.mark.parametrize(
