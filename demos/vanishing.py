@@ -120,7 +120,7 @@ def claims(rows: dict[str, dict], depth: int) -> list[Claim]:
             holds(learns["residual-large"], learns["residual"] and learns["dense-block"], "the blocks start small"),
         ),
         "Use fewer layers (common advice)": (
-            f"2 layers of sigmoids: {fate['fewer-layers']}; at higher rates {higher or math.nan}",
+            f"{min(depth, 2)} layers of sigmoids: {fate['fewer-layers']}; at higher rates {higher or math.nan}",
             holds(learns["fewer-layers"], best["fewer-layers"], "the rate is raised, too"),
         ),
     }

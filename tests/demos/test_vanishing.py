@@ -229,6 +229,8 @@ def test_claims_follow_the_numbers():
     assert "×10: 10%, ×100: 12% correct" in found[2].measured
     assert "residual-large +7.5 decades, diverged" in found[-2].measured
     assert "×10: 90%" in found[-1].measured
+    assert found[-1].measured.startswith("2 layers of sigmoids")
+    assert vanishing.claims(AS_KNOWN, 1)[-1].measured.startswith("1 layers of sigmoids")
 
 
 OTHERWISE = {
