@@ -134,10 +134,8 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
     try:
         content = path.read_bytes()
         content = gzip.decompress(content) if path.suffix == ".gz" else content
-    except gzip.BadGzipFile as error:
-        raise UserError(f"data: {path} is not a gzip file, though its name says so") from error
-    except (EOFError, zlib.error) as error:
-        raise UserError(f"data: {path} is cut short or damaged: {error}") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:  # a wrong checksum is a BadGzipFile, too
+        raise UserError(f"data: {path} is cut short, damaged or not a gzip file: {error}") from error
     start = 4 * (ndim + 1)
     require(len(content) >= start, f"data: {path} is cut short: {len(content)} bytes, its header alone has {start}")
     magic, *shape = np.frombuffer(content, ">u4", ndim + 1).tolist()

@@ -113,9 +113,14 @@ def spoil(folder, name, change):
 
 
 FAULTS = {
-    "no gzip": ("labels-idx1", lambda raw: b"<html>not found</html>", "is not a gzip file"),
-    "gzip cut short": ("images-idx3", lambda raw: raw[:-20], "is cut short or damaged"),
-    "gzip damaged": ("images-idx3", lambda raw: raw[:40] + bytes(40) + raw[80:], "damaged|not a gzip"),
+    "no gzip": ("labels-idx1", lambda raw: b"<html>not found</html>", "not a gzip file: Not a gzipped file"),
+    "gzip cut short": ("images-idx3", lambda raw: raw[:-20], "cut short, damaged or .*: Compressed file ended"),
+    "one bit wrong": (
+        "images-idx3",
+        lambda raw: raw[:-6] + bytes([raw[-6] ^ 1]) + raw[-5:],
+        "damaged or .*: CRC check failed",
+    ),
+    "gzip damaged": ("images-idx3", lambda raw: raw[:40] + bytes(40) + raw[80:], "damaged"),
     "empty": ("labels-idx1", lambda raw: gzip.compress(b""), "0 bytes, its header alone has 8"),
     "header only": (
         "images-idx3",
