@@ -47,9 +47,9 @@ def read(path: str | None) -> Text:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--text {path}: cannot be read as UTF-8 text ({error})") from error
     require(len(content) >= 10_000, f"--text {path}: has {len(content)} characters; 10,000 are needed to learn from")
-    characters, indices = np.unique(list(content), return_inverse=True)
+    codes, indices = np.unique([*map(ord, content)], return_inverse=True)  # as strings, NumPy would drop a NUL
     cut = len(indices) * 9 // 10
-    return Text(path or "pydoc_data.topics", content, "".join(characters), indices[:cut], indices[cut:])
+    return Text(path or "pydoc_data.topics", content, "".join(map(chr, codes)), indices[:cut], indices[cut:])
 
 
 def windows(indices: np.ndarray, starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:

@@ -39,6 +39,15 @@ def test_the_documentation_without_repetitions():
     assert len(source.held_out) == pytest.approx(len(whole) / 10, abs=1)
 
 
+def test_every_character_of_a_file_counts(tmp_path):
+    """Also NUL, which NumPy drops from the end of a string, and one beyond 16 bits."""
+    path = tmp_path / "text"
+    path.write_text("a\0é😀" * 2500, encoding="utf-8")
+    source = read(str(path))
+    assert source.characters == "\0aé😀"
+    assert "".join(source.characters[i] for i in [*source.train, *source.held_out]) == source.content
+
+
 def test_windows_are_followed_by_the_next_character(abc):
     source = read(abc)
     x, y = windows(source.train, np.array([0, 4]), 5)
