@@ -45,24 +45,28 @@ def move(
     optimizer: Any, p: Tensor, norm: float, scale: float, lr: float, settings: dict, kernel: Callable | None
 ) -> None:
     """w ← w − change, in place, for the gradient times `scale`; then call the optimizer's listeners and meters."""
-    w, g, state, listeners, meters = p.data, p.grad, optimizer.state[p], optimizer.listeners, optimizer.meters
+    w, g, state = p.data, p.grad, optimizer.state[p]
     state["steps"] += 1
     kernel = kernel if w.flags.carray else None
-    squares = np.empty(2) if meters and kernel and w.dtype == np.float32 else None  # in float64, w² may be 0 or ∞
-    measured = bool(meters) and squares is None
-    weight = length(w) if measured else None
+    squares = weight = change = None
+    if optimizer.meters:
+        if kernel and w.dtype == np.float32:  # in float64, w² may be 0 or ∞
+            squares = np.empty(2)
+        else:
+            weight = length(w)
     if kernel:
-        change = np.empty_like(w) if listeners or measured else None
+        if optimizer.listeners or weight is not None:
+            change = np.empty_like(w)
         kernel(w, g, state, scale, change, squares, lr, **settings)
     else:
         change = changed(optimizer, w, scaled(g, scale), state, lr, settings)
         w -= change
     p.written()  # older graphs that used w now raise
-    for listener in listeners:
+    for listener in optimizer.listeners:
         listener(p, scaled(g, scale), change)
-    if meters:
-        weight, moved = (weight, length(change)) if measured else np.sqrt(squares)
-        for meter in meters:
+    if optimizer.meters:
+        weight, moved = np.sqrt(squares) if weight is None else (weight, length(change))
+        for meter in optimizer.meters:
             meter(p, weight, scale * norm, moved)
 
 
