@@ -58,6 +58,7 @@ class Tensor(Operators):
             array = array.astype(default_dtype())
         accepted(array.dtype)
         self._fill(array, None, False, name)
+        self._writes = [0]  # a shallow copy shares the array, and so this list
         self._require(requires_grad)
 
     def _fill(self, array: np.ndarray, node: Node | None, requires_grad: bool, name: str | None = None) -> None:
@@ -66,7 +67,7 @@ class Tensor(Operators):
         self._requires_grad = requires_grad
         self.name = name
         self.node = node
-        self._writes: list[int] | None = None  # [number of writes]; a detached view shares the list
+        self._writes = None  # [number of writes]; a detached view shares the list
 
     data: Any = property(lambda self: self._array, lambda self, value: self._assign(value))
     shape: Any = property(lambda self: self._array.shape)
@@ -189,8 +190,7 @@ class Tensor(Operators):
         if self.node is not None:
             notes.append(f"op={self.node.op.name}")
             if self._grad is None:
-                name = self.name or "h"
-                notes.append(f"grad: not kept (backward(retain_grad=True), or trace(loss)[{name}].grad)")
+                notes.append(f"grad: not kept (backward(retain_grad=True), or trace(loss)[{self.name or 'h'}].grad)")
         elif self.requires_grad:
             notes.append("requires_grad=True")
         values = np.array2string(self._array, threshold=20, edgeitems=3, precision=4, separator=", ", prefix="tensor(")

@@ -1,5 +1,6 @@
 """Writes in place: one that would make a gradient wrong is an error, any other is no harm."""
 
+import copy
 import operator
 
 import numpy as np
@@ -78,6 +79,7 @@ def test_writes_are_noticed_by_grad_and_trace_as_well():
     [
         lambda w: w.detach(),
         lambda w: w.detach().detach(),
+        copy.copy,
         lambda w: mg.no_grad()(lambda: w[1:])(),
         lambda w: mg.no_grad()(lambda: w.reshape(3, 1).T)(),
         lambda w: w.detach()[:2],
@@ -101,6 +103,7 @@ def test_a_write_through_a_view_is_noticed(view):
     [
         lambda w: w.detach(),
         lambda w: w.detach()[1:],
+        copy.copy,
         lambda w: w[1:],
         lambda w: w.T,
         lambda w: w.reshape(3, 1).detach(),
