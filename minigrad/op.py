@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.arrays import as_array, sum_to, times
+from minigrad.arrays import COMMON, as_array, sum_to, times
 from minigrad.errors import explained, reason
 from minigrad.graph import GraphError, Node
 from minigrad.kernels import Twin, choice
@@ -65,7 +65,7 @@ class Op:
                     arrays.append(x if type(x) in self.passed_on and (arrays or x is not None) else as_array(x))
             y = self.forward(*arrays, **params)
             y, saved = y if self.definition and type(y) is tuple else (y, None)
-            if type(y) is not np.ndarray:  # in NumPy a 0-d result is a scalar
+            if type(y) is not np.ndarray or y.dtype not in COMMON:  # a scalar, as NumPy makes of 0-d, or a rare dtype
                 y = as_array(y)
         except (ValueError, TypeError, IndexError, AttributeError) as error:
             raise explained(self.name, error, [*arrays, *xs[len(arrays) :]]) from error

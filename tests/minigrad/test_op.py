@@ -267,6 +267,21 @@ def test_a_wrong_call_fails_at_the_call(call, kind, message):
         call(leaf(X))
 
 
+@pytest.mark.parametrize("x", [X, leaf(X), mg.tensor(X)], ids=["array", "leaf", "constant"])
+@pytest.mark.parametrize("kind", ["complex128", "float16", "str"])
+def test_a_result_that_tensors_cannot_hold_is_refused(kind, x):
+    """Without this, what is computed from a complex result has no history: its gradients are zero."""
+    odd = mg.elementwise("odd", lambda x: x.astype(kind), [1], ["1"])
+    with pytest.raises(TypeError, match=r"^odd: shape \(2, 3\): tensors hold float32"):
+        odd(x)
+
+
+def test_small_integers_are_not_rounded_to_float16():
+    for kind in ("int8", "uint8", "bool"):
+        with pytest.raises(TypeError, match=r"^exp: .*not float16; convert"):
+            mg.exp(np.ones(3, kind))  # NumPy's result is float16
+
+
 @pytest.mark.parametrize("way", ["numpy", "definition"])
 @pytest.mark.parametrize(
     ("name", "call"),
