@@ -173,7 +173,7 @@ def pad(x, pad_width, mode="constant", constant_values=0):
 @composition(np.repeat)
 def repeat(x, repeats, axis=None):
     """Each element `repeats` times, as np.repeat."""
-    x, axis = (ravel(x), 0) if axis is None else (operand(x), axis)
+    x, axis = (ravel(x), axis or 0) if axis is None or np.ndim(x) == 0 else (operand(x), axis)
     return along(x, axis, np.repeat(np.arange(x.shape[checked_axis(axis, x.ndim)]), repeats))
 
 
