@@ -124,7 +124,7 @@ hypot = ufunc(
 
 def logistic(x):
     """1/(1+e⁻ˣ), computed from e^−|x|, which cannot overflow."""
-    e = np.exp(-1.0 * np.abs(x))
+    e = np.exp(np.minimum(x, -1.0 * x))  # |x| of the least integer overflows
     return np.where(x >= 0, 1, e) / (1 + e)
 
 
@@ -186,7 +186,7 @@ gelu = elementwise(
 )
 softsign = elementwise(
     "softsign",
-    lambda x: x / (1.0 + np.abs(x)),
+    lambda x: x / (1.0 + np.abs(1.0 * x)),
     [lambda y, x: (1 / (1.0 + np.abs(x))) ** 2],
     ["1/(1+|z|)²"],
     kind="activation",

@@ -359,6 +359,13 @@ def test_activations_are_finite_up_to_the_largest_number(dtype, name):
     assert np.all(np.diff(y.data[y.data > 0]) >= 0)
 
 
+@pytest.mark.parametrize("name", ["sigmoid", "silu", "softsign"])
+def test_the_least_integer_is_as_stable_as_any_number(name):
+    for kind in (np.int8, np.int16, np.int32, np.int64):
+        least = np.array([np.iinfo(kind).min], kind)  # its absolute value overflows
+        np.testing.assert_allclose(getattr(mg, name)(least), getattr(mg, name)(least.astype(float)))
+
+
 @pytest.mark.parametrize("name", ["log", "log2", "log10"])
 def test_logarithms_have_a_slope_at_the_largest_number(dtype, name):
     largest = np.finfo(dtype).max
