@@ -100,28 +100,14 @@ def shaped_by(numpy):
 
 @like("array_split")
 def array_split(ary, indices_or_sections, axis=0):
-    if np.ndim(indices_or_sections) == 0:
-        pieces = np.array_split(np.arange(ary.shape[normalize_axis_index(axis, ary.ndim)]), values(indices_or_sections))
-        indices_or_sections = np.cumsum([len(piece) for piece in pieces])[:-1]
-    return np.split(ary, indices_or_sections, axis)
-
-
-@like("rollaxis")
-def rollaxis(a, axis, start=0):
-    axis, start = normalize_axis_index(axis, a.ndim), start + a.ndim * (start < 0)
-    return np.moveaxis(a, axis, start - (axis < start))
+    places = np.arange(ary.shape[normalize_axis_index(axis, ary.ndim)])
+    return [along(ary, axis, piece) for piece in np.array_split(places, values(indices_or_sections))]
 
 
 @like("rot90")
 def rot90(m, k=1, axes=(0, 1)):
     m = np.flip(m, axes) if k % 4 > 1 else m
     return np.flip(np.moveaxis(m, axes, (axes[1], axes[0])), axes[0]) if k % 2 else m
-
-
-@like("linspace")
-def linspace(start, stop, num=50):
-    span = stop - start
-    return start + placed(np.linspace(0, 1, num, dtype=span.dtype), 0, 1 + span.ndim) * span
 
 
 SHAPES = {
@@ -142,6 +128,11 @@ SHAPES = {
     "lib.stride_tricks.sliding_window_view": lambda x, window_shape, axis=None: np.ravel(x)[
         np.lib.stride_tricks.sliding_window_view(np.arange(x.size).reshape(x.shape), window_shape, axis)
     ],
+    # What becomes of the shape (0, 1, …) is the new order of the axes.
+    "rollaxis": lambda a, axis, start=0: np.transpose(a, np.rollaxis(np.empty(range(a.ndim)), axis, start).shape),
+    "linspace": lambda start, stop, num=50: (
+        start + np.tensordot(np.linspace(0, 1, num, dtype=np.result_type(start, stop)), stop - start, 0)
+    ),
     "matrix_transpose": lambda x: np.swapaxes(x, -1, -2),
     "fliplr": lambda m: np.flip(m, 1),
     "flipud": lambda m: np.flip(m, 0),
@@ -170,6 +161,18 @@ def diff(a, n=1, axis=-1):
     return a
 
 
+@like("gradient")
+def gradient(f, *varargs, axis=None, edge_order=1):
+    if edge_order != 1 or any(map(np.ndim, varargs)):
+        raise TypeError("on Tensors a spacing is a number, not coordinates, and edge_order is 1")
+    axes = normalize_axis_tuple(range(f.ndim) if axis is None else axis, f.ndim)
+    slopes = []
+    for i, step in zip(axes, np.broadcast_to(varargs or 1.0, len(axes)).tolist(), strict=True):
+        sides = np.pad(np.diff(f, axis=i) / step, {i: 1}, "edge")  # the ends have one side only
+        slopes.append((along(sides, i, slice(1, None)) + along(sides, i, slice(None, -1))) / 2)
+    return slopes[0] if len(slopes) == 1 else tuple(slopes)
+
+
 @like("average")
 def average(a, axis=None, weights=None, *, keepdims=False):
     if weights is None:
@@ -188,12 +191,9 @@ def trapezoid(y, x=None, dx=1.0, axis=-1):
 
 def extreme_number(extreme, instead):
     """nanmax or nanmin: NaN counts only where there is nothing else."""
-
-    def reduce(a, axis=None, keepdims=False):
-        skipped = np.isnan(a) & ~np.all(np.isnan(a), axis, keepdims=True)
-        return extreme(np.where(skipped, instead, a), axis, keepdims=keepdims)
-
-    return reduce
+    return lambda a, axis=None, keepdims=False: extreme(
+        np.where(np.isnan(a) & ~np.all(np.isnan(a), axis, keepdims=True), instead, a), axis, keepdims=keepdims
+    )
 
 
 SUMS = {
