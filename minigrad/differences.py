@@ -220,12 +220,12 @@ def hint(case: Case, got: np.ndarray, measured: Sequence[np.ndarray], place: int
 
 
 def slope(case: Case) -> Case:
-    """x, u ↦ Σ w·∂(u·f)/∂x: a number whose gradient is right if the derivatives of the next order are."""
+    """x, u ↦ w·∂(u·f)/∂x of each element, not summed: beside a large one, the digits of a small one would be lost."""
 
     def f(*inputs):
         *xs, u = inputs
         gradients = pulled(case(*xs), xs, u, create_graph=True)
-        return sum((cotangent(g.shape, seed=i) * g).sum() for i, g in enumerate(gradients, start=1))
+        return np.concatenate([np.ravel(cotangent(g.shape, seed=i) * g) for i, g in enumerate(gradients, start=1)])
 
     names = [*(case.names[i] for i in case.places), "upstream gradient"]
     return Case(f, [*case.xs, cotangent(case.value().shape)], {}, names, list(range(len(names))))
