@@ -171,9 +171,14 @@ def operand_name(edge: Any, slot: int) -> str:
 def array_name(trace: Any, node: Node, slot: int) -> str:
     """The symbol of a plain array: x if it meets a weight (or its transpose), t if it is the target of a loss.
 
-    Any other, such as the mask of a dropout or the edges of a graph, is called array.
+    If the weight also meets the state h[0], it is the state before that, h[−1]. Any other, such as the mask of a
+    dropout or the edges of a graph, is called array.
     """
     data = any(map(is_parameter, node.inputs))
+    for k in trace._into[trace._position(node.inputs[1])] if node.op.name == "matmul" and slot == 0 and data else []:
+        state = trace._sources[trace._edges[k].output][0]
+        if state is not None and "[0]" in trace._symbols[state]:
+            return trace._symbols[state].replace("[0]", "[−1]")
     if node.op.name == "matmul" and slot == 0 and not data:
         data = trace._kinds[trace._position(node.inputs[1])] not in ("weight", "bias", "activation", "skip")
     name = "t" if node.op.kind == "loss" else "x" if data else "array"

@@ -27,7 +27,7 @@ PIECE = re.compile(
     rf"∂(?P<above>{TERM})/∂(?P<below>{TERM})"
     r"|(?<!\w)(?P<number>[\d.]+)e(?P<power>[+−]\d+)"  # 1.5e−20
     r"|(?P<word>[A-Za-z_]{2,}(?:\d+[A-Za-z_]+)*)"  # diag, log1p
-    r"|\[(?P<step>\d+)\](?P<again>:\d+)?"  # the index of h[3] and of h[3]:2
+    r"|\[(?P<step>−?\d+)\](?P<again>:\d+)?"  # the index of h[3], of h[3]:2 and of h[−1]
     r"|(?<=[^\W\d])(?P<digits>\d+(?::\d+)?|:\d+)"  # of W1, of W1:2 and of γ:2
     r"|(?P<lower>[₀-₉]+)"
     rf"|(?P<sign>{'|'.join(map(re.escape, SIGNS))})"
@@ -53,7 +53,7 @@ def latex_piece(found: re.Match) -> str:
     if found["sign"]:
         return SIGNS[found["sign"]]
     if found["step"]:
-        return f"_{{{found['step']}{found['again'] or ''}}}"
+        return f"_{{{latex(found['step'])}{found['again'] or ''}}}"
     return f"_{{{unicodedata.normalize('NFKC', found['digits'] or found['lower'])}}}"
 
 

@@ -238,7 +238,7 @@ def test_branches_that_branch_again_are_told_apart():
     layer = LSTM(2, 3, rng=0)
     trace = mg.trace(mg.sum(layer(np.random.default_rng(1).normal(size=(4, 4, 2)))))
     (whole,) = [factor for factor in trace.chain(to=layer.layers[0].w_hidden).factors if factor.branches]
-    steps = [f"{before} · ∂h[3]/∂z[{t}]" for t, before in ((3, "h[2]ᵀ"), (2, "h[1]ᵀ"), (1, "h[0]ᵀ"), (0, "xᵀ"))]
+    steps = [f"{before} · ∂h[3]/∂z[{t}]" for t, before in ((3, "h[2]ᵀ"), (2, "h[1]ᵀ"), (1, "h[0]ᵀ"), (0, "h[−1]ᵀ"))]
     assert [branch.symbol for branch in whole.branches] == steps
 
 

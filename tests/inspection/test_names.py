@@ -3,7 +3,7 @@
 import numpy as np
 
 import minigrad as mg
-from layers import Dense, Dropout, Sequential
+from layers import RNN, Dense, Dropout, Sequential
 
 
 def test_a_layer_that_is_used_twice_has_its_names_twice():
@@ -62,6 +62,15 @@ def test_the_edges_of_a_graph_are_not_called_x():
     assert chain.symbols == ["xᵀ", "arrayᵀ", "diag(tanh'(matmul))", "arrayᵀ", "sum"]
     chain = mg.trace(mg.sum(np.ones((3, 2)) @ w.T)).chain(to=w)  # here the array is multiplied by the weight
     assert chain.symbols == ["transpose", "xᵀ", "sum"]
+
+
+def test_the_state_before_the_first_step_is_not_called_x():
+    model = RNN(2, 3, layers=2, rng=0)
+    trace = mg.trace(mg.sum(model(np.ones((4, 2, 2)))))
+    first, second = ([trace.chain(to=layer.w_hidden, use=k) for k in (0, 1)] for layer in model.layers)
+    assert [chain.symbols[0] for chain in first + second] == ["h[0]ᵀ", "h[−1]ᵀ", "h[0]:2ᵀ", "h[−1]:2ᵀ"]
+    assert r"h_{-1}^{\top}" in first[1].latex()
+    assert [edge.symbol for edge in trace.edges(into=model.layers[0].w_input)] == ["xᵀ", "xᵀ"]
 
 
 def test_a_bias_may_come_first():
