@@ -120,7 +120,7 @@ def fused(
     backward : callable
         `backward(g, output, saved, *arrays, **params)` → per input a contribution, None, or a function that makes it.
     definition : callable
-        The same function of Tensors, in primitive ops; pure: no random numbers, no state. Inputs have no default.
+        The same in primitive ops on Tensors; pure: no random numbers, no state. Parameters have defaults, inputs none.
     fresh : bool
         Promises that every contribution is a new array, which nobody else holds: a leaf need not copy it.
     """

@@ -30,14 +30,15 @@ class Fused(Op):
         contributions = []
         try:
             products = self.backward(g, y, node.saved, *xs, **node.params)
+            if not isinstance(products, (tuple, list)):
+                raise TypeError(f"it returns a tuple with one gradient per input, not {type(products).__name__}")
             if len(products) != len(xs):
                 raise GraphError(f"{self.name}: backward returned {len(products)} gradients for {len(xs)} inputs")
             for source, x, product in zip(node.inputs, xs, products, strict=True):
                 if source is None or not source._requires_grad:
                     product = None
                 else:
-                    if callable(product):  # a matrix product, deferred until it is needed
-                        product = product()
+                    product = product() if callable(product) else product  # a matrix product waits until it is needed
                     product = self.fitted(product, len(contributions), x, x.shape)
                 contributions.append(product)
         except (TypeError, ValueError, IndexError, AttributeError, ZeroDivisionError) as error:

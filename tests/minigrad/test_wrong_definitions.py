@@ -185,6 +185,8 @@ def test_a_rule_that_fails_says_whose_it_is(derivative, message):
     ("backward", "message"),
     [
         (lambda g, y, saved, a: (), "mine: backward returned 0 gradients for 1 inputs"),
+        (lambda g, y, saved, a: 2 * g, "mine: its backward failed: it returns a tuple .* per input, not ndarray"),
+        (lambda g, y, saved, a: None, "mine: its backward failed: it returns a tuple .* per input, not NoneType"),
         (lambda g, y, a: (2 * g,), "mine: its backward failed: .* takes 3 positional arguments but 4 were given"),
         (lambda g, y, saved, a: (saved * g,), "mine: its backward failed: unsupported operand"),
         (lambda g, y, saved, a: (lambda: saved.mask * g,), "mine: its backward failed: .* has no attribute 'mask'"),
