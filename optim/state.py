@@ -44,13 +44,17 @@ def rates(optimizer: Optimizer) -> dict[str, tuple[dict, str]]:
 
 def saved(optimizer: Optimizer) -> dict[str, Any]:
     """What is needed to resume, except the parameters: numbers of steps, rates, and copies of arrays, in one dict."""
-    kept = sorted({name for state in optimizer.state.values() for name in state} - {"steps"})
-    if not set(kept) <= set(optimizer.remembers):
-        raise ValueError(f"{optimizer.kind}.state_dict: change keeps {kept}: the class needs remembers = {tuple(kept)}")
     state: dict[str, Any] = {"steps": optimizer.steps}
     state |= {key: holder[name] for key, (holder, name) in rates(optimizer).items()}
+    what, kept = f"{optimizer.kind}.state_dict: change keeps", set(optimizer.remembers)
     for i, p in enumerate(optimizer.params):
-        state |= {f"{i}.{name}": np.array(value) for name, value in optimizer.state[p].items()}
+        for name, value in optimizer.state[p].items():
+            if np.shape(value) != p.shape and name != "steps":
+                raise ValueError(f"{what} {name}, which has not the parameter's shape; state['steps'] counts steps")
+            kept |= {name} - {"steps"}
+            state[f"{i}.{name}"] = np.array(value)
+    if kept != set(optimizer.remembers):
+        raise ValueError(f"{what} {sorted(kept)}: the class needs remembers = {tuple(sorted(kept))}")
     return state
 
 

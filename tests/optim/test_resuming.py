@@ -204,3 +204,19 @@ def test_a_state_that_could_not_be_loaded_is_not_saved():
         optimizer.state_dict()
     Momentum.remembers = ("velocity",)
     assert "0.velocity" in optimizer.state_dict()
+
+
+def test_a_count_of_its_own_is_not_saved():
+    """It could not be loaded, and every parameter has one: `state["steps"]`."""
+
+    class Counting(Optimizer):
+        remembers = ("t",)
+
+        def change(self, w, g, state, lr):
+            state["t"] = state.get("t", 0) + 1
+            return lr * g / state["t"]
+
+    optimizer = Counting(parameters(), 0.1)
+    train(optimizer, 0, 1)
+    with pytest.raises(ValueError, match=r"Counting.state_dict: change keeps t, .* state\['steps'\] counts steps"):
+        optimizer.state_dict()
