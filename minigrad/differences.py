@@ -205,7 +205,7 @@ def hint(case: Case, got: np.ndarray, measured: Sequence[np.ndarray], place: int
         "it is twice too large": 2 * right,
         "it is half as large as it should be": right / 2,
         "it is transposed": right.T,
-        "it is 0, as behind a rule that fills an array: write it as an expression": 0 * right,
+        "it is 0, as behind .data or a rule that fills an array: write it as an expression": 0 * right,
         "it is the upstream gradient: the local derivative is missing": u,
         **{f"it is the derivative by {case.names[i]}": m for i, m in zip(case.places, measured, strict=True)},
     }

@@ -256,7 +256,8 @@ class Trace:
         else:
             node = self[key]
         if not isinstance(node, TraceNode):
-            raise ValueError(f"{key!r} does not stand for one node of this trace")
+            found = " … ".join(dict.fromkeys((node[0].symbol, node[-1].symbol)))
+            raise ValueError(f"{key!r} does not stand for one node of this trace: give a parameter, or one of {found}")
         return node
 
     def target(self, key: Any) -> TraceNode:

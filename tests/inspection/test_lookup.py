@@ -62,6 +62,11 @@ def test_a_pattern_is_not_one_node(trace):
         trace.edges(into="layers.0/*")
 
 
+def test_who_follows_a_gradient_to_a_layer_is_told_to_what_it_can_be_followed(trace, model):
+    with pytest.raises(ValueError, match=r"does not stand for one node .* a parameter, or one of hW1 … h1$"):
+        trace.chain(to=model[0])
+
+
 def test_a_name_given_later_is_seen(model):
     y = model(np.ones((1, 3)))
     y.name = "prediction"

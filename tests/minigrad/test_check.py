@@ -263,7 +263,7 @@ def test_a_rule_that_fills_an_array_is_told_to_be_an_expression():
         return z
 
     report = mg.check_op(primitive(lambda x: 2 * np.sum(x), fills), X[0])
-    assert "it is 0, as behind a rule that fills an array: write it as an expression" in only_failure(report).detail
+    assert "it is 0, as behind .data or a rule that fills an array: write it as an" in only_failure(report).detail
 
 
 def test_a_wrong_shape_is_told_with_both_shapes():

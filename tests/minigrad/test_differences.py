@@ -77,6 +77,14 @@ def test_the_upstream_gradient_is_random(size):
         mg.gradcheck(forgets, np.full(size, 0.3))
 
 
+def test_gradcheck_names_what_cuts_a_layer_off():
+    def detached(x):
+        return mg.tanh(mg.tensor(x.data) + 0 * x)
+
+    with pytest.raises(AssertionError, match=r"it is 0, as behind \.data or a rule"):
+        mg.gradcheck(detached, X)
+
+
 def test_gradcheck_leaves_everything_as_it_was():
     x = mg.tensor(X, requires_grad=True)
     outer = mg.tensor(2.0, requires_grad=True)
