@@ -94,8 +94,11 @@ class Report:
     def __repr__(self) -> str:
         wrong, tests = len(self.failures), len(self.verdicts)
         head = f"{wrong} of {tests} properties fail" if wrong else "every property holds"
-        notes = [f"note  {note}" for note in self.notes]
-        return "\n".join([f"{self.op}: {head}", *map(str, self.verdicts), *notes]).replace("\n", "\n  ")
+        lines, said = [f"{self.op}: {head}"], set()
+        for verdict in self.verdicts:  # a rule that always fails says why once
+            lines.append(str(replace(verdict, detail="as above") if verdict.detail in said else verdict))
+            said |= {verdict.detail} if verdict.ok is False else set()
+        return "\n".join([*lines, *(f"note  {note}" for note in self.notes)]).replace("\n", "\n  ")
 
     def to_json(self) -> str:
         return json.dumps(asdict(self) | {"ok": self.ok}, ensure_ascii=False)

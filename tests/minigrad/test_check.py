@@ -348,6 +348,14 @@ def test_a_failing_report_says_how_many_lines_fail():
     assert str(report).count("\n  FAIL  ") == 2
 
 
+def test_a_report_says_once_why_a_rule_always_fails():
+    report = mg.check_op(primitive(lambda x: 2 * x, lambda g, y, x: np.sum(g)), X[0])
+    assert str(report).count("GraphError") == 1
+    assert str(report).count("\n  FAIL  ") == len(report.failures) == 5
+    assert str(report).count(": as above") == 4
+    assert all("returned shape ()" in verdict.detail for verdict in report.failures)
+
+
 def test_a_report_as_json():
     report = mg.check_op(elementwise(np.sin, lambda y, x: -np.cos(x)))
     found = json.loads(report.to_json())
