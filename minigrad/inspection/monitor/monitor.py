@@ -53,6 +53,7 @@ class GradientMonitor:
 
     Call `step()` after `backward()` and before the gradients are clipped. The monitor hears every `backward()` of
     its thread from the moment it is made until `close()`, the end of its `with` block, or until it is freed.
+    `print(monitor.table())` shows the result, and marks what looks wrong; `monitor.plot("run.png")` draws it.
 
     Parameters
     ----------
