@@ -143,13 +143,12 @@ def compare(case: Case, eps: float = 1e-6, rtol: float = 1e-5, atol: float = 1e-
         change, h = changes(case, y, place, index, u), eps * max(1.0, float(abs(case.xs[place][index])))
         analytic, numeric = float(gradients[place][index]), central(change, h)
         measured[place][index] = numeric
-        if abs(analytic - numeric) <= atol + rtol * abs(numeric):
-            continue
-        if at_kink(change, h, analytic):
-            kinks += 1
-        else:
-            error = np.abs(analytic - numeric) / max(abs(analytic), abs(numeric))
-            wrong.append((float(np.nan_to_num(error, nan=np.inf)), place, index))
+        if not abs(analytic - numeric) <= atol + rtol * abs(numeric):  # NaN is wrong, too
+            if at_kink(change, h, analytic):
+                kinks += 1
+            else:
+                error = np.abs(analytic - numeric) / max(abs(analytic), abs(numeric))
+                wrong.append((float(np.nan_to_num(error, nan=np.inf)), place, index))
     count, left_out = len(elements) - kinks, f", {kinks} at a kink left out" if kinks else ""
     if not wrong:
         return f"{count} elements{left_out}"
@@ -211,9 +210,10 @@ def hint(case: Case, got: np.ndarray, measured: Sequence[np.ndarray], place: int
     }
     if len(case.inputs) == 1 and u.shape == right.shape:
         at_y = case.mapped(lambda x: case.value())
-        y = at_y.value()
-        slopes = [central(changes(at_y, y, 0, index, u), 1e-6) for index in np.ndindex(u.shape)]
+        slopes = [central(changes(at_y, at_y.value(), 0, index, u), 1e-6) for index in np.ndindex(u.shape)]
         slips["it is the derivative at y, not at x"] = np.reshape(slopes, u.shape)
+    factor = np.vdot(right, got) / np.vdot(right, right)
+    slips[f"it is {factor:.4g} times as large as it should be"] = factor * right
     fits = [text for text, slip in slips.items() if slip.shape == got.shape and np.allclose(got, slip, 1e-4)]
     slight = np.allclose(got, right, 1e-4)  # then any slip that changes nothing would fit
     return f"; {fits[0]}" if fits and not slight else ""

@@ -134,6 +134,7 @@ SLIPS = [
     (elementwise(np.sin, lambda y, x: -np.cos(x)), [], [GRADIENTS], "the sign is wrong"),
     (elementwise(np.sin, lambda y, x: 2 * np.cos(x)), [], [GRADIENTS], "twice too large"),
     (elementwise(np.square, lambda y, x: x), [], [GRADIENTS], "half as large"),
+    (elementwise(lambda x: np.sin(3 * x), lambda y, x: np.cos(3 * x)), [], [GRADIENTS], "it is 0.3333 times as large"),
     (elementwise(np.sin, 1), [], [GRADIENTS], "the local derivative is missing"),
     (elementwise(np.sin, lambda y, x: np.cos(y)), [], [GRADIENTS, SECOND], "the derivative at y, not at x"),
     (elementwise(np.multiply, lambda y, a, b: a, lambda y, a, b: b), [], [GRADIENTS], "it is the derivative by b"),
