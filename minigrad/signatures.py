@@ -23,7 +23,7 @@ def arguments(forward: Callable, arity: int | None) -> tuple[list[str], dict[str
     except ValueError:  # some of NumPy's C functions have no signature
         given = {}
     inputs = forward.nin if isinstance(forward, np.ufunc) else arity or 0
-    named = [p for p in given.values() if p.kind is not p.VAR_POSITIONAL]
+    named = [p for p in given.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     names = [p.name for p in named] or {1: ["x"], 2: ["a", "b"]}.get(inputs, [f"x{i + 1}" for i in range(inputs)])
     return names, {p.name: p.default for p in named if p.default is not p.empty}
 

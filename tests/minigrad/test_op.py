@@ -336,6 +336,12 @@ def test_python_can_say_how_an_op_is_called():
     assert shown(slope) == "(x, by)"
 
 
+def test_a_function_of_numbers_that_numpy_applies_to_each_element_is_a_forward():
+    scaled = mg.elementwise("scaled", np.vectorize(lambda a, b: a * b if a > 0 else 0.0), [None, None], ["", ""])
+    assert str(inspect.signature(scaled)) == "(a, b)"  # np.vectorize itself takes (*args, **kwargs)
+    assert scaled(mg.tensor([1.0, -2.0]), 3.0).data.tolist() == [3.0, 0.0]
+
+
 # What is recorded
 
 
