@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from numbers import Real
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def real(what: str, value: Any) -> float:
     """`value` as a Python float: a NumPy float64 would widen float32 arrays."""
     value = value[()] if isinstance(value, np.ndarray) else value  # a 0-d array, as np.where returns for numbers
     if not isinstance(value, (float, Real)):  # float comes first: Real alone takes longer to check
-        raise TypeError(f"{what} is a number, not {value!r}")
+        raise TypeError(f"{what} is a number, not {short(value)}")
     return float(value)
 
 

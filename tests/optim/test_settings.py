@@ -121,6 +121,12 @@ def test_a_rate_that_is_no_number():
         SGD([{"params": [parameter()], "lr": None}], lr=0.1)
 
 
+def test_parameters_given_as_the_rate_are_not_printed_in_full():
+    with pytest.raises(TypeError, match="SGD: lr is a number, not ") as caught:
+        SGD(0.1, [mg.tensor(np.ones((10, 10)), requires_grad=True)])
+    assert len(str(caught.value)) < 80
+
+
 def test_a_wrong_rate_assigned_to_a_group_changes_nothing():
     w, own = parameter(), parameter()
     optimizer = SGD([{"params": [w]}, {"params": [own], "lr": 0.1}], lr=0.1)
