@@ -206,6 +206,7 @@ def hint(case: Case, got: np.ndarray, measured: Sequence[np.ndarray], place: int
         "it is transposed": right.T,
         "it is 0, as behind .data or a rule that fills an array: write it as an expression": 0 * right,
         "it is the upstream gradient: the local derivative is missing": u,
+        "the upstream gradient is missing": right / (u if u.shape == right.shape else u.flat[0]),
         **{f"it is the derivative by {case.names[i]}": m for i, m in zip(case.places, measured, strict=True)},
     }
     if len(case.inputs) == 1 and u.shape == right.shape:
@@ -215,8 +216,7 @@ def hint(case: Case, got: np.ndarray, measured: Sequence[np.ndarray], place: int
     factor = np.vdot(right, got) / np.vdot(right, right)
     slips[f"it is {factor:.4g} times as large as it should be"] = factor * right
     fits = [text for text, slip in slips.items() if slip.shape == got.shape and np.allclose(got, slip, 1e-4)]
-    slight = np.allclose(got, right, 1e-4)  # then any slip that changes nothing would fit
-    return f"; {fits[0]}" if fits and not slight else ""
+    return f"; {fits[0]}" if fits and not np.allclose(got, right, 1e-4) else ""  # a slip that changes nothing fits all
 
 
 def slope(case: Case) -> Case:

@@ -136,6 +136,13 @@ SLIPS = [
     (elementwise(np.square, lambda y, x: x), [], [GRADIENTS], "half as large"),
     (elementwise(lambda x: np.sin(3 * x), lambda y, x: np.cos(3 * x)), [], [GRADIENTS], "it is 0.3333 times as large"),
     (elementwise(np.sin, 1), [], [GRADIENTS], "the local derivative is missing"),
+    (primitive(np.square, lambda g, y, x: 2 * x), [X], [GRADIENTS, UPSTREAM], "the upstream gradient is missing"),
+    (
+        primitive(lambda x: np.sum(x), lambda g, y, x: x**0),
+        [X],
+        [GRADIENTS, UPSTREAM],
+        "the upstream gradient is missing",
+    ),
     (elementwise(np.sin, lambda y, x: np.cos(y)), [], [GRADIENTS, SECOND], "the derivative at y, not at x"),
     (elementwise(np.multiply, lambda y, a, b: a, lambda y, a, b: b), [], [GRADIENTS], "it is the derivative by b"),
     (
