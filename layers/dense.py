@@ -21,7 +21,8 @@ class Dense(Module):
     inputs, outputs : int
         Sizes of the last axis before and after.
     activation : str, optional
-        φ by name, such as "relu"; None for a linear layer.
+        φ by name, such as "relu"; None for a linear layer. A function of your own follows it as a layer of its own:
+        `Sequential(Dense(4, 8), swish)`.
     bias : bool
         Whether there is a b.
     init : callable, str or ndarray
