@@ -107,7 +107,8 @@ class Report:
 def examples_for(op: Any, params: dict) -> list[np.ndarray]:
     """Inputs of an elementwise op at which it is finite; an input without a derivative is a condition."""
     if not isinstance(op, Elementwise):
-        raise ValueError(f"check_op: {getattr(op, '__name__', op)} needs example inputs: check_op(op, x, …)")
+        name = getattr(op, "__name__", type(op).__name__)
+        raise ValueError(f"check_op: {name} needs example inputs: check_op(op, x, …)")
     if missing := set(op.names[op.arity :]) - op.defaults.keys() - params.keys():
         raise TypeError(f"check_op: {op.name} has no rule for {', '.join(sorted(missing))}: write one, or pass a value")
     rng = np.random.default_rng(0)
@@ -149,7 +150,7 @@ def leaves_inputs_alone(case: Case) -> None:
     given = case.mapped(np.copy)
     given(*given.xs)
     for name, x, before in zip(case.names, given.inputs, case.inputs, strict=True):
-        if x is not None and not np.array_equal(x, before):
+        if x is not None and not np.array_equal(x, before, equal_nan=True):
             raise AssertionError(f"{name}: the call changed it from {shown(before)} to {shown(x)}")
 
 

@@ -356,6 +356,10 @@ def test_a_failing_report_says_how_many_lines_fail():
     assert str(report).count("\n  FAIL  ") == 2
 
 
+def test_an_op_that_leaves_nan_alone_is_not_said_to_change_it():
+    assert "forward leaves inputs alone" not in failing(mg.check_op(mg.tanh, np.array([0.5, np.nan])))
+
+
 def test_a_report_says_once_why_a_rule_always_fails():
     report = mg.check_op(primitive(lambda x: 2 * x, lambda g, y, x: np.sum(g)), X[0])
     assert str(report).count("GraphError") == 1
@@ -467,6 +471,7 @@ def test_a_sum_is_not_elementwise():
     ("call", "kind", "message"),
     [
         (lambda: mg.check_op(mg.matmul), ValueError, "check_op: matmul needs example inputs"),
+        (lambda: mg.check_op(mg.tanh(X)), ValueError, "^check_op: ndarray needs example inputs"),  # not the op itself
         (lambda: mg.check_op(mg.matmul, X, X), ValueError, r"matmul: .*\(2, 3\)"),
         (lambda: mg.check_op(mg.add, X), TypeError, r"add: it is called as add\(a, b\)"),
         (
