@@ -25,7 +25,8 @@ def look_up(trace: Any, key: Any) -> Any:
         position = trace._position(key)
         if position is None:
             what = key.name or f"of shape {key.shape}"
-            raise KeyError(f"the tensor {what} is not part of this trace: its output was not computed from it")
+            frozen = "" if key.requires_grad else ", or this was not recorded, since it requires no gradient"
+            raise KeyError(f"the tensor {what} is not part of this trace: its output was not computed from it{frozen}")
         return TraceNode(trace, position)
     if isinstance(key, (int, np.integer)):
         count = len(trace._vertices)

@@ -57,6 +57,14 @@ def test_near_names(trace):
         trace[[1]]
 
 
+def test_a_frozen_weight_that_was_not_recorded_is_said_to_be_frozen():
+    model = Sequential(Dense(2, 3, rng=0), Dense(3, 1, rng=1))
+    for p in model[0].parameters():
+        p.requires_grad = False
+    with pytest.raises(KeyError, match=r"layers.0.weight is not part of this trace: .* since it requires no gradient"):
+        mg.trace(mg.sum(model(np.ones((4, 2))))).chain(to=model[0].weight)
+
+
 def test_a_pattern_is_not_one_node(trace):
     with pytest.raises(ValueError, match="one node"):
         trace.edges(into="layers.0/*")
