@@ -39,7 +39,8 @@ def look_up(trace: Any, key: Any) -> Any:
             raise KeyError(f"nothing in this trace was computed by this {type(key).__name__}")
         return found
     if not isinstance(key, str):
-        raise TypeError(f"a trace is indexed by Tensor, Module, name or number, not by {type(key).__name__}")
+        instead = "; give the model mg.tensor(x, requires_grad=True)" if isinstance(key, np.ndarray) else ""
+        raise TypeError(f"a trace is indexed by Tensor, Module, name or number, not by {type(key).__name__}{instead}")
     return by_name(trace, key)
 
 

@@ -55,6 +55,8 @@ def test_near_names(trace):
         trace[mg.tensor([1.0, 2.0])]
     with pytest.raises(TypeError, match="by Tensor, Module, name or number, not by list"):
         trace[[1]]
+    with pytest.raises(TypeError, match=r"not by ndarray; give the model mg.tensor\(x, requires_grad=True\)"):
+        trace.chain(to=np.ones(2))
 
 
 def test_a_frozen_weight_that_was_not_recorded_is_said_to_be_frozen():
