@@ -272,6 +272,12 @@ def test_the_values_of_a_flow_have_an_axis_with_several_numbers():
     assert {"0.2", "0.5", "2"} <= numbers
 
 
+def test_numbers_between_powers_of_ten_are_written_like_them():
+    below = draw.flow(mg.trace(mg.tanh(mg.tensor(0.6, requires_grad=True)) * 2.0)).axes[1]
+    below.figure.draw_without_rendering()
+    assert {"0.5", "1"} <= {label.get_text() for label in below.get_yticklabels(which="both")}  # not 10⁰
+
+
 def test_flow_of_an_lstm_shows_h_and_c_together():
     trace = recurrent(LSTM, 5)
     ax = draw.flow(trace).axes[0]

@@ -81,6 +81,8 @@ def flow(trace: Trace, to: Any = None, path: paper.Path = None, ax: Axes | None 
     logarithmic(below, values)
     few = below.get_ylim()[1] < 50 * below.get_ylim()[0]  # there is room for 2 and 5, but not for 2, 3, 4 …
     below.yaxis.set_minor_formatter(lambda x, _: text.number(x) if few and f"{x:.0e}"[0] in "25" else "")
+    if few:  # 0.2, 0.5, 1: the powers of ten in the same way
+        below.yaxis.set_major_formatter(lambda x, _: text.number(x))
     below.invert_yaxis()
     below.plot(paper.shown(below, values), "s-", color="0.35", markersize=3)
     ax.set_ylabel("gradient")
