@@ -175,11 +175,16 @@ def array_name(trace: Any, node: Node, slot: int) -> str:
     dropout or the edges of a graph, is called array.
     """
     data = any(map(is_parameter, node.inputs))
-    for k in trace._into[trace._position(node.inputs[1])] if node.op.name == "matmul" and slot == 0 and data else []:
-        state = trace._sources[trace._edges[k].output][0]
-        if state is not None and "[0]" in trace._symbols[state]:
-            return trace._symbols[state].replace("[0]", "[−1]")
+    if node.op.name == "matmul" and slot == 0 and data and (name := state_before(trace, node.inputs[1])):
+        return name
     if node.op.name == "matmul" and slot == 0 and not data:
         data = trace._kinds[trace._position(node.inputs[1])] not in ("weight", "bias", "activation", "skip")
     name = "t" if node.op.kind == "loss" else "x" if data else "array"
     return "array" if name in trace._symbols else name
+
+
+def state_before(trace: Any, w: Any) -> str | None:
+    """h[−1], if h[0] is multiplied by the weight w, or None: what else w is multiplied with is the first state."""
+    users = [trace._edges[k].output for k in trace._into[trace._position(w)]]
+    states = (trace._symbols[i] for i in (trace._sources[user][0] for user in users) if i is not None)
+    return next((name.replace("[0]", "[−1]") for name in states if "[0]" in name), None)
