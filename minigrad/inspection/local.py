@@ -194,5 +194,5 @@ class LocalJacobian:
 
 
 def widened(x: Any) -> Any:
-    """A float32 array in float64; everything else as it is."""
-    return x.astype(np.float64) if getattr(x, "dtype", None) == np.float32 else x
+    """A float32 array, of either byte order, in float64; everything else as it is."""
+    return x.astype(np.float64) if getattr(x, "dtype", None) in ("<f4", ">f4") else x

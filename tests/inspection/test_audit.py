@@ -240,6 +240,8 @@ def test_differences_are_taken_in_float64(make_net):
     assert audit.checks[0].worst < 1e-8
     x = mg.tensor([0.3, 0.7], requires_grad=True, dtype=np.float32)
     assert mg.trace(mg.sum(mg.astype(mg.tanh(mg.astype(x, np.float64)), np.float32))).audit().ok
+    swapped = mg.tensor(np.array([0.3, 0.7], ">f4"), requires_grad=True)  # float32 as big-endian files hold it
+    assert mg.trace(mg.sum(mg.tanh(swapped) * swapped)).audit().checks[0].worst <= 1e-9
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
