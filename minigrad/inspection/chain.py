@@ -131,9 +131,8 @@ class Chain(Printed):
         self.product = np.asarray(steps[-1].gradient if steps else trace.seed)
         self.factors = [factor for factor in steps if not factor.passes_on]
         gradients = [trace.seed, *(factor.gradient for factor in self.factors)]
-        lengths = np.array([length(g) for g in gradients])
-        if norm == "rms":
-            lengths /= [max(g.size, 1) ** 0.5 for g in gradients]
+        self.units = np.sqrt([max(g.size, 1) if norm == "rms" else 1 for g in gradients])
+        self.lengths = lengths = np.array([length(g) for g in gradients]) / self.units
         with np.errstate(all="ignore"):  # after a gradient of exactly 0, a gain is undefined
             self.gains = lengths[1:] / lengths[:-1]
             self.running = lengths[1:] / lengths[0]
@@ -163,7 +162,8 @@ class Chain(Printed):
         """The chain as a table; `show="all"` prints every step of a long one."""
         if show not in ("folded", "all"):
             raise ValueError(f"chain: show is 'folded' or 'all', not {show!r}")
-        head = ("step", "factor", "formula", "shape", "actual", "expected", "max", "‖g‖", "running", "decades")
+        size = "‖g‖" if self.norm == "l2" else "RMS g"
+        head = ("step", "factor", "formula", "shape", "actual", "expected", "max", size, "running", "decades")
         steps, symbols = list(range(len(self))), self.symbols
         folded = len(self) - 8 if show == "folded" and len(self) > 12 else 0
         if folded:
@@ -184,6 +184,7 @@ class Chain(Printed):
         local = factor.local
         if local is not None and self.sample is not None:
             local = of_row(factor.edges[0], self.sample, factor.kind)
+        unit = self.units[k] / self.units[k + 1]  # of gains: a Jacobian's are in ‖·‖
         small = local is not None and (local.kind != "linear" or local.shape[0] * local.shape[1] <= 10_000)
         return (
             str(k),
@@ -191,9 +192,9 @@ class Chain(Printed):
             factor.formula,
             factor.size,
             text.fixed(self.gains[k]),
-            text.fixed(local.expected_gain) if small else "",
-            text.fixed(local.max_gain) if small else "",
-            text.scientific(length(factor.gradient)),
+            text.fixed(unit * local.expected_gain) if small else "",
+            text.fixed(unit * local.max_gain) if small else "",
+            text.scientific(self.lengths[k + 1]),
             "—" if np.isnan(self.running[k]) else text.scientific(self.running[k]),
             text.signed(self.decades[k]),
         )

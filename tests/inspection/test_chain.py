@@ -258,6 +258,24 @@ def test_rms_is_free_of_the_width():
         trace.chain(to=model[0].weight, norm="max")
 
 
+def test_rms_is_printed_in_one_unit():
+    rng = np.random.default_rng(1)
+    x, w = rng.normal(size=(6, 2)), mg.tensor(rng.normal(size=(2, 50)), requires_grad=True, name="w")
+    g = rng.normal(size=(6, 50))
+    chain = mg.trace(mg.tanh(x @ w), gradient=g).chain(to=w, norm="rms")
+    head, *rows = (line.split() for line in str(chain).split("\n")[1:4])
+    assert head[-4:-2] == ["RMS", "g"]
+    slopes = 1 - np.tanh(x @ w.data) ** 2
+    sizes = [np.sqrt(np.mean(part**2)) for part in (g, g * slopes, x.T @ (g * slopes))]
+    widening = np.sqrt((6 * 50) / (2 * 50))  # xᵀ turns 6·50 numbers into 2·50
+    expected = [np.sqrt(np.mean(slopes**2)), widening * np.sqrt(np.sum(x**2) / 6)]
+    largest = [np.max(slopes), widening * np.linalg.norm(x, 2)]
+    numbers = [[float(cell) for cell in row[-6:-2]] for row in rows]
+    np.testing.assert_allclose([row[0] for row in numbers], np.divide(sizes[1:], sizes[:-1]), atol=1e-3)
+    np.testing.assert_allclose([row[1:3] for row in numbers], np.transpose([expected, largest]), atol=1e-3)
+    np.testing.assert_allclose([row[3] for row in numbers], sizes[1:], rtol=1e-2)
+
+
 @pytest.mark.parametrize("activations", [[None] * 4, ["tanh"] * 3 + [None], ["tanh", None, "relu", None]])
 @pytest.mark.parametrize("to", ["x", "W1", "b1"])
 def test_a_ledger_has_a_row_for_every_layer(activations, to):

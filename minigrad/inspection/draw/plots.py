@@ -49,9 +49,10 @@ def plot_chain(chain: Chain, path: paper.Path = None, ax: Axes | None = None) ->
     ax.plot(paper.shown(ax, running), "k.", markersize=4 if len(chain) < 30 else 1.5)
     labels = [f"→ {factor.name}" if factor.local is None else factor.symbol for factor in chain.factors]
     paper.label_few(ax.xaxis, [chain.trace[-1].symbol, *labels], rotation=90)
-    ax.set_ylabel("what is left of the gradient, ‖·‖")
+    size = "‖gradient‖" if chain.norm == "l2" else "RMS of the gradient"
+    ax.set_ylabel(f"what is left of the {size}")
     paper.legend(ax, title="decades by")
-    what = f"{len(chain)} factors, ‖gradient‖ × {text.number(running[-1])}"
+    what = f"{len(chain)} factors, {size} × {text.number(running[-1])}"
     ax.set_title(f"{paper.plain(chain.derivative)}: {what}", loc="left")
     how = "each bar is one factor and leads from the gradient before it (dot on its left) to the gradient after it."
     return paper.finished(ax, path, "factors, from the output (left) to the target", how)
