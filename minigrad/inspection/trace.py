@@ -125,6 +125,9 @@ class Trace:
         self._replaced = replaced
         self._within = within
         self._instead = instead
+        uses = (use for node in nodes for use in zip(node.inputs, node.arrays, strict=True))
+        held = {x: array for x, array in uses if x is not None and x.is_leaf}
+        self._held = {x: array.copy() for x, array in held.items()}  # optimizer.step() writes into them
         self._sent: dict[Node, list] = {}  # what each node sent to its inputs, in backward order
         start = {self._vertex(output): seed}
         gradients = walk(nodes, start, self._send, keep=set(nodes), replaced=replaced)
@@ -182,12 +185,6 @@ class Trace:
 
     def _position(self, x: Tensor) -> int | None:
         return self._positions.get(self._vertex(x))
-
-    @cached_property
-    def _held(self) -> dict[Tensor, np.ndarray]:
-        """Leaf → the array that the ops used; its tensor may hold another one by now."""
-        uses = ((x, array) for node in self._nodes for x, array in zip(node.inputs, node.arrays, strict=True))
-        return {x: array for x, array in uses if x is not None and x.is_leaf}
 
     @cached_property
     def _kinds(self) -> list[str]:
