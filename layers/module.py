@@ -61,7 +61,7 @@ class Module:
     training : bool
         Set by `train()` and `eval()`; BatchNorm and Dropout read it.
     scope : str or None
-        The path under which the module was called last, "" for the outermost one.
+        The path under which a model called the module last, "" if it was only called alone.
 
     Notes
     -----

@@ -68,7 +68,7 @@ def enter(module: Any, path: str) -> None:
         if parameter.name in (None, name) or getattr(parameter.name, "modules", modules) < modules:
             parameter.name = Given(joined(path, name))  # in place of one that a part such as model[1:] gave
             parameter.name.modules = modules
-    module.scope = path
+    module.scope = path or module.scope or ""  # called alone, a layer still belongs to its model
 
 
 def run(module: Any, path: str, forward: Callable, xs: tuple, keywords: dict) -> Any:

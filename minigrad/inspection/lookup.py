@@ -34,7 +34,8 @@ def look_up(trace: Any, key: Any) -> Any:
             raise IndexError(f"this trace has {count} nodes: there is no node {key}")
         return TraceNode(trace, int(key) % count)
     if hasattr(key, "named_modules"):
-        found = computed_by(trace, key) if key.scope is not None else []
+        paths = [] if key.scope is None else [key.scope, ""]  # "": in this trace, it may have been called alone
+        found = next(filter(None, (computed_by(trace, key, path) for path in paths)), None)
         if not found:
             raise KeyError(f"nothing in this trace was computed by this {type(key).__name__}")
         return found
@@ -75,12 +76,12 @@ def labels_of(trace: Any) -> dict[str, list[int]]:
     return {label: [i for _, i in sorted(vertices)] for label, vertices in ranked.items()}
 
 
-def computed_by(trace: Any, module: Any) -> list[TraceNode]:
-    """The nodes, in forward order, that a module computed: they are in its scope, and not another model's.
+def computed_by(trace: Any, module: Any, path: str) -> list[TraceNode]:
+    """The nodes, in forward order, that a module computed at `path`: they are there, and not another model's.
 
     If a loss uses two models, both may have a layers.0: a node that needs the parameters of one is not the other's.
     """
-    path = f"{module.scope}." if module.scope else ""
+    path = f"{path}." if path else ""
     own, found = set(module.parameters()), []
     foreign = {x for x in trace._vertices if isinstance(x, Tensor) and type(x) is not Tensor} - own  # Parameters
     for node in trace.nodes:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from layers import GRU, LSTM, MSE, BatchNorm, Dense, GRUCell, Residual, Sequential
+from layers import GRU, LSTM, MSE, BatchNorm, Dense, GRUCell, Residual, Sequential, Tanh
 
 # One node
 
@@ -182,6 +182,17 @@ def test_a_module_is_not_another_one_whose_path_begins_alike():
     model = Sequential(*[Dense(2, 2, rng=0) for _ in range(11)])
     trace = mg.trace(mg.sum(model(np.ones((1, 2)))))
     assert {node.scope for node in trace[model[1]]} == {"layers.1"}
+
+
+def test_a_layer_that_was_also_called_alone():
+    model = Sequential(Dense(2, 2, rng=0), Residual(Dense(2, 2, "tanh", rng=1)), Tanh())
+    x = mg.tensor([[1.0, 1.0]], requires_grad=True)
+    before = mg.trace(mg.sum(model(x)))
+    alone = [mg.trace(layer(x), gradient=np.ones((1, 2))) for layer in (model[1], model[2])]
+    for trace in (before, mg.trace(mg.sum(model(x)))):
+        assert [node.scope for node in trace[model[1]]] == ["layers.1.body.0"] * 3 + ["layers.1"]
+        assert [node.scope for node in trace[model[2]]] == ["layers.2"]
+    assert [len(trace[layer]) for trace, layer in zip(alone, (model[1], model[2]), strict=True)] == [4, 1]
 
 
 def test_a_module_that_was_not_called(trace):
