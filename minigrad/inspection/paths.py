@@ -100,11 +100,17 @@ class Paths(Printed, list):
         how = "all compared" if self.exact else "by beam search: there may be stronger ones"
         shares = [share(path.contribution, self.target.grad) for path in self]
         rows = [("", "‖part‖", "share", f"{gradient} on this path")]
+        short = [shortened(path.symbols) for path in self]
         for k, (path, part) in enumerate(zip(self, shares, strict=True)):
-            symbols = path.symbols if len(path.symbols) <= 12 else [*path.symbols[:6], "…", *path.symbols[-4:]]
-            rows.append((str(k + 1), text.scientific(path.norm), text.percent(part), " · ".join(symbols) or "1"))
+            product = str(path) if short.count(short[k]) > 1 else short[k]  # in full if they would look alike
+            rows.append((str(k + 1), text.scientific(path.norm), text.percent(part), product))
         head = f"the strongest {len(self)} of {text.paths(self.total)} ({how})"
         return f"{head}\n{text.table(rows, '>>><')}\ntogether {text.percent(sum(shares))} of {gradient}"
+
+
+def shortened(symbols: list[str]) -> str:
+    """A product without its middle, if it is long."""
+    return " · ".join(symbols if len(symbols) <= 12 else [*symbols[:6], "…", *symbols[-4:]]) or "1"
 
 
 def paths(self: Trace, to: Any, k: int = 10) -> Paths:

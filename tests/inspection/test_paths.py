@@ -208,6 +208,14 @@ def test_a_table_of_paths():
     assert abs(sum(shares) - float(lines[5].split()[1].rstrip("%"))) < 0.2
 
 
+def test_long_paths_that_part_in_the_middle_are_told_apart():
+    model, x = Sequential(LSTM(2, 3, rng=0), Dense(3, 2, rng=1)), np.random.default_rng(1).normal(size=(4, 8, 2))
+    found = mg.trace(mg.cross_entropy(model(x), [0, 1, 1, 0])).paths(to="c[0]", k=4)
+    printed = [line.split(maxsplit=3)[3] for line in str(found).split("\n")[2:6]]
+    assert len(set(printed)) == 4
+    assert printed[0].startswith("diag(f[1]) · diag(f[2]) · ")
+
+
 # What it prints
 
 
