@@ -65,7 +65,8 @@ class Ledger(Printed):
         parts = [f"{column} {text.signed(self.total[column])}" for column in COLUMNS if self.total[column]]
         inside = sum(self.total[column] for column in INSIDE)
         rate = ""
-        if self.layers and not self.total["skip"]:  # the layers in a sum of branches are not counted
+        # The layers in a sum of branches are not counted
+        if self.layers and not self.total["skip"] and not np.isnan(inside):
             with np.errstate(over="ignore"):
                 rate = f"   (×{text.fixed(np.power(10.0, inside / self.layers))} per layer)"
         parts.append(f"total {text.signed(self.total['total'])} decades{rate}")

@@ -565,6 +565,13 @@ def test_a_chain_that_leaves_the_range_of_its_numbers_prints():
     assert "total 360.00 decades   (×inf per layer)" in str(chain)
 
 
+def test_a_gradient_of_0_has_no_rate_per_layer():
+    _, model = mlp(activation="relu")
+    model[1].bias.data -= 100  # all of its units are dead
+    trace = mg.trace(mg.sum(model(np.ones((5, 4)))))
+    assert str(trace.ledger(to=model[0].weight)).endswith("total — decades")
+
+
 def test_a_chain_through_shortcuts_has_no_rate_per_layer():
     """Its sums hold layers that nobody counts: the decades of three blocks are not those of one activation."""
     x = h = mg.tensor([[0.3, -0.2]], requires_grad=True)
