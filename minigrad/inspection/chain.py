@@ -190,7 +190,7 @@ class Chain(Printed):
             str(k),
             factor.symbol,
             factor.formula,
-            factor.size,
+            text.shape(local.matrix.T.shape) if local is not None and local.kind == "matrix" else factor.size,
             text.fixed(self.gains[k]),
             text.fixed(unit * local.expected_gain) if small else "",
             text.fixed(unit * local.max_gain) if small else "",

@@ -188,9 +188,7 @@ class Factor:
 
     @property
     def size(self) -> str:
-        """The shape for one sample: units of a diagonal, rows × columns of a weight."""
-        if self.local is not None and self.local.kind == "matrix":
-            return text.shape(self.local.matrix.T.shape)
+        """The units of an activation, or else the shape of the gradient."""
         shape = self.gradient.shape
         return text.shape(shape[1:] if self.kind == "activation" and len(shape) > 1 else shape)
 

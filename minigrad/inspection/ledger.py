@@ -48,7 +48,7 @@ class Ledger(Printed):
             row = self.rows[-1][1]
             for column, decades in causes(factor).items():
                 row[column] += decades
-        self.layers = sum(factor.kind == "activation" for factor in factors)
+        self.layers = sum("activation type" in causes(factor) for factor in factors)  # a softmax is under "other"
         self.total = {column: float(sum(row[column] for _, row in self.rows)) for column in COLUMNS}
         self.total["total"] = float(sum(self.total.values()))
 

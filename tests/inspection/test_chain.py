@@ -67,6 +67,7 @@ def test_the_expected_gains_of_a_sample_are_its_own():
     assert len(whole) == 8  # but for the two sums of LayerNorm
     assert whole == alone
     assert str(chains[0]).startswith("sample 2: ∂L/∂W1 = xᵀ · ")
+    assert [str(chain).split("\n")[-3].split()[3] for chain in chains] == ["4×1", "4×1"]  # of xᵀ
 
 
 def test_behind_a_batch_norm_the_gradient_of_a_sample_is_one_of_all_rows():
@@ -570,6 +571,15 @@ def test_a_gradient_of_0_has_no_rate_per_layer():
     model[1].bias.data -= 100  # all of its units are dead
     trace = mg.trace(mg.sum(model(np.ones((5, 4)))))
     assert str(trace.ledger(to=model[0].weight)).endswith("total — decades")
+
+
+def test_only_activations_with_decades_of_their_own_count_as_layers():
+    """Those of a softmax, which mixes units, are under "other"."""
+    x, w = np.random.default_rng(1).normal(size=(3, 4)), mg.tensor(np.eye(4), requires_grad=True)
+    z = x @ w
+    assert str(mg.trace(mg.sum(mg.square(mg.softmax(z)))).ledger(to=w)).endswith(" decades")
+    one, both = (mg.trace(mg.sum(mg.square(y))).ledger(to=w) for y in (mg.tanh(z), mg.tanh(mg.softmax(z))))
+    assert one.layers == both.layers == 1
 
 
 def test_a_chain_through_shortcuts_has_no_rate_per_layer():
