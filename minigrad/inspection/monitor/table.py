@@ -52,29 +52,31 @@ def table(monitor: Any) -> str:
     if not history.length:
         return "nothing is recorded yet: call step() after backward()"
     layers = [layer.name for layer in monitor.layers.values()]
-    weights = [name for p, name in monitor.names.items() if p.ndim > 1]  # biases start at 0 and move far at first
+    biases = [name for p, name in monitor.names.items() if p.ndim <= 1]  # they start at 0 and move far at first
     recent = [{**row, **decades(row, layers)} for row in history.recent]
     lines = [
         f"step {history.step}, level {monitor.level}; watching takes {text.percent(monitor.overhead)} of the time",
         whole_gradient(history),
         "",
-        block("layer", layers, LAYER, recent, marked=layers),
+        block("layer", layers, LAYER, recent),
         "",
-        block("parameter", list(monitor.names.values()), PARAMETER, recent, marked=weights),
+        block("parameter", list(monitor.names.values()), PARAMETER, recent, biases),
         "",
         LEGEND,
     ]
     return "\n".join(lines)
 
 
-def block(head: str, names: list[str], columns: dict, recent: list[dict[str, float]], marked: Container) -> str:
-    """One line per name; "—" where nothing was computed."""
+def block(
+    head: str, names: list[str], columns: dict, recent: list[dict[str, float]], biases: Container[str] = ()
+) -> str:
+    """One line per name; "—" where nothing was computed. The update ratio of biases is not judged."""
     aligned = [[head, *names]]
     for title, (quantity, write) in columns.items():
         values = [[row.get(f"{quantity}/{name}") for row in recent] for name in names]
         cells = [title, *("—" if last[-1] is None else write(last[-1]) for last in values)]
-        judged = zip(names, values, strict=True)
-        marks = ["", *(mark(quantity, last) if name in marked else "" for name, last in judged)]
+        free = biases if quantity == "update_ratio" else ()
+        marks = ["", *("" if name in free else mark(quantity, last) for name, last in zip(names, values, strict=True))]
         width = max(map(len, marks))
         aligned.append([f"{cell}{behind:<{width}}" for cell, behind in zip(cells, marks, strict=True)])
     return text.table([*zip(*aligned, strict=True)], "<" + ">" * len(columns))

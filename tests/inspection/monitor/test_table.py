@@ -59,7 +59,7 @@ def test_what_is_not_finite_three_times_is_an_alarm(network, data):
             CrossEntropy()(model(x), labels).backward()
             monitor.step()
             lines = {line.split()[0]: line for line in monitor.table().splitlines() if line}
-            for name in ("layers.0", "layers.0.weight"):
+            for name in ("layers.0", "layers.0.weight", "layers.0.bias"):
                 assert ("inf !!" in lines[name]) == (step == 2)
     assert "NaN" in lines["inf"]
 
