@@ -53,7 +53,9 @@ def by_name(trace: Any, key: str) -> Any:
             return [TraceNode(trace, i) for i in sorted(found)]
     elif key in trace._labels:
         return TraceNode(trace, trace._labels[key][0])
-    raise KeyError(f"nothing in this trace is called {key!r}; {text.near(key, sorted(trace._labels))}")
+    hint = "an array is no node, but a Tensor is: x = mg.tensor(x, requires_grad=True)"
+    hint = hint if key in ("x", "t", "array") else text.near(key, sorted(trace._labels))  # as formulas call arrays
+    raise KeyError(f"nothing in this trace is called {key!r}; {hint}")
 
 
 def labels_of(trace: Any) -> dict[str, list[int]]:

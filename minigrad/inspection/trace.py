@@ -252,9 +252,11 @@ class Trace:
             node = None if position is None else TraceNode(self, position)
         else:
             node = self[key]
-        if not isinstance(node, TraceNode):
-            found = " … ".join(dict.fromkeys((node[0].symbol, node[-1].symbol)))
-            raise ValueError(f"{key!r} does not stand for one node of this trace: give a parameter, or one of {found}")
+        if node is None:
+            raise ValueError(f"{key!r} is not one node of this trace")
+        if isinstance(node, list):  # of a pattern or a module
+            some = ", ".join(n.symbol for n in node[:5]) + (" …" if len(node) > 5 else "")
+            raise ValueError(f"one node of this trace is needed, not {len(node)}: choose from {some}")
         return node
 
     def target(self, key: Any) -> TraceNode:

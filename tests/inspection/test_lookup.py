@@ -67,9 +67,21 @@ def test_a_frozen_weight_that_was_not_recorded_is_said_to_be_frozen():
         mg.trace(mg.sum(model(np.ones((4, 2))))).chain(to=model[0].weight)
 
 
-def test_a_pattern_is_not_one_node(trace):
-    with pytest.raises(ValueError, match="one node"):
-        trace.edges(into="layers.0/*")
+def test_a_pattern_or_module_is_not_one_node(trace, model):
+    for key in ("layers.0/*", model[0]):
+        with pytest.raises(ValueError, match=r"one node of this trace is needed, not 3: choose from hW1, z1, h1$"):
+            trace.edges(into=key)
+    with pytest.raises(ValueError, match=r"choose from hW1, z1, h1, hW2, z2 …$"):
+        trace.chain(to=model)
+
+
+def test_an_input_that_is_an_array_is_no_node():
+    layer, x = Sequential(Dense(2, 2, rng=0)), np.ones((3, 2))
+    assert mg.trace(mg.sum(layer(x))).chain(to=layer[0].weight).symbols == ["xᵀ", "sum"]
+    with pytest.raises(KeyError, match=r"called 'x'; an array is no node, but a Tensor is: x = mg\.tensor\(x, "):
+        mg.trace(mg.sum(layer(x))).chain(to="x")
+    x = mg.tensor(x, requires_grad=True)
+    assert mg.trace(mg.sum(layer(x))).chain(to="x").symbols == ["W1ᵀ", "sum"]
 
 
 def test_who_follows_a_gradient_to_a_layer_is_told_to_what_it_can_be_followed(trace, model):
