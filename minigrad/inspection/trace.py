@@ -127,7 +127,8 @@ class Trace:
         self._instead = instead
         uses = (use for node in nodes for use in zip(node.inputs, node.arrays, strict=True))
         held = {x: array for x, array in uses if x is not None and x.is_leaf}
-        self._held = {x: array.copy() for x, array in held.items()}  # optimizer.step() writes into them
+        # Parameters are copied, since optimizer.step() writes into them; data, which may be large, is not
+        self._held = {x: array.copy() if x.requires_grad else array for x, array in held.items()}
         self._sent: dict[Node, list] = {}  # what each node sent to its inputs, in backward order
         start = {self._vertex(output): seed}
         gradients = walk(nodes, start, self._send, keep=set(nodes), replaced=replaced)
