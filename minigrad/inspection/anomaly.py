@@ -137,7 +137,7 @@ class Watch:
         """Every op calls this with its inputs and its output."""
         line = line_of_user()
         if not finite(y) and not masked(xs, y):
-            formula, arrays = ", ".join(filter(None, op.formulas)), {"y": y, **named(op, xs)}
+            formula, arrays = "; ".join(filter(None, op.formulas)), {"y": y, **named(op, xs)}
             raise complaint(op, state.scope, formula, "its value is not finite", arrays, line)
         self.lines[id(y)] = line
         weakref.finalize(y, self.lines.pop, id(y), None)

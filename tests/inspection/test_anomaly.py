@@ -93,6 +93,8 @@ def test_a_formula_leaves_out_what_has_none():
     x = mg.tensor([1.0, 2.0], requires_grad=True)
     found = mg.trace(mg.sum(np.where([True, False], x, np.inf))).find_nan()
     assert str(found).startswith("where (1[condition]; 1[not condition]): the first value that is not finite")
+    with mg.detect_anomaly(), pytest.raises(mg.GraphError, match=r"^where \(1\[condition\]; 1\[not condition\]\): its"):
+        np.where([True, False], x, np.inf)
 
 
 def test_a_contribution_that_is_not_finite():
