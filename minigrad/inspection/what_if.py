@@ -71,9 +71,11 @@ def what_if(self: Trace, changes: Mapping[str, ArrayLike | Callable]) -> Trace:
 def matched(trace: Trace, key: str) -> list[Edge]:
     """The edges out of the nodes that `key` selects."""
     edges = trace.edges()
+    kinds = sorted({f"kind:{edge.output.kind}" for edge in edges})
     if str(key).startswith("kind:"):
-        found = [edge for edge in edges if edge.output.kind == key.removeprefix("kind:")]
-        known = sorted({f"kind:{edge.output.kind}" for edge in edges})
+        found, known = [edge for edge in edges if f"kind:{edge.output.kind}" == key], kinds
+    elif f"kind:{key}" in kinds and key not in trace:
+        raise KeyError(f"what_if: {key!r} is a kind: write 'kind:{key}'")
     else:
         nodes = trace[key]
         wanted = set(nodes) if isinstance(nodes, list) else {nodes}

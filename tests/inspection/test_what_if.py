@@ -184,6 +184,8 @@ def test_a_key_that_matches_nothing():
     _, _, trace = small()
     with pytest.raises(KeyError, match="did you mean kind:activation"):
         trace.what_if({"kind:activations": 1.0})
+    with pytest.raises(KeyError, match="'activation' is a kind: write 'kind:activation'"):
+        trace.what_if({"activation": 1.0})  # as by_path_length calls it
     with pytest.raises(KeyError, match="'h11'; did you mean h1"):
         trace.what_if({"h11": 1.0})
     with pytest.raises(KeyError, match=r"layers\.7"):
