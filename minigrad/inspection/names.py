@@ -1,11 +1,11 @@
 """How the vertices and edges of a trace are named.
 
 A tensor keeps the name it was given, unless that is a path, such as layers.0.weight, which is too long for
-a formula. The others get the symbols they have on paper, numbered in forward order: weights W1 W2 …, biases
-b1 …, pre-activations z1 …, activations h1 …, the input x, the output y, the target t and the loss L. What follows
-a weight has its number. In an expression of single numbers, such as a·b + c, leaves are v1 v2 …, and sums and
-products are named after their op unless they are the input of an activation. Everything else is named after its
-op, too: add, add:2 ….
+a formula, or what modules called several parameters, such as the weights of two layers. The others get the
+symbols they have on paper, numbered in forward order: weights W1 W2 …, biases b1 …, pre-activations z1 …,
+activations h1 …, the input x, the output y, the target t and the loss L. What follows a weight has its number. In
+an expression of single numbers, such as a·b + c, leaves are v1 v2 …, and sums and products are named after their
+op unless they are the input of an activation. Everything else is named after its op, too: add, add:2 ….
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def given_names(trace: Any) -> dict[int, list[str]]:
     nodes = [*trace._replaced, *reversed(trace._nodes)]
     for x in [*(x for node in nodes for x in node.inputs if x is not None), trace.output]:
         if x.name is not None and (i := trace._position(x)) is not None:
-            given[i].append(str(x.name))
+            given[i].append(x.name if isinstance(x.name, str) else str(x.name))
     for part, fused in trace._within.items():
         i, whole = trace._positions.get(part), trace._positions.get(trace._replaced[fused])
         step = given[whole][-1] if whole in given else ""
@@ -47,7 +47,9 @@ class Symbols:
 
     def __init__(self, trace: Any) -> None:
         self.vertices, self.sources, self.kinds = trace._vertices, trace._sources, trace._kinds
-        self.given = {i: names[0] for i, names in trace._given.items() if "." not in names[0]}
+        given = {i: names[0] for i, names in trace._given.items() if "." not in names[0]}
+        count = Counter(given.values())  # a module's own class of names says that nobody chose them
+        self.given = {i: name for i, name in given.items() if type(name) is str or count[name] == 1}
         self.names: list[str | None] = [None] * len(self.vertices)
         self.taken: Counter[str] = Counter()
         self.numbers = 0

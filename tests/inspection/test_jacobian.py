@@ -148,7 +148,7 @@ def test_a_jacobian_that_there_is_not_is_a_sentence():
     for sample in (3, -4):
         with pytest.raises(ValueError, match=f"no sample {sample} along the first axes of"):
             trace.jacobian(states[2], states[0], sample)
-    with pytest.raises(ValueError, match=r"no sample 0 along the first axes of h2 \(3, 4\), weight \(4, 4\)"):
+    with pytest.raises(ValueError, match=r"no sample 0 along the first axes of h2 \(3, 4\), W1 \(4, 4\)"):
         trace.jacobian(states[2], layers[0].weight, 0)
     with pytest.raises(KeyError):
         trace.jacobian("h9", states[0])

@@ -13,6 +13,18 @@ def test_a_layer_that_is_used_twice_has_its_names_twice():
     assert symbols == ["hW1", "z1", "h1", "hW1:2", "z1:2", "h1:2"]
 
 
+def test_layers_that_no_model_holds_are_numbered():
+    """Each calls its parameters weight and bias."""
+    first, second = Dense(4, 3, "tanh", rng=0), Dense(3, 1, rng=1)
+    trace = mg.trace(mg.sum(second(first(np.ones((5, 4))))))
+    assert trace.chain(to=first.weight).symbols == ["xᵀ", "diag(tanh'(z1))", "W2ᵀ", "sum"]
+    assert [trace[key].symbol for key in (first.bias, "weight", second.weight)] == ["b1", "W1", "W2"]
+    assert mg.trace(mg.sum(second(np.ones((5, 3)))))[second.weight].symbol == "weight"
+    for layer in (first, second):
+        layer.weight.name = "w"  # a name that somebody chose stays
+    assert [mg.trace(trace.output)[layer.weight].symbol for layer in (first, second)] == ["w", "w:2"]
+
+
 def test_layers_that_are_used_twice_in_turn_keep_their_numbers():
     model = Sequential(Dense(2, 2, "tanh", rng=0), Dense(2, 2, rng=1))
     trace = mg.trace(mg.sum(model(np.ones((3, 2))) - model(np.zeros((3, 2)))))
