@@ -133,7 +133,8 @@ class History(Rows, Mapping):
         return {key.partition("/")[2]: self[key] for key in self if key.startswith(f"{quantity}/")}
 
     def __repr__(self) -> str:
-        return f"<History of {len(self) - 1} quantities: {self.length} rows of {self.stride} recorded steps>"
+        steps = "recorded step" if self.stride == 1 else f"{self.stride} recorded steps"
+        return f"<History of {len(self) - 1} quantities: {self.length} rows, one per {steps}>"
 
     def to_csv(self, path: str | os.PathLike) -> None:
         """A line per row; a cell is empty where nothing was computed."""

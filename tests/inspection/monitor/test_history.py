@@ -19,6 +19,7 @@ def test_a_history_is_bounded_and_keeps_the_means():
             sizes.add(history.sums.nbytes + history.counts.nbytes + history.steps.nbytes)
     assert len(sizes) == 1
     assert history.stride == 256
+    assert repr(history) == "<History of 2 quantities: 40 rows, one per 256 recorded steps>"
     whole = len(values) // 256 * 256
     blocks = values[:whole].reshape(-1, 256)
     np.testing.assert_array_equal(history["step"][:-1], np.arange(0, whole, 256))
@@ -33,6 +34,8 @@ def test_a_spike_to_infinity_is_not_averaged_away():
     for step in range(20):
         history.begin(step)
         history.put("norm", np.inf if step == 5 else 1.0)
+        if step == 2:
+            assert repr(history) == "<History of 1 quantities: 3 rows, one per recorded step>"
     assert np.isinf(history["norm"]).sum() == 1
 
 
