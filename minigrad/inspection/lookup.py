@@ -34,8 +34,9 @@ def look_up(trace: Any, key: Any) -> Any:
             raise IndexError(f"this trace has {count} nodes: there is no node {key}")
         return TraceNode(trace, int(key) % count)
     if hasattr(key, "named_modules"):
-        paths = [] if key.scope is None else [key.scope, ""]  # "": in this trace, it may have been called alone
-        found = next(filter(None, (computed_by(trace, key, path) for path in paths)), None)
+        found = [] if key.scope is None else computed_by(trace, key, key.scope)
+        if not found and key.scope and is_alone(trace, key):
+            found = computed_by(trace, key, "")
         if not found:
             raise KeyError(f"nothing in this trace was computed by this {type(key).__name__}")
         return found
@@ -76,6 +77,12 @@ def labels_of(trace: Any) -> dict[str, list[int]]:
         for rank, label in enumerate(dict.fromkeys(labels)):
             ranked[label].append((rank, i))
     return {label: [i for _, i in sorted(vertices)] for label, vertices in ranked.items()}
+
+
+def is_alone(trace: Any, module: Any) -> bool:
+    """Whether a module that has no node at its path in the model was called alone, not left out as dropout may be."""
+    own = module.parameters()
+    return any(p in trace._positions for p in own) if own else not any(node.scope for node in trace.nodes)
 
 
 def computed_by(trace: Any, module: Any, path: str) -> list[TraceNode]:

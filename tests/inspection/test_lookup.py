@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from layers import GRU, LSTM, MSE, BatchNorm, Dense, GRUCell, Residual, Sequential, Tanh
+from layers import GRU, LSTM, MSE, BatchNorm, Dense, Dropout, GRUCell, Residual, Sequential, Tanh
 
 # One node
 
@@ -210,6 +210,11 @@ def test_a_layer_that_was_also_called_alone():
 def test_a_module_that_was_not_called(trace):
     with pytest.raises(KeyError, match="computed by this BatchNorm"):
         trace[BatchNorm(3)]
+    model = Sequential(Dense(2, 2, rng=0), Dropout(0.5, rng=1), Dense(2, 2, rng=2))
+    model(np.ones((1, 2)))
+    for layer, x in ((model[1], model.eval()(np.ones((1, 2)))), (model[2], model[0](2 * mg.tensor([[1.0, 1.0]])))):
+        with pytest.raises(KeyError, match="nothing in this trace was computed by this D"):
+            mg.trace(mg.sum(x))[layer]
 
 
 def test_each_of_two_models_finds_its_own_nodes():
