@@ -68,12 +68,12 @@ def enter(module: Any, path: str) -> None:
         if parameter.name in (None, name) or getattr(parameter.name, "modules", modules) < modules:
             parameter.name = Given(joined(path, name))  # in place of one that a part such as model[1:] gave
             parameter.name.modules = modules
-    module.scope = path or module.scope or ""  # called alone, a layer still belongs to its model
+    module.scope = path
 
 
 def run(module: Any, path: str, forward: Callable, xs: tuple, keywords: dict) -> Any:
     """Call `forward`, with the module's path as the scope of its nodes and at the start of its error messages."""
-    if path != module.scope:
+    if module.scope is None or path not in ("", module.scope):  # called alone, a layer still belongs to its model
         enter(module, path)
     outside, state.scope = state.scope, path
     calls.stack.append(Call(module, path))
