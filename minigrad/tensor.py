@@ -160,18 +160,18 @@ class Tensor(Operators):
         send = pull_and_notify if state.listeners else pull
         gradients = walk(nodes, {self.node or self: g}, send, keep=set(nodes) if retain_grad else ())
         if retain_grad:
-            for x in [self, *(x for node in nodes for x in node.inputs if x is not None)]:
+            for x in {self, *(x for node in nodes for x in node.inputs if x is not None)}:
                 if x.node in gradients:
                     x.grad = gradients[x.node]
         shared = {x for node in nodes if not node.op.fresh for x in node.inputs}  # a + b passes one array on to both
-        for leaf, g in gradients.items():
+        for leaf in list(gradients):  # each leaves the dict in turn: with all their copies they take twice the memory
             if isinstance(leaf, Tensor):
-                leaf.accumulate(np.array(g) if leaf in shared else g)
+                leaf.accumulate(gradients.pop(leaf), leaf in shared)
 
-    def accumulate(self, g: np.ndarray) -> None:
-        """Add `g`, an array that nobody else holds, to the gradient, not in place: others may hold the old gradient."""
+    def accumulate(self, g: np.ndarray, shared: bool) -> None:
+        """Add `g` to the gradient; not in place: others may hold the old gradient, or `g` itself if it is shared."""
         with accumulating:
-            self._grad = np.asarray(g if self._grad is None else self._grad + g)
+            self._grad = np.array(g, copy=shared or None) if self._grad is None else np.asarray(self._grad + g)
 
     def seed_gradient(self, gradient: ArrayLike | None) -> np.ndarray:
         """The upstream gradient that a walk from this tensor starts with."""

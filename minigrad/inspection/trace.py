@@ -76,7 +76,7 @@ def trace(output: Tensor, gradient: ArrayLike | None = None, expand: bool = True
         zeros = {x: np.zeros_like(x.data) for x in leaves}  # for a leaf that was packed and never taken out
         for leaf, g in (zeros | found._gradients).items():
             if isinstance(leaf, Tensor):
-                leaf.accumulate(np.array(g))
+                leaf.accumulate(g, shared=True)
     return found
 
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import tracemalloc
 import weakref
 
 import numpy as np
@@ -147,6 +148,17 @@ def test_a_child_forked_while_a_thread_adds_a_gradient_adds_its_own():
 
 
 # Memory
+
+
+def test_gradients_and_their_copies_are_not_in_memory_together():
+    leaves = [leaf(np.zeros(10_000)) for _ in range(20)]
+    loss = sum((2.0 * x).sum() for x in leaves)
+    for _ in range(2):  # a second pass adds to the first
+        tracemalloc.start()
+        loss.backward()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 1.5 * 20 * leaves[0].data.nbytes
 
 
 def test_a_detached_tensor_lets_its_history_go():
