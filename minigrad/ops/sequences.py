@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 
 from minigrad.kernels.matrices import loop, matrix_product, product_with
+from minigrad.ops.affine import BY_INPUT
 from minigrad.ops.elementwise import tanh
 from minigrad.ops.steps import (
     lstm_step,
@@ -104,7 +105,8 @@ def rnn_forward(x, h, w_input, w_hidden, bias, activation):
     states[0] = h
     steps = tanh_steps if act is tanh else partial(tanh_steps_line, act=act)
     steps(z, w_hidden.astype(z.dtype, copy=False), states)
-    return states[1:].swapaxes(0, 1), (z, states)
+    after = states[1:]
+    return after.swapaxes(0, 1), (z if activation in BY_INPUT else after, states)  # φ' of all others follows from h
 
 
 def rnn_backward(g, y, saved, x, h, w_input, w_hidden, bias, activation):

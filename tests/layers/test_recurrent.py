@@ -1,5 +1,7 @@
 """Recurrent layers: the fused ops equal their definitions, the layers equal their equations."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ OPS = {
     "lstm": (mg.lstm, 4, 2, {}),
     "rnn": (mg.rnn, 1, 1, {}),
     "rnn, relu": (mg.rnn, 1, 1, {"activation": "relu"}),
+    "rnn, elu": (mg.rnn, 1, 1, {"activation": "elu"}),
     "rnn, gelu": (mg.rnn, 1, 1, {"activation": "gelu"}),
 }
 KINDS = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
@@ -87,6 +90,20 @@ def test_gradients_against_finite_differences(name, assert_gradients):
     op, gates, states, options = OPS[name]
     xs = tensors(arrays(gates, states, True))
     assert_gradients(lambda: op(*xs, **options), *xs)
+
+
+@pytest.mark.parametrize("mode", ["numpy", "auto"])
+@pytest.mark.parametrize(("activation", "copies"), [("tanh", 1), ("relu", 1), ("gelu", 2)])
+def test_sums_are_kept_only_where_the_derivative_is_computed_from_them(mode, activation, copies):
+    parts = arrays(1, 1, True, time=1000)
+    with mg.kernels.use(mode):
+        mg.rnn(*tensors(parts), activation=activation)  # a kernel is loaded at its first call
+        xs = tensors(parts)
+        tracemalloc.start()
+        y = mg.rnn(*xs, activation=activation)
+        kept, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert round(kept / y.data.nbytes, 1) == copies
 
 
 def test_mixed_dtypes_promote_as_in_the_definition():
