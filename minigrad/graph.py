@@ -139,7 +139,7 @@ def walk(
     dict
         Tensor → gradient for leaves, node → gradient for the nodes in `keep`.
     """
-    if watches and watch():
+    if watches and watch():  # inside detect_anomaly()
         send = watch().around(send)
     owned = set()  # targets whose sum is an array made here, so that it may be added to in place
     for node in nodes:

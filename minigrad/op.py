@@ -69,7 +69,7 @@ class Op:
                 y = as_array(y)
         except (ValueError, TypeError, IndexError, AttributeError) as error:
             raise explained(self.name, error, [*arrays, *xs[len(arrays) :]]) from error
-        if watches and watch():
+        if watches and watch():  # inside detect_anomaly()
             watch().computed(self, arrays, y)
         if record and state.recording and y.dtype.kind == "f":  # integers have no derivative
             return computed(y, Node(self, tuple(inputs), tuple(arrays), params or NO_PARAMS, y, saved, versions))

@@ -28,7 +28,8 @@ class Tensor(Operators):
     data : array_like
         Numbers, nested lists, ndarrays or a Tensor; copied.
     requires_grad : bool
-        Whether `backward()` should bring a gradient here.
+        Whether `backward()` should bring a gradient here. Set it before use: ops on constants alone are not recorded,
+        so a gradient asked for later would lack their share.
     dtype : dtype, optional
         Arrays keep theirs; numbers and lists of numbers get the default dtype.
     name : str, optional
@@ -143,6 +144,9 @@ class Tensor(Operators):
     def backward(self, gradient: ArrayLike | None = None, *, retain_grad: bool = False) -> None:
         """Add the gradient of this tensor to the `.grad` of every leaf it was computed from.
 
+        The graph is kept as long as this tensor is, to be walked or traced again. In a loop, the graph of one loss is
+        in memory until that of the next is complete, unless `del loss` comes before.
+
         Parameters
         ----------
         gradient : array_like, optional
@@ -213,11 +217,7 @@ class Tensor(Operators):
 
 
 def tensor(
-    data: ArrayLike | Tensor,
-    *,
-    requires_grad: bool = False,
-    dtype: DTypeLike | None = None,
-    name: str | None = None,
+    data: ArrayLike | Tensor, *, requires_grad: bool = False, dtype: DTypeLike | None = None, name: str | None = None
 ) -> Tensor:
     """A new Tensor that holds a copy of `data`: see `Tensor`."""
     return Tensor(data, requires_grad=requires_grad, dtype=dtype, name=name)
