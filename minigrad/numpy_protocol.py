@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ def input_count(override: Callable) -> int:
     return sum(default is inspect.Parameter.empty for default in parameters(override).values())
 
 
-def arguments(function: Callable, override: Callable, args: tuple, keywords: dict) -> tuple[tuple, dict]:
+def arguments(function: Callable, override: Callable, args: Sequence, keywords: dict) -> tuple[Sequence, dict]:
     """A call of NumPy's `function` as arguments for `override`, without those that equal NumPy's default."""
     known = parameters(function)
     if not known:  # as einsum, which takes any number of operands; by default, out and dtype are None in all of NumPy
@@ -75,12 +75,12 @@ def arguments(function: Callable, override: Callable, args: tuple, keywords: dic
     return inputs, {RENAMED.get(name, name): x for name, x in given.items() if x is not known.get(name)}
 
 
-def call(function: Callable, args: tuple, keywords: dict) -> Any:
+def call(function: Callable, args: Sequence, keywords: dict) -> Any:
     """What NumPy's `function` does when Tensors are among its arguments."""
-    # np.histogram has a derivative by its weights, the fifth argument.
-    weighted = isinstance(keywords.get("weights", *args[4:5]), Tensor)
-    if (function in without_derivative and not weighted) or (function is np.where and len(args) == 1):
-        return function(*plain(args), **plain(keywords))
+    if function in without_derivative or (function is np.where and len(args) == 1):
+        weights = keywords.get("weights", *args[4:5])
+        if not isinstance(weights, Tensor):  # np.histogram has a derivative by its weights, the fifth argument
+            return function(*plain(args), **plain(keywords))
     if function not in numpy_overrides:
         raise TypeError(f"{name_of(function)} is not supported on Tensors; call it on t.data if no gradient is needed")
     override = numpy_overrides[function]
@@ -97,7 +97,7 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *args: Any, **keywor
         raise TypeError(f"{name_of(ufunc)}.{method} is not supported on Tensors")
     if "out" in keywords:
         raise TypeError(f"{name_of(ufunc)}: out= is an array, which has no history: write a = a + t, not a += t")
-    return call(ufunc, tuple(np.asarray(x) if isinstance(x, (list, tuple)) else x for x in args), keywords)
+    return call(ufunc, [np.asarray(x) if isinstance(x, (list, tuple)) else x for x in args], keywords)
 
 
 def array_function(self: Tensor, function: Callable, types: Any, args: tuple, keywords: dict) -> Any:
