@@ -27,8 +27,7 @@ def product(a, b):
     """a @ b by NumPy's rules: matrices in the last two axes, the axes before them broadcast, 1-d operands too."""
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"matmul: {a.shape} @ {b.shape}: a single number has no axis to sum over, multiply with *")
-    rows = b.shape[-2 if b.ndim > 1 else 0]
-    if a.shape[-1] != rows:
+    if a.shape[-1] != (rows := b.shape[-2 if b.ndim > 1 else 0]):
         raise ValueError(f"matmul: {a.shape} @ {b.shape}: inner sizes {a.shape[-1]} and {rows} differ")
     return matrix_product(a, b)
 
@@ -56,6 +55,7 @@ def by_right(g, y, a, b):
 
 
 matmul = primitive("matmul", product, [by_left, by_right], ["g·Bᵀ", "Aᵀ·g"], kind="linear", numpy=np.matmul)
+matmul.fresh = True  # a product is a new array: a leaf need not copy it
 
 
 @composition(np.dot)

@@ -130,6 +130,7 @@ elements = primitive(
     ["g, put back in place"],
     kind="view",
 )
+elements.fresh = True  # zeros with g among them: a leaf, such as a table of many rows, need not copy them
 scatter = primitive("scatter", scattered, [lambda g, y, x, index, shape: g[index]], ["g, taken out"], kind="view")
 
 

@@ -1,5 +1,7 @@
 """Products: NumPy's rules for matrices, batches and vectors, and Einstein's notation in all its forms."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -167,6 +169,17 @@ def test_products_with_lists_and_python_numbers(dtype):
     assert np.array_equal(mg.dot([[1.0, 2.0]], [3.0, 4.0]), [11])
     assert np.array_equal(mg.tensordot([[1.0, 2.0]], [3.0, 4.0], 1), [11])
     assert np.array_equal(mg.outer([1.0, 2.0], [3.0, 4.0]), [[3, 4], [6, 8]])
+
+
+def test_the_gradient_of_a_matrix_is_not_copied_into_its_grad():
+    x, w = np.ones((2, 400)), mg.tensor(np.ones((400, 400)), requires_grad=True)
+    with mg.kernels.use("numpy"):  # to load a kernel takes memory, too
+        y = (x @ w).sum()
+        tracemalloc.start()
+        y.backward()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 1.1 * w.data.nbytes
 
 
 def test_float32_times_float64_is_float64_with_gradients_of_each():

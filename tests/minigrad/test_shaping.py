@@ -231,6 +231,16 @@ def test_picking_a_few_rows_of_a_large_table_needs_no_more_memory_than_its_gradi
     np.testing.assert_array_equal(g.data, np.broadcast_to(rows[:, None, None], table.shape))
 
 
+def test_the_gradient_of_a_table_is_not_copied_into_its_grad():
+    table = leaf(np.zeros((20_000, 32)), np.float32)
+    y = table[np.array([3, -1, 3])].sum()
+    tracemalloc.start()
+    y.backward()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.1 * table.data.nbytes
+
+
 def test_tensors_as_indices():
     x = leaf(np.arange(6.0).reshape(2, 3))
     rows, columns = mg.tensor([1, 0], dtype=int), mg.tensor([[0], [2]], dtype=int)
