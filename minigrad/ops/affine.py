@@ -10,10 +10,11 @@ import math
 from minigrad.arrays import sum_rows
 from minigrad.define import fused
 from minigrad.kernels import twin
+from minigrad.kernels.matrices import matrix_product
 from minigrad.op import operand
 from minigrad.ops import elementwise as table
 from minigrad.ops.compiled import MEASURED, product
-from minigrad.ops.linear import matmul, matrix_product
+from minigrad.ops.linear import matmul
 
 __all__ = ["dense"]
 
