@@ -55,7 +55,8 @@ def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     if new := g.ndim - len(inner):
         g = sum_rows(g if new == 1 else g.reshape(math.prod(g.shape[:new]), *g.shape[new:]))
     repeated = tuple(i for i, n in enumerate(inner) if n == 1 and g.shape[i] != 1)
-    return (g.sum(axis=repeated) if repeated else g).reshape(shape)
+    g = g.sum(axis=repeated) if repeated else g
+    return g if g.shape == shape else g.reshape(shape)
 
 
 def squares_in_float64(x: np.ndarray) -> float:

@@ -115,12 +115,12 @@ def places(index, shape):
 
 def scattered(g, index, shape):
     """Zeros of `shape` with g added at `index`; where an index names an element twice, the values add up."""
-    x = np.zeros(math.prod(shape), g.dtype)
+    x = np.zeros(shape, g.dtype)
     if can_repeat(index):
-        np.add.at(x, places(index, shape).ravel(), g.ravel())
+        np.add.at(x.reshape(-1), places(index, shape).ravel(), g.ravel())
     else:
-        x.reshape(shape)[index] = g
-    return x.reshape(shape)
+        x[index] = g
+    return x
 
 
 elements = primitive(

@@ -113,7 +113,17 @@ def test_the_gradient_of_a_sum_can_be_written_to():
 
 
 @pytest.mark.parametrize(
-    "f", [lambda x: x, lambda x: x + 0, lambda x: x.T.T, lambda x: x.reshape(-1), lambda x: x[:, :]]
+    "f",
+    [
+        lambda x: x,
+        lambda x: x + 0,
+        lambda x: x.T.T,
+        lambda x: x.reshape(-1),
+        lambda x: x[:, :],
+        lambda x: x[[0, 0, 1]],
+        lambda x: x @ x,
+        lambda x: np.ones((4, 3, 2)) @ x,
+    ],
 )
 def test_leaf_gradients_are_owned(f):
     """Several: the leaf's gradient is the upstream array itself, or a view of it."""
@@ -123,6 +133,7 @@ def test_leaf_gradients_are_owned(f):
     y.backward(upstream)
     assert not np.shares_memory(x.grad, upstream)
     assert x.grad.flags.writeable
+    assert x.grad.flags.owndata
     assert [x.grad.dtype, x.grad.shape] == [x.dtype, x.shape]
 
 
