@@ -171,7 +171,7 @@ def unrecorded(y: np.ndarray, inputs: Sequence[Tensor | None]) -> Any:
     """The result of an op that leaves no node: a Tensor if any input is one, else the array."""
     tensors = [x for x in inputs if x is not None]
     for x in tensors:
-        if np.may_share_memory(x._array, y):
+        if y is x._array or (y.base is not None and np.may_share_memory(x._array, y)):  # mostly it has no base
             return view(y, x)
     return computed(y, None) if tensors else y
 
