@@ -46,7 +46,7 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, create_graph: bool
     """
     if not isinstance(outputs, (list, tuple)):
         listed = isinstance(grad_outputs, (list, tuple)) and [np.shape(g) for g in grad_outputs] == [np.shape(outputs)]
-        outputs, grad_outputs = [outputs], grad_outputs if listed else [grad_outputs]
+        outputs, grad_outputs = [outputs], grad_outputs if listed else [grad_outputs]  # a list may be g itself
     inputs = list(inputs) if isinstance(inputs, Iterable) and not hasattr(inputs, "shape") else [inputs]
     seeds = [None] * len(outputs) if grad_outputs is None else grad_outputs
     if len(seeds) != len(outputs):

@@ -18,7 +18,8 @@ class Fused(Op):
 
     def __init__(self, name, forward, backward, definition, formulas, kind, doc, fresh):
         names, defaults = arguments(definition, None)
-        super().__init__(name, forward, [None] * (len(names) - len(defaults)), formulas, kind, doc=doc)
+        no_rules = [None] * (len(names) - len(defaults))  # `backward` answers for all inputs at once
+        super().__init__(name, forward, no_rules, formulas, kind, doc=doc)
         self.names, self.defaults, self.inputs_only = names, defaults, self.arity
         self.backward = backward
         self.definition = definition
