@@ -17,7 +17,7 @@ BUDGETS = {
     "minigrad/tensor.py": 261,  # the three files of the engine share 600 lines: op.py needs fewer
     "minigrad/op.py": 220,
     "minigrad/define.py": 175,  # a rule's parameters are checked where it is defined
-    "minigrad/fused.py": 60,
+    "minigrad/fused.py": 61,
     "minigrad/arrays.py": 80,
     "minigrad/errors.py": 60,
     "minigrad/files.py": 60,
