@@ -141,16 +141,13 @@ def sgd(w, g, state, scale, change, squares, lr, momentum, nesterov, weight_deca
 
 
 def adagrad(w, g, state, scale, change, squares, lr, eps):
-    scaled(w, g, state, scale, change, squares, lr, 1.0, 1.0, eps)
+    sums = remembered(state, "sum_of_squares", w)
+    scaled_pass(w.ravel(), g.ravel(), sums, flat(change), squares, scale, lr, 1.0, 1.0, eps)
 
 
 def rmsprop(w, g, state, scale, change, squares, lr, decay, eps):
-    scaled(w, g, state, scale, change, squares, lr, decay, 1 - decay, eps)
-
-
-def scaled(w, g, state, scale, change, squares, lr, decay, share, eps):
-    square = remembered(state, "square", w, decay)
-    scaled_pass(w.ravel(), g.ravel(), square, flat(change), squares, scale, lr, decay, share, eps)
+    means = remembered(state, "mean_square", w, decay)
+    scaled_pass(w.ravel(), g.ravel(), means, flat(change), squares, scale, lr, decay, 1 - decay, eps)
 
 
 def adam(w, g, state, scale, change, squares, lr, betas, eps, weight_decay, shrinkage=0.0):

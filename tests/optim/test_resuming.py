@@ -152,6 +152,16 @@ def test_a_state_that_does_not_fit_changes_nothing(change, message):
     assert all(np.array_equal(after[key], before[key]) for key in before)
 
 
+@pytest.mark.parametrize("kind", [SGD, Adagrad, RMSprop, Adam])
+def test_the_state_of_another_kind_of_optimizer_does_not_fit(kind):
+    others = [SGD(parameters(), 0.1, momentum=0.9), Adagrad(parameters(), 0.1), RMSprop(parameters(), 0.1)]
+    for other in [*others, Adam(parameters(), 0.1)]:
+        train(other, 0, 1)
+        if type(other) is not kind:
+            with pytest.raises(ValueError, match=f"{kind.__name__}.load_state_dict: missing or unexpected: 0"):
+                kind(parameters(), 0.1).load_state_dict(other.state_dict())
+
+
 def test_the_state_of_a_number_does_not_fit_a_schedule():
     state = SGD(parameters(), lr=0.1).state_dict()
     with pytest.raises(ValueError, match="unexpected: lr"):
