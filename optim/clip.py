@@ -6,7 +6,7 @@
 
 Each returns the global norm before the change, ‖g‖ = √Σg² over all parameters, summed in float64. If it is not finite,
 the gradients stay as they are, so that `optimizer.step()` can raise and name the parameter. A changed `p.grad` is a new
-array; the old one is not written to. Parameters without a gradient are skipped.
+array; the old one is not written to. Parameters without a gradient are skipped, and frozen ones, as in `step()`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from optim.checks import number, positive, tensors
 
 def replace(caller: str, params: Iterable[Tensor], clipped: Callable[..., np.ndarray]) -> float:
     """Replace each gradient g of a parameter w by `clipped(g, w, norm)`; return the global norm before."""
-    gradients = {p: p.grad for p in tensors(caller, params) if p.grad is not None}
+    gradients = {p: p.grad for p in tensors(caller, params) if p.requires_grad and p.grad is not None}
     norm = math.hypot(*map(length, gradients.values()))
     if math.isfinite(norm):
         for p, g in gradients.items():

@@ -8,6 +8,7 @@ import pytest
 
 import minigrad as mg
 from optim import (
+    SGD,
     AutoClip,
     clip_adaptively,
     clip_by_global_norm,
@@ -38,6 +39,32 @@ def parameters(dtype=np.float64, gradients=(GW, GB)):
     for p, g in zip(params, gradients, strict=True):
         p.grad = g
     return params
+
+
+@every_clip
+@pytest.mark.parametrize("old", [100.0, math.nan])
+def test_the_old_gradient_of_a_frozen_parameter_neither_counts_nor_changes(clip, old):
+    params, frozen = parameters(), mg.tensor([1.0], requires_grad=True)
+    frozen.grad = [old]
+    frozen.requires_grad = False
+    alone = parameters()
+    assert clip([*params, frozen]) == clip(alone)
+    np.testing.assert_array_equal(frozen.grad, [old])
+    for p, q in zip(params, alone, strict=True):
+        np.testing.assert_array_equal(p.grad, q.grad)
+
+
+def test_a_step_with_a_limit_and_clipping_before_it_agree_about_a_frozen_parameter():
+    pairs = [(mg.tensor([3.0, 4.0], requires_grad=True), mg.tensor([1.0], requires_grad=True)) for _ in range(2)]
+    for w, frozen in pairs:
+        w.grad, frozen.grad = [3.0, 4.0], [100.0]
+        frozen.requires_grad = False
+    (w, _), (v, _) = pairs
+    SGD(pairs[0], lr=1.0).step(clip=1.0)
+    clip_by_global_norm(pairs[1], 1.0)
+    SGD(pairs[1], lr=1.0).step()
+    np.testing.assert_array_equal(w.data, v.data)
+    np.testing.assert_allclose(w.data, [2.4, 3.2])
 
 
 def gradients_after(clip):
