@@ -10,10 +10,12 @@ array([2., 4.])
 import importlib.util
 from typing import TYPE_CHECKING
 
-from minigrad import data, kernels, settings
-from minigrad.functional import grad, hessian, hvp, jacobian, jvp, vjp
-from minigrad.define import elementwise, fused, primitive
-from minigrad.graph import GraphError
+# `as` makes a name public for type checkers too; `import *` does so by itself.
+from minigrad import data as data, kernels as kernels, settings
+from minigrad.functional import grad as grad, jvp as jvp, vjp as vjp
+from minigrad.functional import hessian as hessian, hvp as hvp, jacobian as jacobian
+from minigrad.define import elementwise as elementwise, fused as fused, primitive as primitive
+from minigrad.graph import GraphError as GraphError
 from minigrad.ops.affine import *
 from minigrad.ops.elementwise import *
 from minigrad.ops.linear import *
@@ -22,18 +24,20 @@ from minigrad.ops.recurrent import *
 from minigrad.ops.reductions import *
 from minigrad.ops.shaping import *
 from minigrad import numpy_protocol
-from minigrad.differences import gradcheck
-from minigrad.check import check_op
-from minigrad.inspection import detect_anomaly, trace  # the backward pass; the trace of a matrix is np.trace
-from minigrad.settings import default_dtype, no_grad, seed, set_default_dtype
-from minigrad.tensor import Tensor, tensor
+from minigrad.differences import gradcheck as gradcheck
+from minigrad.check import check_op as check_op
+from minigrad.inspection import detect_anomaly as detect_anomaly
+from minigrad.inspection import trace as trace  # the backward pass; the trace of a matrix is np.trace
+from minigrad.settings import default_dtype as default_dtype, no_grad as no_grad
+from minigrad.settings import seed as seed, set_default_dtype as set_default_dtype
+from minigrad.tensor import Tensor as Tensor, tensor as tensor
 
 if importlib.util.find_spec("minigrad.numpy_extra"):
     from minigrad import numpy_extra
 if importlib.util.find_spec("minigrad.numpy_linalg"):
     from minigrad import numpy_linalg
 if importlib.util.find_spec("minigrad.inspection.monitor"):
-    from minigrad.inspection.monitor import GradientMonitor
+    from minigrad.inspection.monitor import GradientMonitor as GradientMonitor
 
 __version__ = "0.1.0"
 

@@ -141,6 +141,15 @@ def test_the_core_is_built_from_the_ground_up(module):
         assert used - {module} <= MAY_IMPORT[module], path
 
 
+def test_the_names_of_minigrad_are_public_for_type_checkers_too():
+    """In a package with py.typed, a name that is only imported is private: `a as a` and `*` hand it on."""
+    body = ast.walk(ast.parse((ROOT / "minigrad/__init__.py").read_text(encoding="utf-8")))
+    given = [(node.module, name) for node in body if isinstance(node, ast.ImportFrom) for name in node.names]
+    kept = [name for module, name in given if module.startswith("minigrad.")]
+    assert len(kept) > 20
+    assert [name.name for name in kept if name.name not in ("*", name.asname)] == []
+
+
 def test_every_file_opens_with_what_it_is_for():
     for path in source_files():
         assert ast.get_docstring(ast.parse((ROOT / path).read_text(encoding="utf-8"))), path
