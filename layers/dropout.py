@@ -17,7 +17,7 @@ class Dropout(Module):
     Parameters
     ----------
     p : float
-        In [0, 1).
+        In [0, 1]; with 1, nothing is left.
     rng : numpy Generator or int, optional
         Source of random numbers, or its seed.
 
@@ -34,8 +34,6 @@ class Dropout(Module):
 
     def __init__(self, p: float, rng: np.random.Generator | int | None = None) -> None:
         self.p = checks.number("Dropout", "p", p, 0, 1)
-        if self.p == 1:
-            raise ValueError("Dropout: p must be below 1, else nothing is left")
         self.rng = None if rng is None else np.random.default_rng(rng)
 
     def forward(self, x: Any) -> Any:

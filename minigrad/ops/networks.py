@@ -202,11 +202,11 @@ hinge = primitive(
 @composition()
 def dropout(x, p, rng=None):
     """x with each element set to 0 with probability p and the others divided by 1 − p (Srivastava et al., 2014)."""
-    if not 0 <= p < 1:
-        raise ValueError(f"dropout: p must lie in [0, 1), not {p}")
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout: p must lie in [0, 1], not {p}")
     x = operand(x)
     mask = generator(rng).random(x.shape) >= p
-    return multiply(x, mask.astype(x.dtype) / (1 - float(p)))
+    return multiply(x, mask.astype(x.dtype) / (1 - float(p) or 1.0))  # with p = 1 every element is 0
 
 
 # A layer in one kernel

@@ -273,6 +273,15 @@ def test_dropout_keeps_the_mean_and_drops_a_share_p():
     assert np.mean(y == 0) == pytest.approx(0.3, abs=5 * np.sqrt(0.21 / 100_000))  # 5 standard errors
 
 
+def test_dropout_of_everything_leaves_zeros_and_a_gradient_of_zeros():
+    """As PyTorch's: a search over p may end at 1."""
+    layer, x = Dropout(1.0), mg.tensor([1.0, -2.0], requires_grad=True)
+    y = layer(x)
+    y.sum().backward()
+    assert y.data.tolist() == x.grad.tolist() == [0.0, 0.0]
+    assert layer.eval()(x) is x
+
+
 def test_dropout_does_nothing_after_training():
     x = np.ones(5)
     assert Dropout(0.9).eval()(x) is x
@@ -335,7 +344,7 @@ REFUSED = [
     (lambda: BatchNorm(3, momentum=None), TypeError, "BatchNorm: momentum must be a number, not None"),
     (lambda: LayerNorm(2.5), TypeError, r"LayerNorm: features must be an integer, not 2\.5"),
     (lambda: LayerNorm((3, 4)), TypeError, "LayerNorm: features must be an integer"),
-    (lambda: Dropout(1.0), ValueError, "Dropout: p must be below 1"),
+    (lambda: Dropout(1.1), ValueError, r"Dropout: p must lie in \[0, 1\], not 1\.1"),
     (lambda: Dropout(-0.1), ValueError, r"Dropout: p must lie in \[0, 1\], not -0\.1"),
     (lambda: Dropout("0.5"), TypeError, "Dropout: p must be a number, not '0.5'"),
     (lambda: Embedding(0, 4), ValueError, "Embedding: count must be at least 1"),

@@ -290,9 +290,9 @@ WRONG = [
         "cross_entropy: reduction 'average' is not one of mean, sum, none",
     ),
     (lambda: mg.mse(leaf([1.0]), [1.0], reduction="max"), "mse: reduction 'max' is not one of mean, sum, none"),
-    (lambda: mg.dropout(leaf([1.0]), 1.5), "dropout: p must lie in [0, 1), not 1.5"),
-    (lambda: mg.dropout(leaf([1.0]), -0.1), "dropout: p must lie in [0, 1), not -0.1"),
-    (lambda: mg.dropout(leaf([1.0]), math.nan), "dropout: p must lie in [0, 1), not nan"),
+    (lambda: mg.dropout(leaf([1.0]), 1.5), "dropout: p must lie in [0, 1], not 1.5"),
+    (lambda: mg.dropout(leaf([1.0]), -0.1), "dropout: p must lie in [0, 1], not -0.1"),
+    (lambda: mg.dropout(leaf([1.0]), math.nan), "dropout: p must lie in [0, 1], not nan"),
     (
         lambda: mg.dense(leaf(np.ones((32, 64))), np.ones((32, 10)), None),
         "dense: input (32, 64) and weight (32, 10) must be (..., inputs), (inputs, outputs)",
