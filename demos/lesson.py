@@ -75,8 +75,7 @@ class Result:
     complete: bool = True
 
     def __str__(self) -> str:
-        heads = "what the textbooks say", "what this run measured", "verdict"
-        closing = table(heads, self.claims, widths=(46, 46, 20))
+        closing = table(("what the textbooks say", "what this run measured", "verdict"), self.claims, (46, 46, 20))
         return f"{self.table}\n\n{closing}" if self.claims else self.table
 
 
@@ -116,8 +115,9 @@ def measured(measure: Callable, items: Collection, label: str = "") -> dict:
 
 
 def written(x: Any, form: str = ".6g") -> str:
-    """A number, to six digits unless `form` says otherwise; "—" for NaN, text and integers unchanged."""
-    return str(x) if isinstance(x, (str, int)) else "—" if math.isnan(x) else f"{x:{form}}".replace("-", "−")
+    """A number, to six digits unless `form` says otherwise; "—" for NaN, 0 for −0, text and integers unchanged."""
+    text = str(x) if isinstance(x, (str, int)) else "—" if math.isnan(x) else f"{x:{form}}".replace("-", "−")
+    return text if text.strip("−0.%") else text.lstrip("−")
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence], widths: Sequence[int] | None = None) -> str:
@@ -215,10 +215,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a lesson from the command line; returns the exit status (0, 2 for a wrong request, 130 after Ctrl-C)."""
     sys.stdout.reconfigure(errors="replace")  # a terminal without σ and ∂ shows question marks
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    if name in ("-h", "--help"):
-        print(listing())
-        return 0
     try:
+        if name in ("-h", "--help"):
+            print(listing())
+            return 0
         check_packages()
         near = difflib.get_close_matches(name, LESSONS, 1)
         require(name in LESSONS, f"there is no lesson {name!r}" + (f"; did you mean {near[0]}?" if near else ""))

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import io
 import os
 import re
 import signal
@@ -238,7 +239,8 @@ def test_what_was_measured_is_found_by_its_item():
 def test_written_numbers():
     assert [written(x) for x in ("a-b", 1234567, 2 / 3, -1e-9)] == ["a-b", "1234567", "0.666667", "−1e−09"]
     assert [written(x, ".1e") for x in (-0.00012, 0.0, float("nan"))] == ["−1.2e−04", "0.0e+00", "—"]
-    assert [written(x, ".0%") for x in (0.25, float("nan"))] == ["25%", "—"]
+    assert [written(x, ".0%") for x in (0.25, float("nan"), -0.001)] == ["25%", "—", "0%"]
+    assert [written(x, ".2f") for x in (-0.0, -0.004, -0.006, -10.0)] == ["0.00", "0.00", "−0.01", "−10.00"]
 
 
 def test_table_columns():
@@ -299,6 +301,22 @@ def test_the_command_as_a_command(tmp_path):
     ran = subprocess.run([sys.executable, "-m", "demos"], capture_output=True, text=True, check=False, cwd=ROOT)
     assert ran.returncode == 0
     assert "python -m demos NAME --help" in ran.stdout
+
+
+@pytest.mark.parametrize("chosen", ["", "mechanics"])
+def test_a_reader_that_stops_reading_is_a_sentence(chosen, tmp_path, monkeypatch, capsys):
+    """As after `python -m demos | head`, which closes the pipe."""
+
+    class Closed(io.StringIO):
+        def reconfigure(self, errors):
+            pass
+
+        def write(self, text):
+            raise BrokenPipeError("Broken pipe")
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    assert main([chosen, "--out", str(tmp_path)] if chosen else []) == 2
+    assert capsys.readouterr().err == "python -m demos: Broken pipe\n"
 
 
 WITH_WORKERS = ("remedies", "--depth", "1", "--width", "4", "--workers", "2")
