@@ -103,7 +103,7 @@ def train(model: Module, length: int, steps: int, limit: float, seed: int) -> di
             found["steps"].append(step)
             found["errors"].append(math.inf)
             break
-        if step % max(1, steps // 25) == 0:
+        if 25 * step // steps > 25 * (step - 1) // steps:
             with mg.no_grad():
                 found["errors"].append(mg.mse(model(x_held_out), y_held_out).item())
             found["steps"].append(step)

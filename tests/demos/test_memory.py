@@ -112,6 +112,14 @@ def test_training_stops_where_it_overflows(monkeypatch):
     assert found["learned"] == 0
 
 
+@pytest.mark.parametrize("steps", [25, 26, 49, 77])
+def test_an_error_is_measured_25_times_and_last_at_the_end(steps):
+    found = train(network("rnn", 3, seed=0), length=5, steps=steps, limit=1.0, seed=0)
+    assert len(found["steps"]) == len(found["errors"]) == 25
+    assert found["steps"][-1] == steps
+    assert set(np.diff(found["steps"])) <= {steps // 25, steps // 25 + 1}
+
+
 # What the lesson claims
 
 
