@@ -63,7 +63,7 @@ def summary(times: int, x: np.ndarray, found: dict[str, np.ndarray]) -> tuple:
     """One line of a table: how steep and how flat the curve is."""
     size, zeros = np.abs(found["slope"]), found["zeros"]
     places = ", ".join(written(x, ".3f") for x in zeros[:4])
-    places = places or "nowhere" if len(zeros) < 4 else f"{len(zeros)} places" if len(zeros) < 100 else "hundreds"
+    places = places or "nowhere" if len(zeros) < 4 else f"{len(zeros)} places" if len(zeros) < 100 else "100 or more"
     shares = f"{np.mean(size > 1):.1%}", f"{np.mean(size < 0.01):.1%}"
     return times, size.max(), x[size.argmax()], np.median(size), *shares, places
 

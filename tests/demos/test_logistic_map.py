@@ -79,6 +79,13 @@ def test_zeros_of_the_slope(found):
     assert not any(len(found[CELL][n]["zeros"]) for n in TIMES)
 
 
+@pytest.mark.parametrize(("count", "places"), [(3, "0.000, 1.000, 2.000"), (99, "99 places"), (100, "100 or more")])
+def test_how_many_zeros_there_are(count, places):
+    """What is found lies on a grid, so that between its points there may be more."""
+    x = np.arange(count, dtype=float)
+    assert logistic_map.summary(1, x, {"slope": np.ones(count), "zeros": x})[-1] == places
+
+
 def test_a_long_iteration_explodes_only_in_chaos(found):
     assert np.median(slopes(found, CURVE, LAST)) < 1e-10
     assert np.median(slopes(found, CELL, LAST)) < 1e-50
