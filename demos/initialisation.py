@@ -59,8 +59,7 @@ def predicted(activation: str, layers: Sequential, first: float, last: float) ->
 
 def distinct(model: Sequential, images: Dataset) -> int:
     """How many units of the last hidden layer differ from each other in six digits, on any image."""
-    with mg.no_grad():
-        h = model[:-1](images.x[:256]).numpy()
+    h = model[:-1](images.x[:256]).data
     return np.unique((h / (np.abs(h).max() or 1)).round(6), axis=1).shape[1]
 
 
@@ -104,7 +103,7 @@ def draw(rows: dict[tuple, dict]) -> Figure:
 
 
 def claims(rows: dict[tuple, dict], constant: dict, width: int) -> list[Claim]:
-    """What is often said, against what was measured; `constant` is a network whose layers all start constant."""
+    """What is often said, against the networks of which it is said; in `constant` all layers start constant."""
     trained = max(rows[activation, "constant 1/n"]["trained"] for activation in ACTIVATIONS)
     factors = np.array([row["factors"] for row in rows.values() if all(x > 0 for x in row["factors"])])
     error = float(np.abs(np.log10(factors[:, ::2] / factors[:, 1::2])).max())
@@ -114,7 +113,7 @@ def claims(rows: dict[tuple, dict], constant: dict, width: int) -> list[Claim]:
     relu = [backward for (activation, _), backward in back.items() if activation == "relu"]
     both = {key: rows[key]["correct"] for key, kept in keeps.items() if all(kept)}
     differ = [correct for key, correct in both.items() if rows[key]["scale"] > 0]
-    return [
+    said = [
         Claim(
             "Units that start alike stay alike (Goodfellow et al., 2016, 8.4)",
             f"up to {trained} distinct units once trained, {constant['trained']} if the top layer starts constant too",
@@ -136,6 +135,7 @@ def claims(rows: dict[tuple, dict], constant: dict, width: int) -> list[Claim]:
             holds(min(both.values(), default=0) > 0.7, min(differ, default=0) > 0.7, "W is random"),
         ),
     ]
+    return said[:2] + [claim for claim, nets in zip(said[2:], (back, both), strict=True) if nets]
 
 
 def run(

@@ -180,6 +180,16 @@ def test_other_numbers_give_other_verdicts(result):
     assert initialisation.claims(rows, constant, 100)[2].verdict == "false"
 
 
+def test_nothing_is_said_of_nets_that_keep_a_size_if_there_are_none(result):
+    shrinking = {key: row | {"factors": [0.1, 0.1, 0.1, 0.1]} for key, row in result.numbers["rows"].items()}
+    found = initialisation.claims(shrinking, result.numbers["constant"], 100)
+    assert found == [*result.claims[:1], found[1]]
+    shrinking["relu", "He"] = shrinking["relu", "He"] | {"factors": [1.0, 1.0, 0.1, 0.1]}
+    assert [claim.measured for claim in initialisation.claims(shrinking, result.numbers["constant"], 100)[2:]] == [
+        "0 of 1 such nets with random W, 0 of 1 with ReLU"
+    ]
+
+
 # Options
 
 
