@@ -65,6 +65,7 @@ def draw(rows: dict[str, dict], units: dict[str, list[float]]) -> Figure:
     for color, (name, line) in zip(COLOURS, LINES.items(), strict=False):
         for quantity in CURVES if name in rows else ():
             axes[quantity].plot(rows[name]["step"] + 1, rows[name][quantity], line, color=color, label=name)
+    axes["coefficient"].update_datalim([(1, 0.1)])  # rounding must not fill the axis where nothing was clipped
     for quantity, title in CURVES.items():
         axes[quantity].set_ylim(BOUNDS.get(quantity), auto=quantity not in BOUNDS)
         axes[quantity].set(xscale="log", yscale="log", title=title, xlabel="step")

@@ -69,9 +69,10 @@ def draw(rows: dict[tuple, dict], swept: dict[tuple, dict], trace: Trace) -> Fig
     small = [["correct", "gradient"], ["weights", "decades"], [f"σ_max, {name}" for name in OPTIMIZERS]]
     axes = figure.subplot_mosaic([["model", *pair] for pair in [2 * ["remedies"], *small]])
     trace.draw(ax=axes["model"])
+    names = [*dict.fromkeys(remedy for remedy, _ in rows)]
     for number, (color, name) in enumerate(zip(COLOURS, OPTIMIZERS, strict=False)):
         bars = {remedy: row["correct"] for (remedy, optimizer), row in rows.items() if optimizer == name}
-        places = [REMEDIES.index(remedy) + 0.4 * number for remedy in bars]
+        places = [names.index(remedy) + 0.4 * number for remedy in bars]
         means, deviations = np.reshape([*bars.values()], (-1, 2)).T
         style = {"color": color, "capsize": 3, "label": name}
         axes["remedies"].bar(places, means, 0.4, yerr=deviations, alpha=0.7, hatch=["", "//"][number], **style)
@@ -88,7 +89,7 @@ def draw(rows: dict[tuple, dict], swept: dict[tuple, dict], trace: Trace) -> Fig
         axes[key].set_xticks(range(len(STRENGTHS)), [f"{x:g}" for x in STRENGTHS])
         if axes[key].get_legend_handles_labels()[0]:
             axes[key].legend(fontsize=7)
-    axes["remedies"].set_xticks(np.arange(len(REMEDIES)) + 0.2, REMEDIES)
+    axes["remedies"].set_xticks(np.arange(len(names)) + 0.2, names)
     axes["remedies"].set(title="correct on held-out images", ylim=(0, 1.25))
     axes["remedies"].legend(loc="upper left", ncols=2)
     return figure

@@ -165,6 +165,14 @@ def test_the_picture_shows_the_numbers(result, rows):
     assert result.figure.get_supxlabel().startswith("How to read: ")
 
 
+def test_rounding_does_not_fill_the_picture_where_nothing_was_clipped(article):
+    rows = {name: row | {"coefficient": 1 + 0 * row["coefficient"]} for name, row in article.numbers["rows"].items()}
+    rows["clip global"]["coefficient"][-1] -= 1e-16
+    ax = exploding.draw(rows, article.numbers["units"]).axes[0]
+    assert ax.get_title() == exploding.CURVES["coefficient"]
+    assert ax.get_ylim()[0] < 0.2
+
+
 def axes_title(axes):
     return next(title for title in axes if title.startswith("units"))
 

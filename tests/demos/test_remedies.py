@@ -186,6 +186,14 @@ def test_the_picture_shows_the_numbers(result, rows):
     assert result.figure.get_supxlabel().startswith("How to read: ")
 
 
+def test_the_picture_leaves_no_gap_for_a_remedy_that_was_not_run(result, rows):
+    some = {(remedy, name): rows[remedy, name] for remedy in ("He", "none") for name in OPTIMIZERS}
+    figure = remedies.draw(some, result.numbers["swept"], mg.trace(mg.tensor(2.0, requires_grad=True) * 3))
+    bars = next(ax for ax in figure.axes if ax.get_title() == "correct on held-out images")
+    assert [tick.get_text() for tick in bars.get_xticklabels()] == ["He", "none"]
+    assert [bar.get_height() for bar in bars.patches[:2]] == [rows[key, "SGD"]["correct"][0] for key in ("He", "none")]
+
+
 def test_a_vanished_gradient_can_be_drawn(result, rows):
     swept = result.numbers["swept"] | {("SGD", 1.0): rows["He", "SGD"] | {"decades": (-np.inf, np.nan)}}
     remedies.draw(rows, swept, mg.trace(mg.tensor(2.0, requires_grad=True) * 3)).draw_without_rendering()
