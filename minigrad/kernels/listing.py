@@ -24,6 +24,8 @@ def served(twin: Twin, dtype: np.dtype) -> str:
 def table(ratios: Mapping[tuple[str, np.dtype], tuple[float, ...]] | None = None) -> None:
     """Print, for every kernel, from how many elements on it is used in each dtype, and why; below that NumPy is.
 
+    Those of optimizers are listed once `optim` is imported.
+
     Parameters
     ----------
     ratios : mapping, optional
