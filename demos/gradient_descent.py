@@ -95,6 +95,7 @@ def claims(descents: dict, races: dict, ridge: Descent, tuned: Sequence[float]) 
     rose = [sum(ways[k].rose for ways in descents.values()) for k in range(len(PARTS))]
     fate = {name: ways[2].fate for name, ways in descents.items()}
     beside, root = descents["saddle"][0].arrived, 5
+    left = f"{beside} steps" if beside < math.inf else "never"
     steps = dict.fromkeys(product(descents, OPTIMIZERS), math.nan) | {k: best(r).arrived for k, r in races.items()}
     won = [name for name in descents if steps[name, "Adam"] < min(steps[name, "SGD"], steps[name, "momentum"])]
     after = "; ".join(f"{name}: {', '.join(f'{o} {steps[name, o]}' for o in OPTIMIZERS)}" for name in descents)
@@ -108,7 +109,7 @@ def claims(descents: dict, races: dict, ridge: Descent, tuned: Sequence[float]) 
               f"at {PARTS[2]}·2/h: " + ", ".join(f"{name} {what}" for name, what in fate.items()),
               holds({*fate.values()} == {"diverges"}, fate["quadratic"] == "diverges", "F is quadratic")),
         Claim("Descent ends in a minimum (common picture)",
-              f"from the ridge of the saddle: stays at F = {ridge.heights[-1]:.2f}; from beside it: {beside} steps",
+              f"from the ridge of the saddle: stays at F = {ridge.heights[-1]:.2f}; from beside it: {left}",
               holds(ridge.arrived < math.inf, beside < math.inf, "it starts beside the ridge (Lee et al., 2016)")),
         Claim("Momentum needs √κ times fewer steps (Polyak, 1964)",
               f"√κ = {root:g}; tuned: {tuned[0]}/{tuned[1]} steps = {gain:.1f}; with momentum 0.9 only {usual:.1f}",

@@ -138,6 +138,12 @@ def test_nothing_is_said_of_momentum_if_it_did_not_arrive():
     assert len(found) == 4
 
 
+def test_what_does_not_arrive_in_so_few_steps_never_does():
+    descent = gradient_descent.run(steps=10).claims[2]
+    assert descent.measured.endswith("from beside it: never")
+    assert descent.verdict == "false"
+
+
 @pytest.mark.slow
 def test_claims_of_a_full_run(numbers):
     """In Rosenbrock's valley, which alone takes so many steps, momentum arrives first, Adam second, SGD never."""
