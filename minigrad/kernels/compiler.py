@@ -8,6 +8,9 @@
 Kernels are defined at the top level of a module, not inside a function: only those are found in the cache again. What
 they call is marked `@helper`, and may stand in another file of their folder, of this one or of one below it.
 
+A kernel writes into arrays that it is handed, and returns numbers at most: where Numba makes arrays of its own into
+Python's, a Ctrl-C that has just arrived becomes a SystemError.
+
 Two things keep a loop from running on many numbers at once. A Python number beside a float32 makes a float64 of it, so
 write `one = x.dtype.type(1)`. And a kernel that gets the same array as input and as output is right, but ten times as
 slow, so pass one array or two different ones.

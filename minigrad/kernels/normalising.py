@@ -42,22 +42,20 @@ def moments_pass(x, mean, variance, total):
 
 
 @compiled
-def running_pass(x, mean, variance, momentum):
+def running_pass(x, mean, variance, momentum, moved_mean, moved_variance):
     rows, columns = x.shape
-    moved_mean, moved_variance = np.empty(columns, x.dtype), np.empty(columns, x.dtype)
     moments_pass(x, moved_mean, moved_variance, np.empty(columns))
     number = x.dtype.type
     keep, new, unbiased = number(1 - momentum), number(momentum), number(momentum * rows / (rows - 1))
     for j in range(columns):
         moved_mean[j] = keep * mean[j] + new * moved_mean[j]
         moved_variance[j] = keep * variance[j] + unbiased * moved_variance[j]
-    return moved_mean, moved_variance
 
 
 @compiled
-def normalise_pass(x, gamma, beta, eps):
+def normalise_pass(x, gamma, beta, eps, y, mean, scale):
     rows, columns = x.shape
-    y, mean, scale, slope = np.empty_like(x), np.empty_like(gamma), np.empty_like(gamma), np.empty_like(gamma)
+    slope = np.empty_like(gamma)
     moments_pass(x, mean, scale, np.empty(columns))
     one, small = x.dtype.type(1), x.dtype.type(eps)
     for j in range(columns):
@@ -66,11 +64,10 @@ def normalise_pass(x, gamma, beta, eps):
     for i in range(rows):
         for j in range(columns):
             y[i, j] = (x[i, j] - mean[j]) * slope[j] + beta[j]
-    return y, mean, scale
 
 
 @compiled
-def backward_pass(g, x, gamma, mean, scale):
+def backward_pass(g, x, gamma, mean, scale, by_x, by_gamma, by_beta):
     """Σ g·x̂ and Σ g over the batch, then γ/s·(g − Σg/B − x̂·Σgx̂/B)."""
     rows, columns = x.shape
     whole = rows - rows % 4
@@ -86,7 +83,6 @@ def backward_pass(g, x, gamma, mean, scale):
         for j in range(columns):
             weighted[j] += g[i, j] * (x[i, j] - mean[j])
             plain[j] += g[i, j]
-    by_x, by_gamma, by_beta = np.empty_like(x), np.empty_like(gamma), np.empty_like(gamma)
     slope, shift, tilt = np.empty_like(gamma), np.empty_like(gamma), np.empty_like(gamma)
     for j in range(columns):
         by_gamma[j] = weighted[j] * scale[j]
@@ -97,16 +93,24 @@ def backward_pass(g, x, gamma, mean, scale):
     for i in range(rows):
         for j in range(columns):
             by_x[i, j] = slope[j] * (g[i, j] - (shift[j] + (x[i, j] - mean[j]) * tilt[j]))
-    return by_x, by_gamma, by_beta
 
 
 def running_moments(x, mean, variance, momentum):
-    return running_pass(*map(np.ascontiguousarray, (x, mean, variance)), momentum)
+    x, mean, variance = map(np.ascontiguousarray, (x, mean, variance))
+    moved = np.empty_like(mean), np.empty_like(variance)
+    running_pass(x, mean, variance, momentum, *moved)
+    return moved
 
 
 def normalise(x, gamma, beta, eps):
-    return normalise_pass(*map(np.ascontiguousarray, (x, gamma, beta)), eps)
+    x, gamma, beta = map(np.ascontiguousarray, (x, gamma, beta))
+    y, mean, scale = np.empty_like(x), np.empty_like(gamma), np.empty_like(gamma)
+    normalise_pass(x, gamma, beta, eps, y, mean, scale)
+    return y, mean, scale
 
 
 def normalise_backward(*arrays):
-    return backward_pass(*map(np.ascontiguousarray, arrays))
+    g, x, gamma, mean, scale = map(np.ascontiguousarray, arrays)
+    by_x, by_gamma, by_beta = np.empty_like(x), np.empty_like(gamma), np.empty_like(gamma)
+    backward_pass(g, x, gamma, mean, scale, by_x, by_gamma, by_beta)
+    return by_x, by_gamma, by_beta

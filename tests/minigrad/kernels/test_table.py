@@ -1,6 +1,7 @@
 """What `mg.kernels.table()` and `python -m minigrad.kernels` print, and the examples that they run."""
 
 import copy
+import importlib
 import subprocess
 import sys
 from functools import partial
@@ -54,6 +55,19 @@ def test_kernel_and_line_agree_on_the_examples(name, dtype):
             for expected, actual in compared:
                 np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
                 assert np.asarray(actual).dtype == np.asarray(expected).dtype
+
+
+@pytest.mark.parametrize("home", sorted({twin.home for twin in twins.values()}))
+def test_a_kernel_returns_no_arrays(home):
+    """Where Numba makes arrays for Python, a Ctrl-C that has just arrived becomes a SystemError."""
+    pytest.importorskip("numba")
+    with np.errstate(all="ignore"):
+        for twin in (twin for twin in twins.values() if twin.home == home):
+            for _, kernel in command.examples(twin, np.dtype(np.float32), 200):
+                kernel()
+    kernels = vars(importlib.import_module(f"minigrad.kernels.{home}")).values()
+    signatures = [s for kernel in kernels for s in getattr(kernel, "nopython_signatures", [])]
+    assert [s for s in signatures if "array" in str(s.return_type)] == []
 
 
 def printed(capsys):
