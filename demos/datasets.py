@@ -92,7 +92,7 @@ def cifar10(folder: str | Path) -> Dataset:
 
 def records(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of one binary file: for each image a byte for the label and 3·32·32 for the pixels."""
-    require(path.is_file(), f"data: {path.parent} holds no file {path.name}")
+    require(path.is_file(), f"data: {path.parent} holds no file {path.name}; CIFAR-10's binary version has it")
     content = np.frombuffer(path.read_bytes(), np.uint8)
     fits = content.size and content.size % 3073 == 0
     require(fits, f"data: {path} has {content.size:,} bytes, not a multiple of 3,073: empty, cut short or damaged")
