@@ -14,6 +14,7 @@ import minigrad as mg
 import optim  # noqa: F401 - it has kernels too
 from minigrad.kernels import __main__ as command
 from minigrad.kernels import listing, twins, use
+from minigrad.kernels.dispatch import FLOAT32
 from minigrad.kernels.examples import EXAMPLES
 
 ROOT = Path(command.__file__).parents[2]
@@ -61,10 +62,12 @@ def test_kernel_and_line_agree_on_the_examples(name, dtype):
 def test_a_kernel_returns_no_arrays(home):
     """Where Numba makes arrays for Python, a Ctrl-C that has just arrived becomes a SystemError."""
     pytest.importorskip("numba")
+    served = [run for twin in twins.values() if twin.home == home for run in command.examples(twin, FLOAT32, 200)]
+    if not served:
+        pytest.skip("these kernels need what this machine has not")
     with np.errstate(all="ignore"):
-        for twin in (twin for twin in twins.values() if twin.home == home):
-            for _, kernel in command.examples(twin, np.dtype(np.float32), 200):
-                kernel()
+        for _, kernel in served:
+            kernel()
     kernels = vars(importlib.import_module(f"minigrad.kernels.{home}")).values()
     signatures = [s for kernel in kernels for s in getattr(kernel, "nopython_signatures", [])]
     assert [s for s in signatures if "array" in str(s.return_type)] == []
