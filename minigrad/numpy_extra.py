@@ -104,6 +104,12 @@ def array_split(ary, indices_or_sections, axis=0):
     return [along(ary, axis, piece) for piece in np.array_split(places, values(indices_or_sections))]
 
 
+@like("rollaxis")
+def rollaxis(a, axis, start=0):
+    axis, start = normalize_axis_index(axis, a.ndim), start + a.ndim * (start < 0)
+    return np.moveaxis(a, axis, start - (axis < start))
+
+
 @like("rot90")
 def rot90(m, k=1, axes=(0, 1)):
     m = np.flip(m, axes) if k % 4 > 1 else m
@@ -128,8 +134,6 @@ SHAPES = {
     "lib.stride_tricks.sliding_window_view": lambda x, window_shape, axis=None: np.ravel(x)[
         np.lib.stride_tricks.sliding_window_view(np.arange(x.size).reshape(x.shape), window_shape, axis)
     ],
-    # What becomes of the shape (0, 1, …) is the new order of the axes.
-    "rollaxis": lambda a, axis, start=0: np.transpose(a, np.rollaxis(np.empty(range(a.ndim)), axis, start).shape),
     "linspace": lambda start, stop, num=50: (
         start + np.tensordot(np.linspace(0, 1, num, dtype=np.result_type(start, stop)), stop - start, 0)
     ),
@@ -191,9 +195,12 @@ def trapezoid(y, x=None, dx=1.0, axis=-1):
 
 def extreme_number(extreme, instead):
     """nanmax or nanmin: NaN counts only where there is nothing else."""
-    return lambda a, axis=None, keepdims=False: extreme(
-        np.where(np.isnan(a) & ~np.all(np.isnan(a), axis, keepdims=True), instead, a), axis, keepdims=keepdims
-    )
+
+    def reduce(a, axis=None, keepdims=False):
+        skipped = np.isnan(a) & ~np.all(np.isnan(a), axis, keepdims=True)
+        return extreme(np.where(skipped, instead, a), axis, keepdims=keepdims)
+
+    return reduce
 
 
 SUMS = {

@@ -27,7 +27,7 @@ BUDGETS = {
     "minigrad/signatures.py": 60,
     "minigrad/functional.py": 165,
     "minigrad/numpy_protocol.py": 200,
-    "minigrad/numpy_extra.py": 262,  # a remainder has all the digits of NumPy's
+    "minigrad/numpy_extra.py": 269,  # NumPy's functions beyond the ops, np.gradient among them
     "minigrad/numpy_linalg.py": 90,
     "minigrad/check.py": 300,
     "minigrad/data.py": 90,
