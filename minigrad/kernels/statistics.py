@@ -55,9 +55,10 @@ def octaves_pass(bits, first, every, run, mantissa, low, fields, counts):
             fields[0, some[i] >> mantissa] += 1
     signs, middle = fields.shape[1] // 2, counts.size // 2
     for field in range(fields.shape[1]):
-        octave = min(max(field % signs - low + 1, 0), middle)
-        position = middle + octave if field < signs else middle - octave
-        counts[position] += fields[0, field] + fields[1, field] + fields[2, field] + fields[3, field]
+        found = fields[0, field] + fields[1, field] + fields[2, field] + fields[3, field]
+        if found:  # few of them are used
+            octave = min(max(field % signs - low + 1, 0), middle)
+            counts[middle + octave if field < signs else middle - octave] += found
 
 
 def squares_and_zeros(x):

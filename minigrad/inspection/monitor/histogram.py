@@ -18,7 +18,7 @@ LOW, HIGH = -40, 14
 OCTAVES = 2.0 ** np.arange(LOW, HIGH + 1)
 EDGES = np.concatenate([[-np.inf], -OCTAVES[::-1], OCTAVES, [np.inf]])  # the middle bin holds what is nearly 0
 RUN = 256  # a large array is sampled in runs of this many neighbours in memory
-SAMPLE = 2**13  # how many elements of a large array are counted in one step, at most
+SAMPLE = 2**12  # how many elements of a large array are counted in one step, at most
 
 
 def octaves_line(x: np.ndarray, low: int, high: int, first: int, every: int, run: int) -> np.ndarray:
@@ -60,7 +60,7 @@ def octaves(x: np.ndarray, first: int = 0, every: int = RUN, size: int | None = 
 class Histograms(Rows, Mapping):
     """Name → counts (rows, bins), summed over the steps of each row; see `minigrad.inspection.monitor.history`.
 
-    If an array has more than 8,192 elements, each step counts every k-th run of 256 and the next step starts one
+    If an array has more than 4,096 elements, each step counts every k-th run of 256 and the next step starts one
     run later, so that k steps count all of them. `size` is that of the model: in a large one, kernels count everything.
     """
 
