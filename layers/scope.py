@@ -14,21 +14,39 @@ from typing import Any
 from minigrad import GraphError
 from minigrad.settings import state
 
+NOWHERE: tuple[str, list] = "", []  # before a module was called by another
+
 
 class Call:
-    """A module that is being called, and the names of its children."""
+    """A module that is being called, and the names of the modules below it."""
 
     def __init__(self, module: Any, path: str) -> None:
         self.module, self.path = module, path
         self.names: dict[int, str] | None = None
 
     def name_of(self, module: Any) -> str | None:
-        """The name of a module below this one; None if it is not below."""
-        if self.names is None:  # reversed, so that a part with two names keeps the first
-            self.names = {id(part): name for name, part in reversed(self.module.named_parts())}
-        if id(module) in self.names:
-            return self.names[id(module)]
-        return next((name for name, part in self.module.named_modules() if part is module), None)
+        """The name of a module below this one, None if it is not below; mostly it is where it was the last time."""
+        name, keys = getattr(module, "_place", NOWHERE)
+        if is_at(keys, self.module, module):
+            return name
+        if self.names is None:
+            parts = [*self.module.named_parts(), *self.module.named_modules()]  # the first of several names counts
+            self.names = {id(part): name for name, part in reversed(parts)}
+        found = self.names.get(id(module))
+        if found is not None:
+            module._place = found, [int(key) if key.isdecimal() else key for key in found.split(".")]
+        return found
+
+
+def is_at(keys: list, caller: Any, module: Any) -> bool:
+    """Whether a caller holds the module there: by attributes, and by what is in lists, tuples and dicts."""
+    found = caller
+    try:
+        for key in keys:
+            found = found[key] if isinstance(found, (list, tuple, dict)) else vars(found)[key]
+    except (LookupError, TypeError):
+        return False
+    return found is module
 
 
 class Calls(threading.local):
@@ -48,11 +66,12 @@ def joined(path: str, name: str) -> str:
 
 def path_of(module: Any) -> str:
     """The path of a module that is about to be called: the path of the caller that holds it, and its name there."""
-    for call in reversed(calls.stack):
+    stack = calls.stack
+    for call in reversed(stack):
         name = call.name_of(module)
         if name is not None:
             return joined(call.path, name)
-    return joined(state.scope, type(module).__name__) if calls.stack else state.scope
+    return joined(state.scope, type(module).__name__) if stack else state.scope
 
 
 class Given(str):

@@ -231,6 +231,41 @@ def test_of_two_names_in_one_parent_the_first_counts():
     assert scopes(Sequential(dense, ReLU(), dense)(np.ones((1, 2)))) == ["layers.0", "layers.1", "layers.0"]
 
 
+def test_a_module_that_was_moved_has_its_new_path():
+    model = Sequential(Dense(2, 2), ReLU(), Dense(2, 2))
+    x, first = np.ones((1, 2)), model[0]
+    model(x)
+    model.layers.reverse()
+    assert model(x).node.scope == "layers.2" == first.scope
+    del model.layers[1:]
+    assert model(first(x)).node.scope == "layers.0"
+    model.layers = {"in": model.layers[0], "0": first}
+    model.forward = lambda x: model.layers["0"](model.layers["in"](x))
+    assert scopes(model(x)) == scopes(model(x)) == ["layers.in", "layers.0"]
+
+
+def test_a_path_is_not_searched_for_in_the_whole_model_at_every_call(monkeypatch):
+    class Net(Module):
+        def __init__(self):
+            self.blocks = [Residual(Dense(2, 2)) for _ in range(5)]
+
+        def forward(self, x):
+            for block in self.blocks:
+                x = block.body[0](x)  # two levels down
+                x = ReLU()(x) if self.foreign else x  # in no module
+            return x
+
+    searched = []
+    search = Module.named_modules
+    net = Net()
+    for net.foreign, most in ((False, 0), (True, 1)):
+        net(np.ones((1, 2)))
+        with monkeypatch.context() as patch:
+            patch.setattr(Module, "named_modules", lambda self: searched.append(self) or search(self))
+            net(np.ones((1, 2)))
+        assert sum(module is net for module in searched) == most
+
+
 def test_a_module_that_calls_itself_keeps_its_path():
     class Twice(Module):
         def __init__(self):
