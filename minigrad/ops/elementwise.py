@@ -3,7 +3,6 @@
 A rule is handed the output first: `lambda y, x: 1 - y * y` is tanh' in terms of tanh. A rule that is a comparison
 selects: the gradient is passed on where it holds, and is 0 elsewhere, even for an infinite upstream. At a kink the
 derivative takes the value that the op's docstring states. Constants are written 1.0 where integers must become floats.
-
 `compiled.py` puts kernels beside the activations; on small arrays the lines here are what runs.
 """
 
@@ -18,10 +17,9 @@ from minigrad.define import composition, elementwise
 
 __all__ = [
     "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "astype", "clip", "cos",
-    "cosh", "divide", "elu", "exp", "expm1", "gelu", "hard_tanh", "hypot", "leaky_relu", "log", "log10",
-    "log1p", "log2", "logaddexp", "maximum", "minimum", "multiply", "negative", "power", "reciprocal", "relu",
-    "sigmoid", "silu", "sin", "sinh", "softplus", "softsign", "sqrt", "square", "subtract", "tan", "tanh",
-    "where",
+    "cosh", "divide", "elu", "exp", "expm1", "gelu", "hard_tanh", "hypot", "leaky_relu", "log", "log10", "log1p",
+    "log2", "logaddexp", "maximum", "minimum", "multiply", "negative", "power", "reciprocal", "relu", "sigmoid",
+    "silu", "sin", "sinh", "softplus", "softsign", "sqrt", "square", "subtract", "tan", "tanh", "where",
 ]  # fmt: skip
 
 
@@ -41,6 +39,8 @@ def over(a, b):
 
 def raised(a, b):
     """aᵇ; a Python number takes the dtype of the array beside it."""
+    if isinstance(b, (int, float)) and b == 3 and isinstance(a, np.ndarray) and a.dtype.kind == "f":
+        return a * a * a  # NumPy's own third power takes a hundred times as long
     return a**b if isinstance(a, np.ndarray) or isinstance(b, np.ndarray) else np.power(a, b)
 
 

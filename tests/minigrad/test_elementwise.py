@@ -279,6 +279,22 @@ def test_a_negative_base_has_no_derivative_by_its_exponent():
     np.testing.assert_allclose(by_exponent, [np.nan, 8 * np.log(2)])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_third_powers_are_right_to_the_last_digit_but_one(dtype):
+    tiny, huge = np.finfo(dtype).tiny, np.finfo(dtype).max
+    edges = [0.0, -0.0, np.inf, -np.inf, np.nan, tiny ** (1 / 3), huge ** (1 / 3), -huge, tiny]
+    x = np.concatenate([rng.normal(size=1000), edges]).astype(dtype)
+    with np.errstate(over="ignore", under="ignore"):
+        exact = (x.astype(np.longdouble) ** 3).astype(dtype)
+        cubes = mg.power(x, 3)
+    assert cubes.dtype == dtype
+    np.testing.assert_array_max_ulp(cubes[:1000], exact[:1000], maxulp=1)
+    np.testing.assert_allclose(cubes, exact, rtol=4 * np.finfo(dtype).eps)
+    np.testing.assert_array_equal(np.signbit(cubes), np.signbit(exact))
+    for small in (np.arange(-3, 4), np.array([True, False])):
+        np.testing.assert_array_equal(mg.power(small, 3), small**3, strict=True)
+
+
 def test_power_of_two_numbers_is_numpys():
     np.testing.assert_array_equal(mg.power(2.0, 3), 8)
     with pytest.warns(RuntimeWarning, match="invalid value"):
