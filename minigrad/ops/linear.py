@@ -79,9 +79,7 @@ def tensordot(a, b, axes=2):
     a, b = operand(a), operand(b)
     if np.ndim(axes) == 0:
         axes = (range(a.ndim - axes, a.ndim), range(axes))
-    of_a, of_b = (
-        normalize_axis_tuple(tuple(np.atleast_1d(part)), x.ndim) for x, part in zip((a, b), axes, strict=True)
-    )
+    of_a, of_b = [normalize_axis_tuple(tuple(np.atleast_1d(i)), x.ndim) for x, i in zip((a, b), axes, strict=True)]
     if [a.shape[i] for i in of_a] != [b.shape[i] for i in of_b]:
         raise ValueError(f"tensordot: shapes {a.shape} and {b.shape}: sizes along axes {of_a} and {of_b} differ")
     summed = math.prod(a.shape[i] for i in of_a)
@@ -111,17 +109,17 @@ def spelled_out(subscripts, ndims):
     return terms, output.replace("...", dots)
 
 
-def check_sizes(subscripts, terms, shapes):
-    """ValueError if a letter stands for two sizes; 1 fits any other."""
+def products_in(subscripts, terms, shapes):
+    """How many products an einsum sums up; ValueError if a letter stands for two sizes (1 fits any other)."""
     sizes = defaultdict(set)
     for term, shape in zip(terms, shapes, strict=True):
         for letter, n in zip(term, shape, strict=False):
             sizes[letter] |= {n} - {1}
     for letter, found in sizes.items():
         if len(found) > 1:
-            raise ValueError(
-                f"einsum: {subscripts!r} of {', '.join(map(str, shapes))}: {letter} has sizes {sorted(found)}"
-            )
+            given = ", ".join(map(str, shapes))
+            raise ValueError(f"einsum: {subscripts!r} of {given}: {letter} has sizes {sorted(found)}")
+    return math.prod(n for found in sizes.values() for n in found)
 
 
 def by_operand(i, g, y, *xs, subscripts, optimize):
@@ -152,8 +150,10 @@ summed_products = primitive(
 
 
 @composition(np.einsum)
-def einsum(subscripts, *operands, optimize=False):
+def einsum(subscripts, *operands, optimize=None):
     """Sum of products in Einstein's notation, as np.einsum: `"ij,j->i"` first, or the axes of each operand after it.
+
+    `optimize`, as in np.einsum, takes matrix products where it can: by default if there are more than 2¹⁶ products.
 
     >>> import numpy as np
     >>> from minigrad.ops.linear import einsum
@@ -166,8 +166,8 @@ def einsum(subscripts, *operands, optimize=False):
         subscripts, operands = from_lists(subscripts, *operands)
     operands = [operand(x) for x in operands]
     terms, _ = spelled_out(subscripts, [x.ndim for x in operands])
-    check_sizes(subscripts, terms, [x.shape for x in operands])
-    return summed_products(*operands, subscripts=subscripts, optimize=optimize)
+    many = products_in(subscripts, terms, [x.shape for x in operands]) > 2**16
+    return summed_products(*operands, subscripts=subscripts, optimize=many if optimize is None else optimize)
 
 
 def from_lists(*operands):

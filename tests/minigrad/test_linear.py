@@ -150,6 +150,17 @@ def test_einsum_by_lists_of_axes(agrees):
     assert np.array_equal(np.einsum(leaf(a), [26, 0]).data, a.T)
 
 
+def test_a_large_einsum_takes_matrix_products():
+    xs = [mg.tensor(rng.normal(size=shape), requires_grad=True) for shape in [(3, 40, 30), (3, 50, 30)]]
+    found, plain = (mg.einsum("bij,bkj->bik", *xs, optimize=optimize) for optimize in (None, False))
+    assert [found.node.params["optimize"], plain.node.params["optimize"]] == [True, False]
+    assert mg.einsum("ij,kj->ik", xs[0][0], xs[1][0]).node.params["optimize"] is False  # 60,000 products
+    np.testing.assert_allclose(found.data, plain.data, atol=1e-12)
+    g = rng.normal(size=found.shape)
+    for by_found, by_plain in zip(*(mg.grad(y, xs, g) for y in (found, plain)), strict=True):
+        np.testing.assert_allclose(by_found.data, by_plain.data, atol=1e-12)
+
+
 @pytest.mark.parametrize("optimize", [True, "greedy", "optimal"])
 def test_an_optimized_einsum_agrees_with_numpy(agrees, optimize):
     xs = [rng.normal(size=shape) for shape in ((2, 3), (3, 4), (4, 2))]
