@@ -191,11 +191,18 @@ def tile(x, reps):
     return reshape(copies, tuple(r * n for r, n in pairs))
 
 
+def on_diagonal(rows, columns, k):
+    """Where the elements of the k-th diagonal of a matrix stand in its rows, one after the other."""
+    start, n = (k, np.minimum(rows, columns - k)) if k > 0 else (-k * columns, np.minimum(rows + k, columns))
+    return slice(start, start + int(np.maximum(n, 0)) * (columns + 1), columns + 1)
+
+
 @composition(np.diagonal)
 def diagonal(x, offset=0, axis1=0, axis2=1):
     """The elements on a diagonal of the matrices that lie along two axes, as np.diagonal."""
     x = moveaxis(x, (axis1, axis2), (-2, -1))
-    return getitem(x, (..., np.eye(*x.shape[-2:], offset, dtype=bool)))
+    *outer, rows, columns = x.shape
+    return getitem(reshape(x, (*outer, rows * columns)), (..., on_diagonal(rows, columns, offset)))
 
 
 @composition(np.diag)
@@ -207,7 +214,7 @@ def diag(x, k=0):
     if x.ndim == 2:
         return diagonal(x, k)
     n = x.size + (k if k > 0 else -k)
-    return scatter(x, np.eye(n, k=k, dtype=bool), (n, n))
+    return reshape(scatter(x, on_diagonal(n, n, k), (n * n,)), (n, n))
 
 
 @composition(np.trace)

@@ -54,7 +54,7 @@ CALLS = [  # NumPy's arguments, by position and by name, in every spelling
     ("triu", lambda np, x: np.triu(x, k=1)),
     ("tril", lambda np, x: np.tril(m=x)),
     ("getitem", lambda np, x: np.diag(v=x, k=1)),
-    ("scatter", lambda np, x: np.diag(x[0])),
+    ("reshape", lambda np, x: np.diag(x[0])),
     ("sum", lambda np, x: np.trace(x, offset=1)),
     ("getitem", lambda np, x: np.sort(x, axis=None, kind="stable")),
     ("where", lambda np, x: np.where(x > 0, x, -1.5)),
