@@ -14,7 +14,23 @@ from typing import Any
 from minigrad import GraphError
 from minigrad.settings import state
 
-NOWHERE: tuple[str, list] = "", []  # before a module was called by another
+
+class Place:
+    """Where a module is below another: by attributes, and by keys of the lists, tuples and dicts in them."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.keys: list[Any] = [int(key) if key.isdecimal() else key for key in name.split(".")]
+
+    def holds(self, caller: Any, module: Any) -> bool:
+        """Whether the module is there now, below the caller."""
+        found = caller
+        try:
+            for key in self.keys:
+                found = found[key] if isinstance(found, (list, tuple, dict)) else vars(found)[key]
+        except (LookupError, TypeError):
+            return False
+        return found is module
 
 
 class Call:
@@ -26,27 +42,16 @@ class Call:
 
     def name_of(self, module: Any) -> str | None:
         """The name of a module below this one, None if it is not below; mostly it is where it was the last time."""
-        name, keys = getattr(module, "_place", NOWHERE)
-        if is_at(keys, self.module, module):
-            return name
+        place = getattr(module, "_place", None)
+        if place and place.holds(self.module, module):
+            return place.name
         if self.names is None:
             parts = [*self.module.named_parts(), *self.module.named_modules()]  # the first of several names counts
             self.names = {id(part): name for name, part in reversed(parts)}
-        found = self.names.get(id(module))
-        if found is not None:
-            module._place = found, [int(key) if key.isdecimal() else key for key in found.split(".")]
-        return found
-
-
-def is_at(keys: list, caller: Any, module: Any) -> bool:
-    """Whether a caller holds the module there: by attributes, and by what is in lists, tuples and dicts."""
-    found = caller
-    try:
-        for key in keys:
-            found = found[key] if isinstance(found, (list, tuple, dict)) else vars(found)[key]
-    except (LookupError, TypeError):
-        return False
-    return found is module
+        name = self.names.get(id(module))
+        if name is not None:
+            module._place = Place(name)
+        return name
 
 
 class Calls(threading.local):
