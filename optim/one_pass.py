@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor
-from minigrad.arrays import length, sum_of_squares
+from minigrad.arrays import length, squares_in_blocks, sum_of_squares
 from minigrad.kernels import Twin, twin
 from minigrad.kernels.dispatch import MANY_CALLS
 from optim.clip import scaled
@@ -53,7 +53,7 @@ def move(
         if kernel and w.dtype == np.float32:  # in float64, w² may be 0 or ∞
             squares = np.empty(2)
         else:
-            weight = length(w)
+            weight = length(w, squares_in_blocks)
     if kernel:
         if optimizer.listeners or weight is not None:
             change = np.empty_like(w)
@@ -65,7 +65,7 @@ def move(
     for listener in optimizer.listeners:
         listener(p, scaled(g, scale), change)
     if optimizer.meters:
-        weight, moved = np.sqrt(squares) if weight is None else (weight, length(change))
+        weight, moved = np.sqrt(squares) if weight is None else (weight, length(change, squares_in_blocks))
         for meter in optimizer.meters:
             meter(p, weight, scale * norm, moved)
 

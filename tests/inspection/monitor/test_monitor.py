@@ -12,6 +12,7 @@ import pytest
 import minigrad as mg
 from layers import BatchNorm, CrossEntropy, Dense, DenseBlock, Dropout, Sequential
 from layers.scope import watching
+from minigrad.arrays import sum_of_squares
 from minigrad.inspection.monitor.histogram import octaves
 from minigrad.settings import state
 from optim import SGD, Adam
@@ -163,6 +164,22 @@ def test_update_ratios_are_those_of_the_real_step(network, train, norm, make):
         np.testing.assert_allclose(monitor.history[f"update_ratio/{name}"], ratios, rtol=1e-9, err_msg=name)
     assert np.isnan(monitor.history["update_ratio/layers.0.bias"][0])  # it started at 0: no ratio
     assert np.isfinite(monitor.history["update_ratio/layers.0.bias"][1:]).all()
+
+
+def test_without_kernels_an_update_is_measured_without_a_copy_in_float64(monkeypatch, norm):
+    model = Dense(256, 200).astype("float32")
+    optimizer = SGD(model.parameters(), lr=0.01)
+    before = model.weight.data.copy()
+    with mg.kernels.use("numpy"), mg.GradientMonitor(model, optimizer) as monitor:
+        mg.mse(model(np.ones((4, 256), np.float32)), np.ones((4, 200), np.float32)).backward()
+        monitor.step()
+        copied = []
+        line = sum_of_squares.line
+        monkeypatch.setattr(sum_of_squares, "line", lambda x: copied.append(x.size) or line(x))
+        optimizer.step()
+    assert copied.count(before.size) == 1  # the gradient, as in every step; neither the weights nor their change
+    for name, x in (("weight_norm", before), ("change_norm", 0.01 * model.weight.grad)):
+        np.testing.assert_allclose(monitor.history[f"{name}/weight"], [norm(x)], rtol=1e-7)
 
 
 def test_gradients_before_and_after_clipping(network, train):
