@@ -68,17 +68,16 @@ def squares_in_float64(x: np.ndarray) -> float:
 sum_of_squares = twin("sum_of_squares", squares_in_float64, "updates", why="float32: 3 times as fast, without a copy")
 
 
-@np.errstate(all="ignore")  # an overflow is noticed below
 def squares_in_blocks(x: np.ndarray) -> float:
     """Σx² for statistics: a large float32 array without a kernel in a fifth of the time, and right to 7 digits.
 
     Blocks of 256 are summed in float32, and their sums in float64; near the limits of float32, all is in float64.
     """
     if x.dtype == np.float32 and x.size > 4096 and not sum_of_squares.serves(x):
-        flat = x.ravel(order="K")
-        whole = flat.size // 256 * 256
-        blocks, rest = flat[:whole].reshape(-1, 256), flat[whole:].astype(np.float64)
-        total = float(np.vecdot(blocks, blocks).sum(dtype=np.float64) + rest @ rest)
+        flat, whole = x.ravel(order="K"), x.size // 256 * 256
+        blocks = flat[:whole].reshape(-1, 256)
+        with np.errstate(all="ignore"):
+            total = float(np.vecdot(blocks, blocks).sum(dtype=np.float64)) + squares_in_float64(flat[whole:])
         if 1e-20 < total < 1e30:
             return total
     return sum_of_squares(x)
