@@ -139,12 +139,13 @@ class GradientMonitor:
         self.used: list[float] = []  # norms of the gradients that the optimizer used
         self.closed = False
         self.begun = self.ended = self.inside = 0.0
-        self.leave = listen(self, self._hear, self._moved, optimizer)
+        self.measure, self.leave = listen(self, self._hear, self._moved, optimizer)
 
     @timed
     def _hear(self, node: Node, g: np.ndarray) -> None:
         """Called by `backward()` for each node, younger ones first."""
         if self.steps % self.every == 0 and not self.closed:
+            self.measure(True)
             if self.walk.is_before(node):
                 self._take_in()
             self.walk.hear(node, g, self.histograms.count if self.level != "norms" else None, self.level == "full")
@@ -163,6 +164,8 @@ class GradientMonitor:
                     "backward() (not grad()) and optimizer.step(), in the thread that made the monitor"
                 )
             self._record()
+        else:
+            self.measure(False)
         self.steps += 1
 
     def _take_in(self) -> None:

@@ -40,6 +40,22 @@ def test_a_monitor_that_nobody_holds_stops_listening(network, train):
     assert history["step"].tolist() == [0, 1]
 
 
+def test_the_optimizer_measures_only_the_steps_that_are_recorded(network, data):
+    model, (x, labels) = network("relu"), data()
+    optimizer, measured = SGD(model.parameters(), lr=0.1), []
+    with mg.GradientMonitor(model, optimizer, every=3) as monitor:
+        for _ in range(7):
+            optimizer.zero_grad()
+            CrossEntropy()(model(x), labels).backward()
+            monitor.step()
+            measured.append(len(optimizer.meters))
+            optimizer.step()
+    assert measured == [1, 0, 0, 1, 0, 0, 1]
+    assert all(np.isfinite(monitor.history["update_ratio/layers.0.weight"]))
+    assert monitor.history["step"].tolist() == [0, 3, 6]
+    assert optimizer.meters == []
+
+
 def test_another_thread_can_close_it(network, data):
     model, (x, labels) = network("relu"), data()
     monitor = mg.GradientMonitor(model)
